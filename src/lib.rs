@@ -1,0 +1,15 @@
+//! Mooring: an OAuth 2.1 / OpenID Connect authorization server in which every authorization code and every token is
+//! bound to a server-side session.
+//!
+//! Read top to bottom, the modules are the product's sentence: what comes in, what is decided, what it is about, what
+//! it stands on. Imports point one way, downwards:
+//! `cli, http, jobs` → `authorize, grants` → `clients, sessions, tokens, authentication, risk, audit, notices` →
+//! `engine, db` → `oauth, jose`. `app` (built once, shared), `clock`, `failure` and `config` may be imported by all of
+//! the first row; `clock`, `failure` and `config` by everyone.
+
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod failure;
+pub mod jose;
+pub mod oauth;
