@@ -108,7 +108,7 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_parent ON sessions (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX sessions_visitor ON sessions (visitor_id) WHERE visitor_id IS NOT NULL;
 CREATE INDEX sessions_user ON sessions (user_id) WHERE ended_at IS NULL AND user_id IS NOT NULL;
-CREATE UNIQUE INDEX sessions_one_service ON sessions (client_id) WHERE kind = 'service' AND ended_at IS NULL;
+CREATE INDEX sessions_service ON sessions (client_id, id) WHERE kind = 'service' AND ended_at IS NULL;
 COMMENT ON TABLE sessions IS 'What every code and token hangs on. Ending it is one UPDATE of one row.';
 COMMENT ON COLUMN sessions.id IS 'UUIDv7 of the instant it began.';
 COMMENT ON COLUMN sessions.kind IS 'visitor, user, privileged, service, offline or device.';

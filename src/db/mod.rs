@@ -1,3 +1,32 @@
 //! The only SQL.
+//!
+//! One file a table, each with the few statements that the house needs of it, and the pool, the unit of work and the
+//! embedded cluster beside them. Functions take [`Tx`] first: one connection, one instant, and the audit events that are
+//! written with the change. What is *live* is defined once, by the functions `live_sessions`, `live_grants` and
+//! `live_access_tokens` of the schema.
 
+pub mod access_tokens;
+pub mod audit_events;
+pub mod authorization_codes;
+pub mod authorization_requests;
+pub mod clients;
+pub mod consents;
 pub mod embedded;
+pub mod grants;
+pub mod ids;
+pub mod migrations;
+pub mod partitions;
+mod pool;
+#[allow(clippy::doc_markdown, reason = "generated from the schema's comments")]
+mod schema;
+pub mod sessions;
+pub mod set_up_links;
+pub mod signing_keys;
+mod statement;
+pub mod throttles;
+pub mod used_jtis;
+pub mod users;
+mod work;
+
+pub use pool::Database;
+pub use work::{Outcome, Trace, Tx};

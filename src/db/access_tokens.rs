@@ -1,0 +1,352 @@
+//! `access_tokens`: the one query that answers "is this token live?", and the statements that issue and revoke.
+
+use chrono::{DateTime, Utc};
+use diesel::{QueryableByName, sql_types as sql};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Tx,
+    audit_events::event_rows,
+    clients::ClientRow,
+    sessions::{SERVICE_DAY, ServiceSession},
+    statement::Cached,
+    work::OrBroken,
+};
+use crate::failure::Broken;
+
+/// An access token about to be issued.
+#[derive(Debug)]
+pub struct NewAccessToken<'a> {
+    pub id: Uuid,
+    /// SHA-256 of the secret; `None` for a JWT.
+    pub secret_hash: Option<&'a [u8]>,
+    pub scope: &'a str,
+    pub audience: &'a [String],
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A token that nothing has ended, as `live_access_tokens` gives it.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct LiveToken {
+    #[diesel(sql_type = sql::Uuid)]
+    pub id: Uuid,
+    #[diesel(sql_type = sql::Uuid)]
+    pub grant_id: Uuid,
+    #[diesel(sql_type = sql::Uuid)]
+    pub session_id: Uuid,
+    #[diesel(sql_type = sql::Nullable<sql::Bytea>)]
+    pub secret_hash: Option<Vec<u8>>,
+    #[diesel(sql_type = sql::Text)]
+    pub scope: String,
+    #[diesel(sql_type = sql::Array<sql::Text>)]
+    pub audience: Vec<String>,
+    #[diesel(sql_type = sql::Timestamptz)]
+    pub issued_at: DateTime<Utc>,
+    #[diesel(sql_type = sql::Timestamptz)]
+    pub expires_at: DateTime<Utc>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    pub user_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Text)]
+    pub token_client_id: String,
+    #[diesel(sql_type = sql::Uuid)]
+    pub sid: Uuid,
+    #[diesel(sql_type = sql::Text)]
+    pub acr: String,
+    #[diesel(sql_type = sql::Array<sql::Text>)]
+    pub amr: Vec<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub auth_time: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
+    pub claims: Option<Value>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    pub username: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
+    pub user_claims: Option<Value>,
+    #[diesel(sql_type = sql::Text)]
+    pub session_kind: String,
+    #[diesel(sql_type = sql::Timestamptz)]
+    pub session_started_at: DateTime<Utc>,
+    #[diesel(sql_type = sql::Timestamptz)]
+    pub session_expires_at: DateTime<Utc>,
+}
+
+macro_rules! live_token_columns {
+    () => {
+        "t.id, t.grant_id, t.session_id, t.secret_hash, t.scope, t.audience, t.issued_at, t.expires_at, t.user_id, \
+         t.client_id AS token_client_id, t.sid, t.acr, t.amr, t.auth_time, t.claims, t.username, t.user_claims, \
+         t.session_kind, t.session_started_at, t.session_expires_at"
+    };
+}
+
+pub async fn find_live(tx: &mut Tx, id: Uuid) -> Result<Option<LiveToken>, Broken> {
+    let now = tx.now;
+    let rows: Vec<LiveToken> = Cached(
+        diesel::sql_query(concat!("SELECT ", live_token_columns!(), " FROM live_access_tokens($2) t WHERE t.id = $1"))
+            .bind::<sql::Uuid, _>(id)
+            .bind::<sql::Timestamptz, _>(now),
+    )
+    .load(tx.conn())
+    .await
+    .or_broken("find live access token")?;
+    Ok(rows.into_iter().next())
+}
+
+/// A token that nothing has ended, with the metadata of its client: userinfo answers as that client wants it.
+#[derive(QueryableByName)]
+struct TokenWithCaller {
+    #[diesel(sql_type = sql::Text)]
+    client_id: String,
+    #[diesel(sql_type = sql::Jsonb)]
+    metadata: Value,
+    #[diesel(sql_type = sql::Nullable<sql::Bytea>)]
+    caller_secret_hash: Option<Vec<u8>>,
+    #[diesel(sql_type = sql::Integer)]
+    session_epoch: i32,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    disabled_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
+    token: Option<Value>,
+}
+
+/// The calling client and the token, if it is live, in one statement: what introspection and revocation ask.
+pub async fn find_live_with_caller(
+    tx: &mut Tx,
+    client_id: &str,
+    token_id: Option<Uuid>,
+) -> Result<Option<(ClientRow, Option<LiveToken>)>, Broken> {
+    let now = tx.now;
+    let rows: Vec<TokenWithCaller> = Cached(
+        diesel::sql_query(
+            "SELECT c.client_id, c.metadata, c.secret_hash AS caller_secret_hash, c.session_epoch, c.disabled_at, \
+             to_jsonb(t) AS token FROM clients c LEFT JOIN live_access_tokens($3) t ON t.id = $2 WHERE c.client_id = $1",
+        )
+        .bind::<sql::Text, _>(client_id)
+        .bind::<sql::Nullable<sql::Uuid>, _>(token_id)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .load(tx.conn())
+    .await
+    .or_broken("find live access token with caller")?;
+    let Some(row) = rows.into_iter().next() else { return Ok(None) };
+    let token = row.token.map(LiveToken::from_json).transpose()?;
+    let client = ClientRow {
+        client_id: row.client_id,
+        metadata: row.metadata,
+        secret_hash: row.caller_secret_hash,
+        session_epoch: row.session_epoch,
+        disabled_at: row.disabled_at,
+    };
+    Ok(Some((client, token)))
+}
+
+impl LiveToken {
+    /// From `to_jsonb` of a `live_access_tokens` row: the outer join makes every column nullable otherwise.
+    fn from_json(row: Value) -> Result<Self, Broken> {
+        #[derive(serde::Deserialize)]
+        struct Row {
+            id: Uuid,
+            grant_id: Uuid,
+            session_id: Uuid,
+            secret_hash: Option<String>,
+            scope: String,
+            audience: Vec<String>,
+            issued_at: DateTime<Utc>,
+            expires_at: DateTime<Utc>,
+            user_id: Option<Uuid>,
+            client_id: String,
+            sid: Uuid,
+            acr: String,
+            amr: Vec<String>,
+            auth_time: Option<DateTime<Utc>>,
+            claims: Option<Value>,
+            username: Option<String>,
+            user_claims: Option<Value>,
+            session_kind: String,
+            session_started_at: DateTime<Utc>,
+            session_expires_at: DateTime<Utc>,
+        }
+        let row: Row = serde_json::from_value(row).map_err(|error| Broken::new(format_args!("live token: {error}")))?;
+        Ok(Self {
+            id: row.id,
+            grant_id: row.grant_id,
+            session_id: row.session_id,
+            secret_hash: row.secret_hash.as_deref().map(from_hex),
+            scope: row.scope,
+            audience: row.audience,
+            issued_at: row.issued_at,
+            expires_at: row.expires_at,
+            user_id: row.user_id,
+            token_client_id: row.client_id,
+            sid: row.sid,
+            acr: row.acr,
+            amr: row.amr,
+            auth_time: row.auth_time,
+            claims: row.claims,
+            username: row.username,
+            user_claims: row.user_claims,
+            session_kind: row.session_kind,
+            session_started_at: row.session_started_at,
+            session_expires_at: row.session_expires_at,
+        })
+    }
+}
+
+/// PostgreSQL's hexadecimal form of bytea, `\x…`.
+fn from_hex(text: &str) -> Vec<u8> {
+    let digits = text.trim_start_matches("\\x").as_bytes();
+    digits
+        .chunks(2)
+        .map(|pair| pair.iter().fold(0, |byte, digit| (byte << 4) | u8::try_from(char::from(*digit).to_digit(16).unwrap_or(0)).unwrap_or(0)))
+        .collect()
+}
+
+/// A calling client with its service session, if it has one of today.
+pub async fn find_client_with_service(
+    tx: &mut Tx,
+    client_id: &str,
+) -> Result<Option<(ClientRow, Option<ServiceSession>)>, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(embed)]
+        client: ClientRow,
+        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+        session_id: Option<Uuid>,
+        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+        grant_id: Option<Uuid>,
+        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+        sid: Option<Uuid>,
+    }
+    let now = tx.now;
+    let rows: Vec<Row> = Cached(
+        diesel::sql_query(
+            "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, s.session_id, s.grant_id, \
+             s.sid FROM clients c LEFT JOIN LATERAL (SELECT s.id AS session_id, g.id AS grant_id, g.sid \
+                 FROM live_sessions($2) s JOIN live_grants($2) g ON g.session_id = s.id WHERE s.client_id = c.client_id \
+                 AND s.kind = 'service' AND s.created_at > $3 ORDER BY s.id DESC LIMIT 1) s ON true \
+             WHERE c.client_id = $1",
+        )
+        .bind::<sql::Text, _>(client_id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Timestamptz, _>(now - SERVICE_DAY),
+    )
+    .load(tx.conn())
+    .await
+    .or_broken("find client with service session")?;
+    Ok(rows.into_iter().next().map(|row| {
+        let service = (|| {
+            Some(ServiceSession { session_id: row.session_id?, grant_id: row.grant_id?, sid: row.sid? })
+        })();
+        (row.client, service)
+    }))
+}
+
+/// Issues a token of a family on a session, with its events, in one statement.
+pub async fn insert(
+    tx: &mut Tx,
+    grant_id: Uuid,
+    session_id: Uuid,
+    token: &NewAccessToken<'_>,
+) -> Result<(), Broken> {
+    let now = tx.now;
+    let events = tx.take_events();
+    Cached(
+        diesel::sql_query(concat!(
+            "WITH events AS (",
+            super::audit_events::insert_events!("$9"),
+            ") INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+        ))
+        .bind::<sql::Uuid, _>(token.id)
+        .bind::<sql::Uuid, _>(grant_id)
+        .bind::<sql::Uuid, _>(session_id)
+        .bind::<sql::Nullable<sql::Bytea>, _>(token.secret_hash)
+        .bind::<sql::Text, _>(token.scope)
+        .bind::<sql::Array<sql::Text>, _>(token.audience)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Timestamptz, _>(token.expires_at)
+        .bind::<sql::Jsonb, _>(events),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("insert access token")?;
+    Ok(())
+}
+
+/// Revokes one access token. `false` when it was revoked already or never was.
+pub async fn revoke(tx: &mut Tx, id: Uuid) -> Result<bool, Broken> {
+    let now = tx.now;
+    let changed = Cached(
+        diesel::sql_query("UPDATE access_tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
+            .bind::<sql::Uuid, _>(id)
+            .bind::<sql::Timestamptz, _>(now),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("revoke access token")?;
+    Ok(changed > 0)
+}
+
+/// Rotates the refresh state of a family and issues its next access token, in one statement.
+///
+/// `generation` is the one presented. `rotate`: it must be the newest, and the next becomes so. Otherwise it must be the
+/// newest but one and the newest must be younger than `grace_from`: the successor is handed out again. `false` when
+/// that is not so (any more); then nothing is changed.
+pub async fn refresh(
+    tx: &mut Tx,
+    grant_id: Uuid,
+    session_id: Uuid,
+    generation: i32,
+    rotate: bool,
+    grace_from: DateTime<Utc>,
+    token: &NewAccessToken<'_>,
+) -> Result<bool, Broken> {
+    let now = tx.now;
+    let events = tx.take_events();
+    let statement = if rotate {
+        concat!(
+            "WITH family AS (UPDATE grants SET refresh_generation = $3 + 1, refresh_rotated_at = $4 WHERE id = $1 \
+                 AND refresh_generation = $3 AND ended_at IS NULL AND $5 <= $4 RETURNING id), \
+             seen AS (UPDATE session_activity SET last_seen_at = $4 WHERE session_id = $2 \
+                 AND last_seen_at < $4 - interval '1 minute'), \
+             events AS (INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, \
+                 reason, detail, source_hash, agent_hash, trace) SELECT e.* FROM (",
+            event_rows!("$11"),
+            ") e, family) \
+             INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
+             SELECT $6, $1, $2, $7, $8, $9, $4, $10 FROM family"
+        )
+    } else {
+        concat!(
+            "WITH family AS (SELECT id FROM grants WHERE id = $1 AND refresh_generation = $3 + 1 AND ended_at IS NULL \
+                 AND refresh_rotated_at > $5 FOR SHARE), \
+             seen AS (UPDATE session_activity SET last_seen_at = $4 WHERE session_id = $2 \
+                 AND last_seen_at < $4 - interval '1 minute'), \
+             events AS (INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, \
+                 reason, detail, source_hash, agent_hash, trace) SELECT e.* FROM (",
+            event_rows!("$11"),
+            ") e, family) \
+             INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
+             SELECT $6, $1, $2, $7, $8, $9, $4, $10 FROM family"
+        )
+    };
+    let issued = Cached(
+        diesel::sql_query(statement)
+            .bind::<sql::Uuid, _>(grant_id)
+            .bind::<sql::Uuid, _>(session_id)
+            .bind::<sql::Integer, _>(generation)
+            .bind::<sql::Timestamptz, _>(now)
+            .bind::<sql::Timestamptz, _>(grace_from)
+            .bind::<sql::Uuid, _>(token.id)
+            .bind::<sql::Nullable<sql::Bytea>, _>(token.secret_hash)
+            .bind::<sql::Text, _>(token.scope)
+            .bind::<sql::Array<sql::Text>, _>(token.audience)
+            .bind::<sql::Timestamptz, _>(token.expires_at)
+            .bind::<sql::Jsonb, _>(events),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("refresh")?;
+    Ok(issued > 0)
+}

@@ -1,0 +1,151 @@
+//! `audit_events`: append-only rows, written by the transaction whose change they tell.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    QueryableByName,
+    sql_types::{Jsonb, Nullable, Text, Timestamptz},
+};
+use diesel_async::RunQueryDsl;
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    Tx,
+    ids::new_id,
+    statement::Cached,
+    work::{OrBroken, Trace},
+};
+use crate::failure::Broken;
+
+/// One event, before it has an id. Built by `audit::event`, which owns the closed list of actions.
+#[derive(Clone, Debug)]
+pub struct AuditEvent {
+    /// Kind of the session concerned (`visitor`, `user`, …), or `server`.
+    pub kind: &'static str,
+    pub session_id: Option<Uuid>,
+    /// `user`, `visitor`, `client`, `operator` or `server`.
+    pub actor: &'static str,
+    pub user_id: Option<Uuid>,
+    pub client_id: Option<String>,
+    pub action: &'static str,
+    /// `done` or `refused`.
+    pub outcome: &'static str,
+    pub reason: Option<String>,
+    pub detail: Option<Value>,
+}
+
+/// The columns that every writer fills, as a record definition for `jsonb_to_recordset`.
+macro_rules! event_rows {
+    ($parameter:literal) => {
+        concat!(
+            "SELECT e.id, e.at, e.kind, e.session_id, e.actor, e.user_id, e.client_id, e.action, e.outcome, e.reason, \
+             e.detail, decode(e.source_hash, 'hex'), decode(e.agent_hash, 'hex'), e.trace FROM jsonb_to_recordset(",
+            $parameter,
+            ") AS e(id uuid, at timestamptz, kind text, session_id uuid, actor text, user_id uuid, client_id text, \
+             action text, outcome text, reason text, detail jsonb, source_hash text, agent_hash text, trace text)"
+        )
+    };
+}
+
+/// `INSERT` of the events in a `jsonb` parameter; a statement that makes a change takes it in as a CTE.
+macro_rules! insert_events {
+    ($parameter:literal) => {
+        concat!(
+            "INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, reason, \
+             detail, source_hash, agent_hash, trace) ",
+            $crate::db::audit_events::event_rows!($parameter)
+        )
+    };
+}
+pub(super) use {event_rows, insert_events};
+
+pub(super) fn as_rows(events: Vec<AuditEvent>, now: DateTime<Utc>, trace: &Trace) -> Value {
+    let hex = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| hex(bytes));
+    Value::Array(
+        events
+            .into_iter()
+            .map(|event| {
+                json!({
+                    "id": new_id(now), "at": now, "kind": event.kind, "session_id": event.session_id, "actor": event.actor,
+                    "user_id": event.user_id, "client_id": event.client_id, "action": event.action,
+                    "outcome": event.outcome, "reason": event.reason, "detail": event.detail,
+                    "source_hash": hex(&trace.source_hash), "agent_hash": hex(&trace.agent_hash), "trace": trace.request_id,
+                })
+            })
+            .collect(),
+    )
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// Writes the unit's events by themselves.
+pub(super) async fn insert(tx: &mut Tx) -> Result<(), Broken> {
+    let rows = tx.take_events();
+    Cached(diesel::sql_query(insert_events!("$1")).bind::<Jsonb, _>(rows))
+        .execute(tx.conn())
+        .await
+        .or_broken("write audit events")?;
+    Ok(())
+}
+
+/// An event as `audit export` prints it: one JSON object.
+#[derive(Debug, Serialize, QueryableByName)]
+pub struct ExportedEvent {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    pub id: Uuid,
+    #[diesel(sql_type = Timestamptz)]
+    pub at: DateTime<Utc>,
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    #[diesel(sql_type = Nullable<diesel::sql_types::Uuid>)]
+    pub session: Option<Uuid>,
+    #[diesel(sql_type = Text)]
+    pub actor: String,
+    #[diesel(sql_type = Nullable<diesel::sql_types::Uuid>)]
+    pub user: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub client: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub action: String,
+    #[diesel(sql_type = Text)]
+    pub outcome: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub reason: Option<String>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub detail: Option<Value>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub trace: Option<String>,
+}
+
+/// A page of the trail in the order of ids, after `after`. `kind` limits to a kind of session.
+///
+/// UUIDv7 order is not commit order, so rows of transactions that may still be running are left for the next reading.
+pub async fn load_after(
+    tx: &mut Tx,
+    after: Uuid,
+    kind: Option<&str>,
+    session_id: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<ExportedEvent>, Broken> {
+    Cached(
+        diesel::sql_query(
+            "SELECT id, at, kind, session_id AS session, actor, user_id AS user, client_id AS client, action, outcome, \
+             reason, detail, trace FROM audit_events WHERE id > $1 AND ($2 IS NULL OR kind = $2) \
+             AND ($3 IS NULL OR session_id = $3) AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY id LIMIT $4",
+        )
+        .bind::<diesel::sql_types::Uuid, _>(after)
+        .bind::<Nullable<Text>, _>(kind)
+        .bind::<Nullable<diesel::sql_types::Uuid>, _>(session_id)
+        .bind::<diesel::sql_types::BigInt, _>(limit),
+    )
+    .load(tx.conn())
+    .await
+    .or_broken("read audit events")
+}

@@ -1,0 +1,289 @@
+//! `authorization_codes`: issuing one with its family, looking one up with all it hangs on, consuming it.
+
+use chrono::{DateTime, Utc};
+use diesel::{QueryableByName, sql_types as sql};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Tx,
+    access_tokens::NewAccessToken,
+    audit_events::event_rows,
+    clients::ClientRow,
+    statement::Cached,
+    work::OrBroken,
+};
+use crate::failure::Broken;
+
+/// A code about to be issued, with the family that it founds.
+#[derive(Debug)]
+pub struct NewCode<'a> {
+    pub code_id: Uuid,
+    pub grant_id: Uuid,
+    /// The stored request that it answers; the code is issued only if nothing else has answered it.
+    pub request_id: Option<Uuid>,
+    pub session_id: Uuid,
+    /// Where `sid` is kept: the user or visitor session.
+    pub root_id: Uuid,
+    /// The client's `sid` in this session, where it took part before.
+    pub sid: Option<Uuid>,
+    pub user_id: Option<Uuid>,
+    pub client_id: &'a str,
+    pub client_epoch: i32,
+    pub redirect_uri: &'a str,
+    pub code_challenge: Option<&'a str>,
+    pub scope: &'a str,
+    pub acr: &'a str,
+    pub amr: &'a [String],
+    pub auth_time: Option<DateTime<Utc>>,
+    pub nonce: Option<&'a str>,
+    pub claims: Option<&'a Value>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Issues a code in one statement: takes the request, joins the client to the session, founds the family, inserts the
+/// code, notes activity, writes the events. `false` when the request had been answered already; then nothing is changed.
+pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
+    let (new_sid, now) = (tx.new_id(), tx.now);
+    let events = tx.take_events();
+    let issued = Cached(
+        diesel::sql_query(concat!(
+            "WITH gate AS (SELECT 1 WHERE $3 IS NULL UNION ALL SELECT 1 FROM taken), \
+             taken AS (UPDATE authorization_requests SET completed_at = $17, code_id = $1 WHERE id = $3 \
+                 AND completed_at IS NULL RETURNING id), \
+             joined AS (INSERT INTO session_clients AS j (session_id, client_id, sid, joined_at) \
+                 SELECT $5, $8, $18, $17 FROM gate WHERE $6 IS NULL \
+                 ON CONFLICT (session_id, client_id) DO UPDATE SET joined_at = j.joined_at RETURNING sid), \
+             family AS (INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, amr, auth_time, nonce, \
+                 claims, epoch, created_at) SELECT $2, $4, $7, $8, coalesce($6, (SELECT sid FROM joined)), $12, $13, $14, \
+                 $15, $16, $19, $9, $17 FROM gate), \
+             seen AS (UPDATE session_activity SET last_seen_at = $17 WHERE session_id = $5 \
+                 AND last_seen_at < $17 - interval '1 minute'), \
+             events AS (INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, \
+                 reason, detail, source_hash, agent_hash, trace) SELECT e.* FROM (",
+            event_rows!("$21"),
+            ") e, gate) \
+             INSERT INTO authorization_codes (id, grant_id, session_id, redirect_uri, code_challenge, expires_at) \
+             SELECT $1, $2, $4, $10, $11, $20 FROM gate"
+        ))
+        .bind::<sql::Uuid, _>(new.code_id)
+        .bind::<sql::Uuid, _>(new.grant_id)
+        .bind::<sql::Nullable<sql::Uuid>, _>(new.request_id)
+        .bind::<sql::Uuid, _>(new.session_id)
+        .bind::<sql::Uuid, _>(new.root_id)
+        .bind::<sql::Nullable<sql::Uuid>, _>(new.sid)
+        .bind::<sql::Nullable<sql::Uuid>, _>(new.user_id)
+        .bind::<sql::Text, _>(new.client_id)
+        .bind::<sql::Integer, _>(new.client_epoch)
+        .bind::<sql::Text, _>(new.redirect_uri)
+        .bind::<sql::Nullable<sql::Text>, _>(new.code_challenge)
+        .bind::<sql::Text, _>(new.scope)
+        .bind::<sql::Text, _>(new.acr)
+        .bind::<sql::Array<sql::Text>, _>(new.amr)
+        .bind::<sql::Nullable<sql::Timestamptz>, _>(new.auth_time)
+        .bind::<sql::Nullable<sql::Text>, _>(new.nonce)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Uuid, _>(new_sid)
+        .bind::<sql::Nullable<sql::Jsonb>, _>(new.claims)
+        .bind::<sql::Timestamptz, _>(new.expires_at)
+        .bind::<sql::Jsonb, _>(events),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("issue code")?;
+    Ok(issued > 0)
+}
+
+/// A code whose family, session, user and client are alive; itself perhaps consumed or expired.
+#[derive(Clone, Debug)]
+pub struct Code {
+    pub id: Uuid,
+    pub grant_id: Uuid,
+    pub session_id: Uuid,
+    /// Kind of that session.
+    pub session_kind: String,
+    pub session_expires_at: DateTime<Utc>,
+    /// The session epoch that an offline session inherits.
+    pub session_epoch: i32,
+    pub client_id: String,
+    pub redirect_uri: String,
+    pub code_challenge: Option<String>,
+    pub expires_at: DateTime<Utc>,
+    pub consumed_at: Option<DateTime<Utc>>,
+    pub user_id: Option<Uuid>,
+    pub user_claims: Option<Value>,
+    pub username: Option<String>,
+    pub sid: Uuid,
+    pub scope: String,
+    pub acr: String,
+    pub amr: Vec<String>,
+    pub auth_time: Option<DateTime<Utc>>,
+    pub nonce: Option<String>,
+    pub claims: Option<Value>,
+}
+
+#[derive(QueryableByName)]
+struct CodeRow {
+    #[diesel(embed)]
+    client: ClientRow,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    code_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    grant_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    session_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    session_kind: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    session_expires_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Integer>)]
+    epoch: Option<i32>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    code_client_id: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    redirect_uri: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    code_challenge: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    expires_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    consumed_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    user_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
+    user_claims: Option<Value>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    username: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    sid: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    scope: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    acr: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
+    amr: Option<Vec<String>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    auth_time: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    nonce: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
+    claims: Option<Value>,
+}
+
+impl CodeRow {
+    fn split(self) -> (ClientRow, Option<Code>) {
+        let code = (|| {
+            Some(Code {
+                id: self.code_id?,
+                grant_id: self.grant_id?,
+                session_id: self.session_id?,
+                session_kind: self.session_kind?,
+                session_expires_at: self.session_expires_at?,
+                session_epoch: self.epoch?,
+                client_id: self.code_client_id?,
+                redirect_uri: self.redirect_uri?,
+                code_challenge: self.code_challenge,
+                expires_at: self.expires_at?,
+                consumed_at: self.consumed_at,
+                user_id: self.user_id,
+                user_claims: self.user_claims,
+                username: self.username,
+                sid: self.sid?,
+                scope: self.scope?,
+                acr: self.acr?,
+                amr: self.amr?,
+                auth_time: self.auth_time,
+                nonce: self.nonce,
+                claims: self.claims,
+            })
+        })();
+        (self.client, code)
+    }
+}
+
+/// The client, and the code if all that it hangs on is alive, in one statement. `None`: no such client.
+pub async fn find_with_client(
+    tx: &mut Tx,
+    client_id: &str,
+    code_id: Option<Uuid>,
+) -> Result<Option<(ClientRow, Option<Code>)>, Broken> {
+    let now = tx.now;
+    let rows: Vec<CodeRow> = Cached(
+        diesel::sql_query(
+            "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, k.* FROM clients c \
+             LEFT JOIN (SELECT k.id AS code_id, k.grant_id, k.session_id, s.kind AS session_kind, \
+                 s.expires_at AS session_expires_at, z.epoch, g.client_id AS code_client_id, k.redirect_uri, \
+                 k.code_challenge, k.expires_at, k.consumed_at, g.user_id, s.user_claims, s.username, g.sid, g.scope, \
+                 g.acr, g.amr, g.auth_time, g.nonce, g.claims \
+                 FROM authorization_codes k JOIN live_grants($3) g ON g.id = k.grant_id \
+                 JOIN live_sessions($3) s ON s.id = k.session_id JOIN sessions z ON z.id = k.session_id \
+                 WHERE k.id = $2) k ON true WHERE c.client_id = $1",
+        )
+        .bind::<sql::Text, _>(client_id)
+        .bind::<sql::Nullable<sql::Uuid>, _>(code_id)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .load(tx.conn())
+    .await
+    .or_broken("find code")?;
+    Ok(rows.into_iter().next().map(CodeRow::split))
+}
+
+/// Consumes the code and issues the access token in one statement, with the family's first refresh seed if one is
+/// given. `false` when it was consumed or has expired in the meantime; then nothing is changed.
+pub async fn redeem(
+    tx: &mut Tx,
+    code_id: Uuid,
+    token: &NewAccessToken<'_>,
+    refresh_seed: Option<&[u8]>,
+    offline_session_id: Option<Uuid>,
+) -> Result<bool, Broken> {
+    let now = tx.now;
+    let events = tx.take_events();
+    let redeemed = Cached(
+        diesel::sql_query(concat!(
+            "WITH consumed AS (UPDATE authorization_codes SET consumed_at = $2 WHERE id = $1 AND consumed_at IS NULL \
+                 AND expires_at > $2 RETURNING grant_id, session_id), \
+             family AS (UPDATE grants g SET refresh_seed = $8, refresh_generation = 1, refresh_rotated_at = $2, \
+                 offline_session_id = $9 FROM consumed c WHERE g.id = c.grant_id AND $8 IS NOT NULL), \
+             events AS (INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, \
+                 reason, detail, source_hash, agent_hash, trace) SELECT e.* FROM (",
+            event_rows!("$10"),
+            ") e, consumed) \
+             INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
+             SELECT $3, grant_id, session_id, $4, $5, $6, $2, $7 FROM consumed"
+        ))
+        .bind::<sql::Uuid, _>(code_id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Uuid, _>(token.id)
+        .bind::<sql::Nullable<sql::Bytea>, _>(token.secret_hash)
+        .bind::<sql::Text, _>(token.scope)
+        .bind::<sql::Array<sql::Text>, _>(token.audience)
+        .bind::<sql::Timestamptz, _>(token.expires_at)
+        .bind::<sql::Nullable<sql::Bytea>, _>(refresh_seed)
+        .bind::<sql::Nullable<sql::Uuid>, _>(offline_session_id)
+        .bind::<sql::Jsonb, _>(events),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("redeem code")?;
+    Ok(redeemed > 0)
+}
+
+/// Whether a code is still there to be redeemed: only then may it be handed out a second time.
+pub async fn is_unused(tx: &mut Tx, code_id: Uuid) -> Result<bool, Broken> {
+    use super::schema::authorization_codes as codes;
+    use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+    let now = tx.now;
+    let found: Option<Uuid> = codes::table
+        .find(code_id)
+        .filter(codes::consumed_at.is_null())
+        .filter(codes::expires_at.gt(now))
+        .select(codes::id)
+        .first(tx.conn())
+        .await
+        .optional()
+        .or_broken("look at code")?;
+    Ok(found.is_some())
+}

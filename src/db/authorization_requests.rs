@@ -1,0 +1,240 @@
+//! `authorization_requests`: requests that wait for a person; and the one look-up that an authorization decision needs.
+
+use chrono::{DateTime, Utc};
+use diesel::{QueryableByName, sql_types as sql};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Tx, clients::ClientRow, sessions::LiveSession, statement::Cached, work::OrBroken};
+use crate::failure::Broken;
+
+/// A stored request.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct AuthorizationRequest {
+    #[diesel(sql_type = sql::Uuid)]
+    pub id: Uuid,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    pub session_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Text)]
+    pub client_id: String,
+    #[diesel(sql_type = sql::Text)]
+    pub parameters: String,
+    #[diesel(sql_type = sql::Timestamptz)]
+    pub created_at: DateTime<Utc>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub selected_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub consented_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub denied_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub completed_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    pub code_id: Option<Uuid>,
+}
+
+pub async fn insert(
+    tx: &mut Tx,
+    session_id: Option<Uuid>,
+    client_id: &str,
+    parameters: &str,
+    expires_at: DateTime<Utc>,
+) -> Result<Uuid, Broken> {
+    use super::schema::authorization_requests as requests;
+    use diesel::ExpressionMethods;
+    let (id, now) = (tx.new_id(), tx.now);
+    diesel::insert_into(requests::table)
+        .values((
+            requests::id.eq(id),
+            requests::session_id.eq(session_id),
+            requests::client_id.eq(client_id),
+            requests::parameters.eq(parameters),
+            requests::created_at.eq(now),
+            requests::expires_at.eq(expires_at),
+        ))
+        .execute(tx.conn())
+        .await
+        .or_broken("insert authorization request")?;
+    Ok(id)
+}
+
+/// The request, unless it has expired.
+pub async fn find(tx: &mut Tx, id: Uuid) -> Result<Option<AuthorizationRequest>, Broken> {
+    let now = tx.now;
+    let rows: Vec<AuthorizationRequest> = Cached(
+        diesel::sql_query(
+            "SELECT id, session_id, client_id, parameters, created_at, selected_at, consented_at, denied_at, \
+             completed_at, code_id FROM authorization_requests WHERE id = $1 AND expires_at > $2",
+        )
+        .bind::<sql::Uuid, _>(id)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .load(tx.conn())
+    .await
+    .or_broken("find authorization request")?;
+    Ok(rows.into_iter().next())
+}
+
+/// What a person did about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    Selected,
+    Consented,
+    Denied,
+}
+
+/// Notes what the person did, unless the request has been answered.
+pub async fn mark(tx: &mut Tx, id: Uuid, mark: Mark) -> Result<bool, Broken> {
+    let now = tx.now;
+    let statement = match mark {
+        Mark::Selected => "UPDATE authorization_requests SET selected_at = $2 WHERE id = $1 AND completed_at IS NULL",
+        Mark::Consented => "UPDATE authorization_requests SET consented_at = $2 WHERE id = $1 AND completed_at IS NULL",
+        Mark::Denied => {
+            "UPDATE authorization_requests SET denied_at = $2, completed_at = $2 WHERE id = $1 AND completed_at IS NULL"
+        }
+    };
+    let changed = Cached(diesel::sql_query(statement).bind::<sql::Uuid, _>(id).bind::<sql::Timestamptz, _>(now))
+        .execute(tx.conn())
+        .await
+        .or_broken("mark authorization request")?;
+    Ok(changed > 0)
+}
+
+/// A request that came without a cookie (cross-site POST) is taken by the first browser session that shows it.
+pub async fn claim(tx: &mut Tx, id: Uuid, session_id: Uuid) -> Result<bool, Broken> {
+    let changed = Cached(
+        diesel::sql_query("UPDATE authorization_requests SET session_id = $2 WHERE id = $1 AND session_id IS NULL")
+            .bind::<sql::Uuid, _>(id)
+            .bind::<sql::Uuid, _>(session_id),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("claim authorization request")?;
+    Ok(changed > 0)
+}
+
+/// What waits in one session waits in its successor: a second tab resumes as the person who signed in.
+pub async fn follow_lineage(tx: &mut Tx, from: Uuid, to: Uuid) -> Result<(), Broken> {
+    let now = tx.now;
+    Cached(
+        diesel::sql_query(
+            "UPDATE authorization_requests SET session_id = $2 WHERE session_id = $1 AND completed_at IS NULL AND expires_at > $3",
+        )
+        .bind::<sql::Uuid, _>(from)
+        .bind::<sql::Uuid, _>(to)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("hand requests to the successor")?;
+    Ok(())
+}
+
+/// All that an authorization decision is made of.
+pub struct Situation {
+    pub client: Option<ClientRow>,
+    /// The browser's session, if its cookie names a live one.
+    pub session: Option<LiveSession>,
+    /// Under which `sid` the client knows it already.
+    pub sid: Option<Uuid>,
+    /// What the person has allowed the client before.
+    pub consented: Vec<String>,
+}
+
+#[derive(QueryableByName)]
+struct SituationRow {
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    client_id: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
+    metadata: Option<Value>,
+    #[diesel(sql_type = sql::Nullable<sql::Integer>)]
+    session_epoch: Option<i32>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    kind: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    root_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    visitor_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    user_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Integer>)]
+    secret_generation: Option<i32>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    acr: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
+    amr: Option<Vec<String>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    auth_time: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    expires_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    created_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    last_seen_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    username: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
+    user_claims: Option<Value>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    admin_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    sid: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
+    consented: Option<Vec<String>>,
+}
+
+impl SituationRow {
+    fn session(&mut self) -> Option<LiveSession> {
+        Some(LiveSession {
+            id: self.id?,
+            kind: self.kind.take()?,
+            root_id: self.root_id?,
+            visitor_id: self.visitor_id,
+            user_id: self.user_id,
+            secret_generation: self.secret_generation?,
+            acr: self.acr.take()?,
+            amr: self.amr.take()?,
+            auth_time: self.auth_time,
+            expires_at: self.expires_at?,
+            created_at: self.created_at?,
+            last_seen_at: self.last_seen_at?,
+            username: self.username.take(),
+            user_claims: self.user_claims.take(),
+            admin_at: self.admin_at,
+        })
+    }
+}
+
+/// Client, session, `sid` and consent in one statement: the read half of an authorization request.
+pub async fn find_situation(tx: &mut Tx, client_id: &str, session_id: Option<Uuid>) -> Result<Situation, Broken> {
+    let now = tx.now;
+    let rows: Vec<SituationRow> = Cached(
+        diesel::sql_query(
+            "SELECT c.client_id, c.metadata, c.session_epoch, s.id, s.kind, s.root_id, s.visitor_id, s.user_id, \
+             s.secret_generation, s.acr, s.amr, s.auth_time, s.expires_at, s.created_at, s.last_seen_at, s.username, \
+             s.user_claims, s.admin_at, j.sid, k.scope AS consented FROM (SELECT $1 AS client_id) q \
+             LEFT JOIN clients c ON c.client_id = q.client_id AND c.disabled_at IS NULL \
+             LEFT JOIN live_sessions($3) s ON s.id = $2 \
+             LEFT JOIN session_clients j ON j.session_id = s.root_id AND j.client_id = c.client_id \
+             LEFT JOIN consents k ON k.user_id = s.user_id AND k.client_id = c.client_id AND k.withdrawn_at IS NULL",
+        )
+        .bind::<sql::Text, _>(client_id)
+        .bind::<sql::Nullable<sql::Uuid>, _>(session_id)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .load(tx.conn())
+    .await
+    .or_broken("find the situation of a request")?;
+    let mut row = rows.into_iter().next().ok_or_else(|| Broken::new("the situation of a request has no row"))?;
+    let session = row.session();
+    let client = match (row.client_id, row.metadata, row.session_epoch) {
+        (Some(client_id), Some(metadata), Some(session_epoch)) => {
+            Some(ClientRow { client_id, metadata, secret_hash: None, session_epoch, disabled_at: None })
+        }
+        _ => None,
+    };
+    Ok(Situation { client, session, sid: row.sid, consented: row.consented.unwrap_or_default() })
+}

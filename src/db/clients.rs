@@ -1,0 +1,105 @@
+//! `clients`: registered relying parties.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper,
+    sql_types::{Bytea, Integer, Jsonb, Nullable, Text, Timestamptz},
+};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+
+use super::{Tx, schema::clients, work::OrBroken};
+use crate::failure::Broken;
+
+/// A client's row. [`crate::clients::Client`] is what the rest of the house uses.
+#[derive(Clone, Debug, Queryable, Selectable, QueryableByName)]
+#[diesel(table_name = clients)]
+pub struct ClientRow {
+    #[diesel(sql_type = Text)]
+    pub client_id: String,
+    #[diesel(sql_type = Jsonb)]
+    pub metadata: Value,
+    #[diesel(sql_type = Nullable<Bytea>)]
+    pub secret_hash: Option<Vec<u8>>,
+    #[diesel(sql_type = Integer)]
+    pub session_epoch: i32,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub disabled_at: Option<DateTime<Utc>>,
+}
+
+/// The client, disabled or not.
+pub async fn find(tx: &mut Tx, client_id: &str) -> Result<Option<ClientRow>, Broken> {
+    clients::table
+        .find(client_id)
+        .select(ClientRow::as_select())
+        .first(tx.conn())
+        .await
+        .optional()
+        .or_broken("find client")
+}
+
+pub async fn load_all(tx: &mut Tx) -> Result<Vec<ClientRow>, Broken> {
+    clients::table
+        .order(clients::created_at)
+        .select(ClientRow::as_select())
+        .load(tx.conn())
+        .await
+        .or_broken("load clients")
+}
+
+/// Adds a client; `false` when its id is taken.
+pub async fn insert(
+    tx: &mut Tx,
+    client_id: &str,
+    metadata: &Value,
+    secret_hash: Option<&[u8]>,
+) -> Result<bool, Broken> {
+    let now = tx.now;
+    let inserted = diesel::insert_into(clients::table)
+        .values((
+            clients::client_id.eq(client_id),
+            clients::metadata.eq(metadata),
+            clients::secret_hash.eq(secret_hash),
+            clients::created_at.eq(now),
+            clients::updated_at.eq(now),
+        ))
+        .on_conflict_do_nothing()
+        .execute(tx.conn())
+        .await
+        .or_broken("insert client")?;
+    Ok(inserted > 0)
+}
+
+/// Replaces metadata and secret of a declared client; never enables a disabled one.
+pub async fn update(
+    tx: &mut Tx,
+    client_id: &str,
+    metadata: &Value,
+    secret_hash: Option<&[u8]>,
+) -> Result<(), Broken> {
+    let now = tx.now;
+    diesel::update(clients::table.find(client_id))
+        .set((clients::metadata.eq(metadata), clients::secret_hash.eq(secret_hash), clients::updated_at.eq(now)))
+        .execute(tx.conn())
+        .await
+        .or_broken("update client")?;
+    Ok(())
+}
+
+/// Disables the client and bumps its epoch. `None` if there is none, `Some(false)` if it was disabled already.
+pub async fn disable(tx: &mut Tx, client_id: &str) -> Result<Option<bool>, Broken> {
+    let now = tx.now;
+    let changed = diesel::update(clients::table.find(client_id).filter(clients::disabled_at.is_null()))
+        .set((
+            clients::disabled_at.eq(Some(now)),
+            clients::session_epoch.eq(clients::session_epoch + 1),
+            clients::updated_at.eq(now),
+        ))
+        .execute(tx.conn())
+        .await
+        .or_broken("disable client")?;
+    if changed > 0 {
+        return Ok(Some(true));
+    }
+    Ok(find(tx, client_id).await?.map(|_| false))
+}

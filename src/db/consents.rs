@@ -1,0 +1,78 @@
+//! `consents`: what a person allowed a client, so that they are asked once.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    QueryableByName,
+    sql_types::{Array, Jsonb, Nullable, Text, Timestamptz},
+};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::{Tx, statement::Cached, work::OrBroken};
+use crate::failure::Broken;
+
+/// Adds `scope` to what the person allowed the client.
+pub async fn grant(tx: &mut Tx, user_id: Uuid, client_id: &str, scope: &[&str]) -> Result<(), Broken> {
+    let now = tx.now;
+    Cached(
+        diesel::sql_query(
+            "INSERT INTO consents AS k (user_id, client_id, scope, granted_at) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (user_id, client_id) DO UPDATE SET granted_at = $4, withdrawn_at = NULL, scope = \
+             CASE WHEN k.withdrawn_at IS NULL THEN (SELECT array_agg(DISTINCT s ORDER BY s) FROM unnest(k.scope || $3) s) \
+             ELSE $3 END",
+        )
+        .bind::<diesel::sql_types::Uuid, _>(user_id)
+        .bind::<Text, _>(client_id)
+        .bind::<Array<Text>, _>(scope)
+        .bind::<Timestamptz, _>(now),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("remember consent")?;
+    Ok(())
+}
+
+/// Takes consent back and ends what the client holds for the person. Returns how many grants that ended.
+pub async fn withdraw(tx: &mut Tx, user_id: Uuid, client_id: &str) -> Result<usize, Broken> {
+    let now = tx.now;
+    Cached(
+        diesel::sql_query(
+            "WITH k AS (UPDATE consents SET withdrawn_at = $3 WHERE user_id = $1 AND client_id = $2 \
+             AND withdrawn_at IS NULL RETURNING user_id, client_id) UPDATE grants g SET ended_at = $3, \
+             end_reason = 'consent_withdrawn' FROM k WHERE g.user_id = k.user_id AND g.client_id = k.client_id \
+             AND g.ended_at IS NULL",
+        )
+        .bind::<diesel::sql_types::Uuid, _>(user_id)
+        .bind::<Text, _>(client_id)
+        .bind::<Timestamptz, _>(now),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("withdraw consent")
+}
+
+/// A consent as the account page shows it.
+#[derive(Debug, QueryableByName)]
+pub struct ConsentRow {
+    #[diesel(sql_type = Text)]
+    pub client_id: String,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub client_name: Option<serde_json::Value>,
+    #[diesel(sql_type = Array<Text>)]
+    pub scope: Vec<String>,
+    #[diesel(sql_type = Timestamptz)]
+    pub granted_at: DateTime<Utc>,
+}
+
+pub async fn load_of_user(tx: &mut Tx, user_id: Uuid) -> Result<Vec<ConsentRow>, Broken> {
+    Cached(
+        diesel::sql_query(
+            "SELECT k.client_id, c.metadata->'client_name' AS client_name, k.scope, k.granted_at FROM consents k \
+             JOIN clients c USING (client_id) WHERE k.user_id = $1 AND k.withdrawn_at IS NULL ORDER BY k.granted_at DESC",
+        )
+        .bind::<diesel::sql_types::Uuid, _>(user_id),
+    )
+    .load(tx.conn())
+    .await
+    .or_broken("load consents")
+}

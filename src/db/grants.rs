@@ -1,0 +1,150 @@
+//! `grants`: the family of what one authorization led to, and its refresh state.
+
+use chrono::{DateTime, Utc};
+use diesel::{QueryableByName, sql_types as sql};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Tx, clients::ClientRow, statement::Cached, work::OrBroken};
+use crate::failure::Broken;
+
+/// Ends a family: one UPDATE, whatever came of it. `false` when it had ended.
+pub async fn end(tx: &mut Tx, id: Uuid, reason: &str) -> Result<bool, Broken> {
+    let now = tx.now;
+    let changed = Cached(
+        diesel::sql_query("UPDATE grants SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL")
+            .bind::<sql::Uuid, _>(id)
+            .bind::<sql::Timestamptz, _>(now)
+            .bind::<sql::Text, _>(reason),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("end family")?;
+    Ok(changed > 0)
+}
+
+/// The refresh state of a family that is alive with the session it hangs on.
+#[derive(Clone, Debug)]
+pub struct RefreshState {
+    pub grant_id: Uuid,
+    pub client_id: String,
+    /// The session that refreshed tokens hang on: the offline one where there is one.
+    pub session_id: Uuid,
+    pub session_kind: String,
+    pub session_started_at: DateTime<Utc>,
+    pub session_expires_at: DateTime<Utc>,
+    pub user_id: Option<Uuid>,
+    pub username: Option<String>,
+    pub user_claims: Option<Value>,
+    pub sid: Uuid,
+    pub scope: String,
+    pub acr: String,
+    pub amr: Vec<String>,
+    pub auth_time: Option<DateTime<Utc>>,
+    pub nonce: Option<String>,
+    pub claims: Option<Value>,
+    pub seed: Vec<u8>,
+    pub generation: i32,
+    pub rotated_at: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct RefreshRow {
+    #[diesel(embed)]
+    client: ClientRow,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    grant_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    grant_client_id: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    session_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    session_kind: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    session_started_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    session_expires_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    user_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    username: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
+    user_claims: Option<Value>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    sid: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    scope: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    acr: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
+    amr: Option<Vec<String>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    auth_time: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    nonce: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
+    claims: Option<Value>,
+    #[diesel(sql_type = sql::Nullable<sql::Bytea>)]
+    refresh_seed: Option<Vec<u8>>,
+    #[diesel(sql_type = sql::Nullable<sql::Integer>)]
+    refresh_generation: Option<i32>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    refresh_rotated_at: Option<DateTime<Utc>>,
+}
+
+impl RefreshRow {
+    fn split(self) -> (ClientRow, Option<RefreshState>) {
+        let state = (|| {
+            Some(RefreshState {
+                grant_id: self.grant_id?,
+                client_id: self.grant_client_id?,
+                session_id: self.session_id?,
+                session_kind: self.session_kind?,
+                session_started_at: self.session_started_at?,
+                session_expires_at: self.session_expires_at?,
+                user_id: self.user_id,
+                username: self.username,
+                user_claims: self.user_claims,
+                sid: self.sid?,
+                scope: self.scope?,
+                acr: self.acr?,
+                amr: self.amr?,
+                auth_time: self.auth_time,
+                nonce: self.nonce,
+                claims: self.claims,
+                seed: self.refresh_seed?,
+                generation: self.refresh_generation?,
+                rotated_at: self.refresh_rotated_at?,
+            })
+        })();
+        (self.client, state)
+    }
+}
+
+/// The client, and the family's refresh state if all that it hangs on is alive, in one statement. `None`: no such client.
+pub async fn find_refresh_with_client(
+    tx: &mut Tx,
+    client_id: &str,
+    grant_id: Option<Uuid>,
+) -> Result<Option<(ClientRow, Option<RefreshState>)>, Broken> {
+    let now = tx.now;
+    let rows: Vec<RefreshRow> = Cached(
+        diesel::sql_query(
+            "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, r.* FROM clients c \
+             LEFT JOIN (SELECT g.id AS grant_id, g.client_id AS grant_client_id, s.id AS session_id, \
+                 s.kind AS session_kind, s.created_at AS session_started_at, s.expires_at AS session_expires_at, \
+                 g.user_id, s.username, s.user_claims, g.sid, g.scope, g.acr, g.amr, g.auth_time, g.nonce, g.claims, \
+                 g.refresh_seed, g.refresh_generation, g.refresh_rotated_at \
+                 FROM live_grants($3) g JOIN live_sessions($3) s ON s.id = coalesce(g.offline_session_id, g.session_id) \
+                 WHERE g.id = $2) r ON true WHERE c.client_id = $1",
+        )
+        .bind::<sql::Text, _>(client_id)
+        .bind::<sql::Nullable<sql::Uuid>, _>(grant_id)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .load(tx.conn())
+    .await
+    .or_broken("find refresh state")?;
+    Ok(rows.into_iter().next().map(RefreshRow::split))
+}

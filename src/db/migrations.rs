@@ -1,0 +1,80 @@
+//! Bringing a database to the schema of this program.
+
+use diesel::{migration::MigrationSource, pg::Pg};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::pool::Target;
+use crate::failure::Stop;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+/// Applies what is missing as the owner (`migrate_url`), then gives the server's role (`server_url`) what it needs: it
+/// may not change or delete audit events. Returns how many were applied.
+pub async fn migrate(migrate_url: &str, server_url: &str) -> Result<usize, Stop> {
+    let owner = Target::parse(migrate_url)?;
+    let server = Target::parse(server_url)?;
+    let mut conn = owner.connect().await.map_err(unreachable_database)?;
+    // Two starting at once: the second waits, then finds nothing to do.
+    conn.batch_execute("SELECT pg_advisory_lock(hashtext('mooring.migrate'))").await.map_err(failed)?;
+    let mut harness = AsyncMigrationHarness::new(conn);
+    let (applied, mut conn) = tokio::task::spawn_blocking(move || {
+        let applied = harness.run_pending_migrations(MIGRATIONS).map(|versions| versions.len()).map_err(|error| error.to_string());
+        (applied, harness.into_inner())
+    })
+    .await
+    .map_err(Stop::new)?;
+    let applied = applied.map_err(|error| Stop::new(format_args!("migration failed: {error}")))?;
+    if let (Some(role), true) = (server.role(), server.role() != owner.role()) {
+        grant_rights(&mut conn, role).await?;
+    }
+    conn.batch_execute("SELECT pg_advisory_unlock(hashtext('mooring.migrate'))").await.map_err(failed)?;
+    Ok(applied)
+}
+
+async fn grant_rights(conn: &mut AsyncPgConnection, role: &str) -> Result<(), Stop> {
+    let role = format!("\"{}\"", role.replace('"', "\"\""));
+    conn.batch_execute(&format!(
+        "GRANT USAGE ON SCHEMA public TO {role};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
+         REVOKE UPDATE, DELETE, TRUNCATE ON audit_events FROM {role};
+         REVOKE ALL ON __diesel_schema_migrations, partitioned_tables FROM {role};
+         GRANT SELECT ON __diesel_schema_migrations, partitioned_tables TO {role};
+         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {role};
+         DO $$ DECLARE child regclass; BEGIN
+             FOR child IN SELECT inhrelid::regclass FROM pg_inherits LOOP
+                 EXECUTE format('REVOKE ALL ON %s FROM {role}', child);
+             END LOOP;
+         END $$"
+    ))
+    .await
+    .map_err(failed)
+}
+
+/// The versions this program has and the database has not.
+pub async fn pending(database: &super::Database) -> Result<Vec<String>, crate::failure::Broken> {
+    use super::work::OrBroken;
+    #[derive(diesel::QueryableByName)]
+    struct Applied {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        version: String,
+    }
+    let mut conn = database.connection().await?;
+    let applied: Vec<Applied> = diesel::sql_query("SELECT version FROM __diesel_schema_migrations")
+        .load(&mut *conn)
+        .await
+        .or_broken("read the applied migrations")?;
+    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(crate::failure::Broken::new)?;
+    Ok(known.iter().map(|m| m.name().version().to_string()).filter(|version| !applied.iter().any(|row| row.version == *version)).collect())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
+fn unreachable_database(error: diesel::ConnectionError) -> Stop {
+    Stop::new(format_args!("the database cannot be reached: {error}"))
+        .mend("check DATABASE_URL, or leave it unset to use the embedded PostgreSQL")
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
+fn failed(error: diesel::result::Error) -> Stop {
+    Stop::new(format_args!("preparing the database failed: {error}"))
+}

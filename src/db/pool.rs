@@ -1,0 +1,213 @@
+//! Connections: how they are made, pooled and counted.
+
+use std::{
+    path::Path,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use diesel::{ConnectionError, connection::InstrumentationEvent};
+use diesel_async::{
+    AsyncConnection, AsyncPgConnection,
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+        deadpool::{Object, Pool},
+    },
+};
+use futures_util::FutureExt;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::failure::{Broken, Stop};
+
+/// How long a request waits for a connection before it is told to come back.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The server's way to PostgreSQL; cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool<AsyncPgConnection>,
+    statements: Arc<AtomicU64>,
+}
+
+impl Database {
+    /// A pool of at most `size` connections to `url`. Connects when first used.
+    pub fn new(url: &str, size: usize) -> Result<Self, Stop> {
+        let target = Arc::new(Target::parse(url)?);
+        let statements = Arc::new(AtomicU64::new(0));
+        let mut manager = ManagerConfig::default();
+        // No query at check-out: a closed connection is noticed without one.
+        manager.recycling_method = RecyclingMethod::Fast;
+        let counter = statements.clone();
+        manager.custom_setup = Box::new(move |_| {
+            let target = target.clone();
+            let counter = counter.clone();
+            async move {
+                let mut conn = target.connect().await?;
+                conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+                    if let InstrumentationEvent::StartQuery { .. } = event {
+                        counter.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+                Ok(conn)
+            }
+            .boxed()
+        });
+        let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config(url, manager))
+            .max_size(size)
+            .wait_timeout(Some(PATIENCE))
+            .create_timeout(Some(PATIENCE))
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(Stop::new)?;
+        Ok(Self { pool, statements })
+    }
+
+    pub(super) async fn connection(&self) -> Result<Object<AsyncPgConnection>, Broken> {
+        match self.pool.get().await {
+            Ok(conn) => Ok(conn),
+            Err(first) => {
+                // PostgreSQL may be starting again after a crash.
+                tracing::warn!(error = %first, "no database connection, trying once more");
+                tokio::time::sleep(Duration::from_millis(250)).await;
+                self.pool.get().await.map_err(|error| Broken::unavailable(format_args!("no database connection: {error}")))
+            }
+        }
+    }
+
+    /// Statements sent since the start, `BEGIN` and `COMMIT` included.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// Connections: (in the pool, idle, requests waiting for one).
+    #[must_use]
+    pub fn pool_status(&self) -> (usize, usize, usize) {
+        let status = self.pool.status();
+        (status.size, status.available, status.waiting)
+    }
+
+    /// Closes every idle connection and refuses new work.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}
+
+/// A database URL, understood.
+pub(super) struct Target {
+    config: tokio_postgres::Config,
+    tls: Option<MakeRustlsConnect>,
+}
+
+impl Target {
+    /// Understands a `postgres://` URL. `sslmode` is `disable` or one of `require`, `verify-ca`, `verify-full`, which all
+    /// verify chain and name; absent, it is `disable` on a socket or loopback and `verify-full` elsewhere.
+    /// `sslrootcert` names a PEM file; absent, the system's authorities count.
+    pub(super) fn parse(url: &str) -> Result<Self, Stop> {
+        let (bare, sslmode, root_certificate) = split_tls_parameters(url)?;
+        let mut config = tokio_postgres::Config::from_str(&bare)
+            .map_err(|error| Stop::new(format_args!("the database URL is not understood: {error}")))?;
+        let local = config.get_hosts().iter().all(|host| match host {
+            tokio_postgres::config::Host::Unix(_) => true,
+            tokio_postgres::config::Host::Tcp(name) => matches!(name.as_str(), "localhost" | "127.0.0.1" | "::1" | "[::1]"),
+        });
+        let encrypted = match sslmode.as_deref() {
+            Some("disable") => false,
+            Some("require" | "verify-ca" | "verify-full") => true,
+            None => !local,
+            Some(other) => {
+                return Err(Stop::new(format_args!("sslmode={other} in the database URL is not supported"))
+                    .mend("use sslmode=verify-full, or sslmode=disable on a network you trust"));
+            }
+        };
+        config.ssl_mode(if encrypted { tokio_postgres::config::SslMode::Require } else { tokio_postgres::config::SslMode::Disable });
+        config.application_name("mooring");
+        // Plans are made once a connection and must not depend on how small the tables were then.
+        let settings = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off \
+                        -c from_collapse_limit=16 -c join_collapse_limit=16 -c geqo=off";
+        let options = config.get_options().map_or_else(|| settings.to_owned(), |own| format!("{settings} {own}"));
+        config.options(options);
+        config.connect_timeout(PATIENCE);
+        let tls = encrypted.then(|| tls(root_certificate.as_deref())).transpose()?;
+        Ok(Self { config, tls })
+    }
+
+    pub(super) async fn connect(&self) -> Result<AsyncPgConnection, ConnectionError> {
+        let bad = |error: tokio_postgres::Error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            ConnectionError::BadConnection(format!("{error}{cause}"))
+        };
+        match &self.tls {
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls.clone()).await.map_err(bad)?;
+                AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            }
+            None => {
+                let (client, connection) = self.config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
+                AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            }
+        }
+    }
+
+    /// The role this URL signs in as.
+    pub(super) fn role(&self) -> Option<&str> {
+        self.config.get_user()
+    }
+}
+
+/// Takes `sslmode` and `sslrootcert` out of the query: the driver knows fewer modes than libpq.
+fn split_tls_parameters(url: &str) -> Result<(String, Option<String>, Option<String>), Stop> {
+    let Some((base, query)) = url.split_once('?') else { return Ok((url.to_owned(), None, None)) };
+    let (mut sslmode, mut root, mut rest) = (None, None, Vec::new());
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match name {
+            "sslmode" => sslmode = Some(value.to_owned()),
+            "sslrootcert" => {
+                let decoded = url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned());
+                root = decoded;
+            }
+            _ => rest.push(pair),
+        }
+    }
+    let bare = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+    Ok((bare, sslmode, root))
+}
+
+fn tls(root_certificate: Option<&str>) -> Result<MakeRustlsConnect, Stop> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(Stop::new)?;
+    let config = match root_certificate {
+        None => builder.with_platform_verifier().map_err(Stop::new)?.with_no_client_auth(),
+        Some(file) => {
+            let unreadable = |error| Stop::new(format_args!("sslrootcert {file}: {error}"));
+            let mut roots = rustls::RootCertStore::empty();
+            for certificate in CertificateDer::pem_file_iter(Path::new(file)).map_err(unreadable)? {
+                roots.add(certificate.map_err(unreadable)?).map_err(|error| Stop::new(format_args!("sslrootcert {file}: {error}")))?;
+            }
+            builder.with_root_certificates(roots).with_no_client_auth()
+        }
+    };
+    Ok(MakeRustlsConnect::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_database_is_verified_unless_told_otherwise() {
+        assert!(Target::parse("postgres://u:p@db.example/m").unwrap().tls.is_some());
+        assert!(Target::parse("postgres://u:p@db.example/m?sslmode=disable").unwrap().tls.is_none());
+        assert!(Target::parse("postgres://u:p@localhost/m").unwrap().tls.is_none());
+        assert!(Target::parse("postgres://u:p@localhost/m?sslmode=verify-full").unwrap().tls.is_some());
+        assert!(Target::parse("postgres://u@/m?host=%2Ftmp%2Fx").unwrap().tls.is_none());
+        assert!(Target::parse("postgres://u:p@db.example/m?sslmode=prefer").is_err());
+    }
+}

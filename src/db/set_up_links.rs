@@ -1,0 +1,56 @@
+//! `set_up_links`: the one-time link that makes the first administrator.
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types as sql;
+use diesel_async::RunQueryDsl;
+
+use super::{Tx, statement::Cached, work::OrBroken};
+use crate::failure::Broken;
+
+/// Makes this the only link: the ones before it are dead.
+pub async fn replace(tx: &mut Tx, secret_hash: &[u8], expires_at: DateTime<Utc>) -> Result<(), Broken> {
+    let now = tx.now;
+    Cached(diesel::sql_query("UPDATE set_up_links SET used_at = $1 WHERE used_at IS NULL").bind::<sql::Timestamptz, _>(now))
+        .execute(tx.conn())
+        .await
+        .or_broken("end set-up links")?;
+    Cached(
+        diesel::sql_query("INSERT INTO set_up_links (secret_hash, created_at, expires_at) VALUES ($1, $2, $3)")
+            .bind::<sql::Bytea, _>(secret_hash)
+            .bind::<sql::Timestamptz, _>(now)
+            .bind::<sql::Timestamptz, _>(expires_at),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("insert set-up link")?;
+    Ok(())
+}
+
+/// Whether the link is good; does not use it.
+pub async fn is_good(tx: &mut Tx, secret_hash: &[u8]) -> Result<bool, Broken> {
+    use super::schema::set_up_links as links;
+    use diesel::{ExpressionMethods, QueryDsl};
+    let now = tx.now;
+    diesel::select(diesel::dsl::exists(
+        links::table.find(secret_hash).filter(links::used_at.is_null()).filter(links::expires_at.gt(now)),
+    ))
+    .get_result(tx.conn())
+    .await
+    .or_broken("look at set-up link")
+}
+
+/// Uses the link; `false` when it is not good. Two racing uses: the second waits for the first and finds it used.
+pub async fn consume(tx: &mut Tx, secret_hash: &[u8]) -> Result<bool, Broken> {
+    let now = tx.now;
+    let changed = Cached(
+        diesel::sql_query(
+            "UPDATE set_up_links SET used_at = $2 WHERE secret_hash = $1 AND used_at IS NULL AND expires_at > $2",
+        )
+        .bind::<sql::Bytea, _>(secret_hash)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("use set-up link")?;
+    Ok(changed > 0)
+}

@@ -1,0 +1,79 @@
+//! `throttles`: leaky buckets of failures, so that guessing is slow on every replica at once.
+
+use diesel::{QueryableByName, sql_types as sql};
+use diesel_async::RunQueryDsl;
+
+use super::{Tx, statement::Cached, work::OrBroken};
+use crate::failure::Broken;
+
+#[derive(QueryableByName)]
+struct Level {
+    #[diesel(sql_type = sql::Double)]
+    level: f64,
+}
+
+/// The levels of the fullest of these buckets now; each leaks `leak` failures a second.
+pub async fn level(tx: &mut Tx, keys: &[Vec<u8>], leak: &[f64]) -> Result<Vec<f64>, Broken> {
+    let now = tx.now;
+    let rows: Vec<Level> = Cached(
+        diesel::sql_query(
+            "SELECT coalesce(greatest(0, t.level - q.leak * extract(epoch FROM $3 - t.updated_at)::float8), 0) AS level \
+             FROM unnest($1, $2) WITH ORDINALITY AS q(key, leak, n) LEFT JOIN throttles t ON t.key = q.key ORDER BY q.n",
+        )
+        .bind::<sql::Array<sql::Bytea>, _>(keys)
+        .bind::<sql::Array<sql::Double>, _>(leak)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .load(tx.conn())
+    .await
+    .or_broken("read throttles")?;
+    Ok(rows.into_iter().map(|row| row.level).collect())
+}
+
+/// Adds one to each bucket and returns the levels after it: counting before the work is done is what holds against
+/// attempts made at once.
+pub async fn add(tx: &mut Tx, keys: &[Vec<u8>], leak: &[f64]) -> Result<Vec<f64>, Broken> {
+    let now = tx.now;
+    let mut levels = Vec::with_capacity(keys.len());
+    for (key, leak) in keys.iter().zip(leak) {
+        let rows: Vec<Level> = Cached(
+            diesel::sql_query(
+                "INSERT INTO throttles AS t (key, level, updated_at) VALUES ($1, 1, $3) ON CONFLICT (key) DO UPDATE SET \
+                 level = 1 + greatest(0, t.level - $2 * greatest(0, extract(epoch FROM $3 - t.updated_at)::float8)), \
+                 updated_at = greatest(t.updated_at, $3) RETURNING level",
+            )
+            .bind::<sql::Bytea, _>(key)
+            .bind::<sql::Double, _>(leak)
+            .bind::<sql::Timestamptz, _>(now),
+        )
+        .load(tx.conn())
+        .await
+        .or_broken("count in throttles")?;
+        levels.push(rows.into_iter().next().map_or(0.0, |row| row.level));
+    }
+    Ok(levels)
+}
+
+/// Takes one out of each bucket again: the attempt was genuine.
+pub async fn forgive(tx: &mut Tx, keys: &[Vec<u8>]) -> Result<(), Broken> {
+    Cached(
+        diesel::sql_query("UPDATE throttles SET level = greatest(0, level - 1) WHERE key = ANY ($1)")
+            .bind::<sql::Array<sql::Bytea>, _>(keys),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("forgive in throttles")?;
+    Ok(())
+}
+
+/// Removes buckets that have been empty for a day.
+pub async fn sweep(tx: &mut Tx) -> Result<usize, Broken> {
+    let now = tx.now;
+    Cached(
+        diesel::sql_query("DELETE FROM throttles WHERE updated_at < $1 - interval '1 day'")
+            .bind::<sql::Timestamptz, _>(now),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("sweep throttles")
+}

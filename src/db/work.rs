@@ -1,0 +1,164 @@
+//! The unit of work: one connection, one instant, and the audit events that are written with its change.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use diesel_async::{AsyncPgConnection, TransactionManager, pooled_connection::deadpool::Object};
+use uuid::Uuid;
+
+use super::{Database, audit_events, audit_events::AuditEvent, ids};
+use crate::failure::{Broken, Failure};
+
+/// Who is asking, as far as the audit and the activity of a session record it. Addresses and agents only as keyed
+/// hashes, with a coarse form for people.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    pub request_id: String,
+    pub source_hash: Option<Vec<u8>>,
+    pub agent_hash: Option<Vec<u8>>,
+    /// Such as `203.0.x.x`.
+    pub place: Option<String>,
+    /// Such as `Firefox on Linux`.
+    pub device: Option<String>,
+}
+
+/// The unit of work that every function about data takes first.
+pub struct Tx {
+    conn: Object<AsyncPgConnection>,
+    pub now: DateTime<Utc>,
+    pub trace: Trace,
+    pub(super) events: Vec<AuditEvent>,
+    in_transaction: bool,
+}
+
+impl Tx {
+    pub(super) fn conn(&mut self) -> &mut AsyncPgConnection {
+        &mut self.conn
+    }
+
+    /// A new id of this unit's instant.
+    #[must_use]
+    pub fn new_id(&self) -> Uuid {
+        ids::new_id(self.now)
+    }
+
+    /// Keeps an event until the change commits.
+    pub fn record(&mut self, event: AuditEvent) {
+        self.events.push(event);
+    }
+
+    /// Hands the events to a statement that writes them together with its change.
+    pub(super) fn take_events(&mut self) -> serde_json::Value {
+        audit_events::as_rows(std::mem::take(&mut self.events), self.now, &self.trace)
+    }
+
+    async fn begin(&mut self) -> Result<(), Broken> {
+        <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::begin_transaction(&mut *self.conn)
+            .await
+            .or_broken("begin")?;
+        self.in_transaction = true;
+        Ok(())
+    }
+
+    /// Writes the events and commits.
+    async fn finish(&mut self) -> Result<(), Broken> {
+        if !self.events.is_empty() {
+            audit_events::insert(self).await?;
+        }
+        if self.in_transaction {
+            <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::commit_transaction(
+                &mut *self.conn,
+            )
+            .await
+            .or_broken("commit")?;
+            self.in_transaction = false;
+        }
+        Ok(())
+    }
+
+    async fn abandon(&mut self) {
+        if self.in_transaction {
+            let rolled_back =
+                <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::rollback_transaction(
+                    &mut *self.conn,
+                )
+                .await;
+            if let Err(error) = rolled_back {
+                // The pool discards a connection with an open transaction, which rolls it back all the same.
+                tracing::warn!(%error, "rollback failed");
+            }
+        }
+    }
+}
+
+impl Database {
+    /// Runs `work` in one transaction; its events are committed with it. An `Err` rolls everything back, so a refusal
+    /// that changes state has to be a value inside `Ok`.
+    pub async fn work<T, E: From<Broken>>(
+        &self,
+        now: DateTime<Utc>,
+        trace: &Trace,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut tx = self.unit(now, trace).await?;
+        if let Err(broken) = tx.begin().await {
+            // The connection died in the pool (PostgreSQL was restarted): nothing has been done yet, so try once more.
+            if !broken.is_retryable() {
+                return Err(broken.into());
+            }
+            tx = self.unit(now, trace).await?;
+            tx.begin().await?;
+        }
+        match work(&mut tx).await {
+            Ok(value) => {
+                tx.finish().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                tx.abandon().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs `work` without a transaction: each of its statements is its own. For reads, and for paths whose whole
+    /// change, events included, is one statement.
+    pub async fn single<T, E: From<Broken>>(
+        &self,
+        now: DateTime<Utc>,
+        trace: &Trace,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut tx = self.unit(now, trace).await?;
+        let value = work(&mut tx).await?;
+        tx.finish().await?;
+        Ok(value)
+    }
+
+    async fn unit(&self, now: DateTime<Utc>, trace: &Trace) -> Result<Tx, Broken> {
+        let conn = self.connection().await?;
+        Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), in_transaction: false })
+    }
+}
+
+/// Says what a failing statement was for.
+pub(super) trait OrBroken<T> {
+    fn or_broken(self, what: impl fmt::Display) -> Result<T, Broken>;
+}
+
+impl<T> OrBroken<T> for diesel::QueryResult<T> {
+    #[track_caller]
+    fn or_broken(self, what: impl fmt::Display) -> Result<T, Broken> {
+        use diesel::result::{DatabaseErrorKind, Error};
+        match self {
+            Ok(value) => Ok(value),
+            Err(error @ (Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _) | Error::BrokenTransactionManager)) => {
+                Err(Broken::unavailable(format_args!("{what}: {error}")))
+            }
+            Err(error) => Err(Broken::new(format_args!("{what}: {error}"))),
+        }
+    }
+}
+
+/// Lets `Failure` travel through a unit of work.
+pub type Outcome<T> = Result<T, Failure>;
