@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod engine;
 pub mod failure;
 pub mod jose;
 pub mod oauth;
