@@ -1,0 +1,165 @@
+//! The closed list of events.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::db::audit_events::AuditEvent;
+
+/// What was done. The names are stable: alerts and reports are written against them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    SessionStarted,
+    SessionReauthenticated,
+    SessionEnded,
+    SignIn,
+    CodeIssued,
+    CodeRedeemed,
+    CodeReplayed,
+    TokenIssued,
+    TokenRefreshed,
+    RefreshReplayed,
+    TokenRevoked,
+    GrantRevoked,
+    ConsentGranted,
+    ConsentDenied,
+    ConsentWithdrawn,
+    ClientAuthentication,
+    UserAdded,
+    UserChanged,
+    UserDisabled,
+    AdministratorSetUp,
+    ClientAdded,
+    ClientChanged,
+    ClientDisabled,
+    KeyAdded,
+}
+
+impl Action {
+    /// The name in the trail.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SessionStarted => "session.started",
+            Self::SessionReauthenticated => "session.reauthenticated",
+            Self::SessionEnded => "session.ended",
+            Self::SignIn => "sign_in",
+            Self::CodeIssued => "code.issued",
+            Self::CodeRedeemed => "code.redeemed",
+            Self::CodeReplayed => "code.replayed",
+            Self::TokenIssued => "token.issued",
+            Self::TokenRefreshed => "token.refreshed",
+            Self::RefreshReplayed => "refresh.replayed",
+            Self::TokenRevoked => "token.revoked",
+            Self::GrantRevoked => "grant.revoked",
+            Self::ConsentGranted => "consent.granted",
+            Self::ConsentDenied => "consent.denied",
+            Self::ConsentWithdrawn => "consent.withdrawn",
+            Self::ClientAuthentication => "client.authentication",
+            Self::UserAdded => "user.added",
+            Self::UserChanged => "user.changed",
+            Self::UserDisabled => "user.disabled",
+            Self::AdministratorSetUp => "administrator.set_up",
+            Self::ClientAdded => "client.added",
+            Self::ClientChanged => "client.changed",
+            Self::ClientDisabled => "client.disabled",
+            Self::KeyAdded => "key.added",
+        }
+    }
+}
+
+/// Who did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    Visitor,
+    User,
+    Client,
+    /// Someone with a shell on this machine.
+    Operator,
+    Server,
+}
+
+impl Actor {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Visitor => "visitor",
+            Self::User => "user",
+            Self::Client => "client",
+            Self::Operator => "operator",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// The session, person and client that an event is about.
+#[derive(Clone, Debug, Default)]
+pub struct Subject {
+    pub session_id: Option<Uuid>,
+    /// Kind of that session.
+    pub session_kind: Option<String>,
+    pub user_id: Option<Uuid>,
+    pub client_id: Option<String>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    action: Action,
+    actor: Actor,
+    subject: Subject,
+    refused: bool,
+    reason: Option<String>,
+    detail: Option<Value>,
+}
+
+impl Event {
+    /// Something that was done.
+    pub fn done(action: Action, actor: Actor, subject: Subject) -> Self {
+        Self { action, actor, subject, refused: false, reason: None, detail: None }
+    }
+
+    /// Something that was attempted and refused, with a stable reason.
+    pub fn refused(action: Action, actor: Actor, subject: Subject, reason: impl Into<String>) -> Self {
+        Self { action, actor, subject, refused: true, reason: Some(reason.into()), detail: None }
+    }
+
+    /// Adds why.
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// Adds facts; never a secret, never an address.
+    #[must_use]
+    pub fn detail(mut self, detail: Value) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
+    pub(super) fn into_row(self) -> AuditEvent {
+        AuditEvent {
+            kind: kind(self.subject.session_kind.as_deref()),
+            session_id: self.subject.session_id,
+            actor: self.actor.as_str(),
+            user_id: self.subject.user_id,
+            client_id: self.subject.client_id,
+            action: self.action.as_str(),
+            outcome: if self.refused { "refused" } else { "done" },
+            reason: self.reason,
+            detail: self.detail,
+        }
+    }
+}
+
+/// Which trail it belongs to: that of a kind of session, or the server's own.
+fn kind(session_kind: Option<&str>) -> &'static str {
+    match session_kind {
+        Some("visitor") => "visitor",
+        Some("user") => "user",
+        Some("privileged") => "privileged",
+        Some("service") => "service",
+        Some("offline") => "offline",
+        Some("device") => "device",
+        _ => "server",
+    }
+}

@@ -1,0 +1,70 @@
+//! The session cookie: an id and a secret that is not stored.
+//!
+//! The secret is an HMAC of the session's id and its generation under a key from the master secret (invariant 6). A
+//! change of privilege adds one to the generation, so the old cookie is dead at once; and two answers to a double
+//! submit carry the same cookie, so it does not matter which the browser keeps.
+
+use uuid::Uuid;
+
+use crate::jose::{Key256, base64url, from_base64url};
+
+/// Makes and checks cookies; one for the server.
+pub struct Cookies {
+    key: Key256,
+    secure: bool,
+}
+
+/// What a browser presented, not yet checked.
+#[derive(Clone)]
+pub struct PresentedCookie {
+    pub session_id: Uuid,
+    secret: Vec<u8>,
+}
+
+impl Cookies {
+    /// `secure`: the issuer is https.
+    #[must_use]
+    pub fn new(key: Key256, secure: bool) -> Self {
+        Self { key, secure }
+    }
+
+    /// `__Host-` binds the cookie to this host over https (RFC 6265bis §4.1.3.2).
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        if self.secure { "__Host-mooring_session" } else { "mooring_session" }
+    }
+
+    /// Whether the cookie is for https only.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The cookie's value for a generation of a session.
+    #[must_use]
+    pub fn value(&self, session_id: Uuid, generation: i32) -> String {
+        let mut octets = [0; 48];
+        octets[..16].copy_from_slice(session_id.as_bytes());
+        octets[16..].copy_from_slice(&self.secret(session_id, generation));
+        base64url(&octets)
+    }
+
+    /// Reads a value; `None` when it has not the form of one.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<PresentedCookie> {
+        let octets = from_base64url(value)?;
+        let (id, secret) = octets.split_at_checked(16)?;
+        (secret.len() == 32).then_some(())?;
+        Some(PresentedCookie { session_id: Uuid::from_slice(id).ok()?, secret: secret.to_vec() })
+    }
+
+    /// Whether the cookie is the one of this generation; in constant time.
+    #[must_use]
+    pub fn is_genuine(&self, cookie: &PresentedCookie, generation: i32) -> bool {
+        self.key.verify(&[cookie.session_id.as_bytes(), &generation.to_be_bytes()], &cookie.secret)
+    }
+
+    fn secret(&self, session_id: Uuid, generation: i32) -> [u8; 32] {
+        self.key.mac(&[session_id.as_bytes(), &generation.to_be_bytes()])
+    }
+}

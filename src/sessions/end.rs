@@ -1,0 +1,55 @@
+//! Ending sessions: one UPDATE of one row, with its event, in one transaction (invariants 3 and 4).
+
+use uuid::Uuid;
+
+use crate::{
+    audit::{self, Action, Actor, Event, Subject},
+    db::{
+        Tx,
+        sessions::{self, EndedSession},
+        users,
+    },
+    failure::Broken,
+};
+
+/// Ends a session and with it all that hangs on it. `false` when it had ended.
+pub async fn end(tx: &mut Tx, session_id: Uuid, reason: &str, actor: Actor) -> Result<bool, Broken> {
+    let ended = sessions::end(tx, session_id, reason).await?;
+    let changed = ended.is_some();
+    for session in ended {
+        tell(tx, session, reason, actor);
+    }
+    Ok(changed)
+}
+
+/// Ends the person's other browser sessions, keeping `keep` and offline access. Returns how many.
+pub async fn end_others(tx: &mut Tx, user_id: Uuid, keep: Uuid, actor: Actor) -> Result<usize, Broken> {
+    let reason = "ended_by_user";
+    let ended = sessions::end_of_user(tx, user_id, Some(keep), false, reason).await?;
+    let count = ended.len();
+    for session in ended {
+        tell(tx, session, reason, actor);
+    }
+    Ok(count)
+}
+
+/// Ends everything of a person: their sessions, offline ones too, and whatever sign-in is in flight at this moment.
+pub async fn end_all_of_user(tx: &mut Tx, user_id: Uuid, reason: &str, actor: Actor) -> Result<usize, Broken> {
+    users::bump_epoch(tx, user_id).await?;
+    let ended = sessions::end_of_user(tx, user_id, None, true, reason).await?;
+    let count = ended.len();
+    for session in ended {
+        tell(tx, session, reason, actor);
+    }
+    Ok(count)
+}
+
+fn tell(tx: &mut Tx, session: EndedSession, reason: &str, actor: Actor) {
+    let subject = Subject {
+        session_id: Some(session.id),
+        session_kind: Some(session.kind),
+        user_id: session.user_id,
+        client_id: session.client_id,
+    };
+    audit::record(tx, Event::done(Action::SessionEnded, actor, subject).reason(reason));
+}

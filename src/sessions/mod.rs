@@ -1,0 +1,30 @@
+//! Sessions, the centre: how they start, how their secret changes, how they end.
+//!
+//! Every function here makes its change and its audit event in the caller's unit of work. What a session *is* lives in
+//! the schema; whether it is live is `live_sessions`' to say. Not for what hangs on a session: that dies with it by
+//! being looked up through it.
+
+mod cookie;
+mod end;
+mod offline;
+mod sign_in;
+mod visitor;
+
+pub use cookie::{Cookies, PresentedCookie};
+pub use end::{end, end_all_of_user, end_others};
+pub use offline::start_offline;
+pub use sign_in::{SignIn, SignedIn, sign_in};
+pub use visitor::start_visitor;
+
+use crate::{audit::Subject, db::sessions::LiveSession};
+
+/// A live session as the subject of an event.
+#[must_use]
+pub fn subject(session: &LiveSession) -> Subject {
+    Subject {
+        session_id: Some(session.id),
+        session_kind: Some(session.kind.clone()),
+        user_id: session.user_id,
+        client_id: None,
+    }
+}
