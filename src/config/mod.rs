@@ -1,1 +1,157 @@
-//! Configuration.
+//! The configuration: read once, from a file and the environment, complete and checked before anything starts.
+//!
+//! Each section is one file: its keys as data, its type, and how the one becomes the other. A new one is a file, a line
+//! in [`SECTIONS`] and a field of [`Config`]; the search for unknown keys and [`Config::reference`] follow from that.
+//!
+//! Not for what is decided per request, and not for reading the files it names (certificates, secrets, templates):
+//! that is done by whoever needs them.
+//!
+//! Invariant: a [`Config`] exists only if every value in it is valid. Relative paths are relative to the working
+//! directory.
+
+mod client;
+mod database;
+mod general;
+mod given;
+mod issuer;
+mod key;
+mod log;
+mod metrics;
+mod outbound;
+mod pages;
+mod passwords;
+mod reference;
+mod registration;
+mod request_objects;
+mod resource;
+mod scope;
+mod secret;
+mod secrets;
+mod server;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod tokens;
+mod unknown;
+mod user;
+mod value;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use ipnet::IpNet;
+
+pub use self::{
+    database::Database,
+    given::Sources,
+    issuer::Issuer,
+    log::{Log, LogFormat},
+    metrics::Metrics,
+    outbound::Outbound,
+    pages::Pages,
+    passwords::Passwords,
+    registration::{Policy, Registration},
+    request_objects::RequestObjects,
+    resource::Resource,
+    scope::{Approval, Privileged, Scope, StepUpAcr},
+    secret::Secret,
+    secrets::{MASTER_LENGTH, MasterSource, Secrets},
+    server::Server,
+    sessions::Sessions,
+    tls::Tls,
+    tokens::Tokens,
+    user::User,
+};
+use self::{given::Given, key::Section};
+use crate::{failure::Stop, oauth::client_metadata::ClientMetadata};
+
+/// Every section, in the order of the reference; the first is what stands before the first table.
+static SECTIONS: &[&Section] = &[
+    &general::SECTION,
+    &database::SECTION,
+    &secrets::SECTION,
+    &sessions::SECTION,
+    &tokens::SECTION,
+    &registration::SECTION,
+    &request_objects::SECTION,
+    &tls::SECTION,
+    &outbound::SECTION,
+    &passwords::SECTION,
+    &metrics::SECTION,
+    &log::SECTION,
+    &pages::SECTION,
+    &server::SECTION,
+    &scope::SECTION,
+    &resource::SECTION,
+    &client::SECTION,
+    &user::SECTION,
+];
+
+/// `MOORING_` variables that are not keys, and what they are for.
+static ELSEWHERE: &[(&str, &str)] = &[
+    ("MOORING_CONFIG", "The configuration file, unless `--config` names one."),
+    ("MOORING_POSTGRES", "The folder of the PostgreSQL programs that the embedded cluster is to use."),
+];
+
+/// The configuration of a process.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub issuer: Issuer,
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    /// Only these may say for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
+    pub database: Database,
+    pub secrets: Secrets,
+    pub sessions: Sessions,
+    pub tokens: Tokens,
+    pub registration: Registration,
+    pub request_objects: RequestObjects,
+    /// Absent: plain HTTP.
+    pub tls: Option<Tls>,
+    pub outbound: Outbound,
+    pub passwords: Passwords,
+    pub metrics: Metrics,
+    pub log: Log,
+    pub pages: Pages,
+    pub server: Server,
+    pub scopes: Vec<Scope>,
+    pub resources: Vec<Resource>,
+    pub clients: Vec<ClientMetadata>,
+    pub users: Vec<User>,
+}
+
+impl Config {
+    /// Reads and checks everything; what is wrong is said with its place and what mends it.
+    pub fn load(sources: Sources) -> Result<Self, Stop> {
+        Self::read(&Given::gather(sources)?)
+    }
+
+    fn read(given: &Given) -> Result<Self, Stop> {
+        let tls = tls::read(&given.section(&tls::SECTION))?;
+        let general = general::read(&given.section(&general::SECTION), tls.is_some())?;
+        Ok(Self {
+            issuer: general.issuer,
+            listen: general.listen,
+            data_dir: general.data_dir,
+            trusted_proxies: general.trusted_proxies,
+            database: database::read(&given.section(&database::SECTION))?,
+            secrets: secrets::read(&given.section(&secrets::SECTION))?,
+            sessions: sessions::read(&given.section(&sessions::SECTION))?,
+            tokens: tokens::read(&given.section(&tokens::SECTION))?,
+            registration: registration::read(&given.section(&registration::SECTION))?,
+            request_objects: request_objects::read(&given.section(&request_objects::SECTION))?,
+            tls,
+            outbound: outbound::read(&given.section(&outbound::SECTION))?,
+            passwords: passwords::read(&given.section(&passwords::SECTION))?,
+            metrics: metrics::read(&given.section(&metrics::SECTION))?,
+            log: log::read(&given.section(&log::SECTION))?,
+            pages: pages::read(&given.section(&pages::SECTION))?,
+            server: server::read(&given.section(&server::SECTION))?,
+            scopes: scope::read(&given.rows(&scope::SECTION))?,
+            resources: resource::read(&given.rows(&resource::SECTION))?,
+            clients: client::read(&given.rows(&client::SECTION))?,
+            users: user::read(&given.rows(&user::SECTION))?,
+        })
+    }
+}

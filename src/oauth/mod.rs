@@ -2,6 +2,8 @@
 //!
 //! Nothing here does I/O or knows what time it is.
 
+pub mod client_metadata;
 mod error;
 
+pub use client_metadata::ClientMetadata;
 pub use error::{Error, ErrorCode};

@@ -1,0 +1,317 @@
+//! What is known of a client: the members of RFC 7591 §2 and OpenID Connect Registration 1.0 §2, and the few of ours.
+//!
+//! One type serves the configuration file (`[[client]]`), `mooring client add` and dynamic registration. It is not
+//! the stored row, and it grants nothing by itself: what a client may not give itself is taken away by
+//! [`ClientMetadata::self_registered`].
+//!
+//! Invariant: metadata that passed [`ClientMetadata::check`] can be acted on without looking at its form again.
+
+mod members;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use members::{MEMBERS, Member};
+pub use rules::{ASSERTION_ALGORITHMS, is_loopback, is_scope_token};
+
+use super::{Error, ErrorCode};
+
+/// The only grant types a client can be registered for.
+pub const GRANT_TYPES: &[&str] = &["authorization_code", "refresh_token", "client_credentials"];
+
+/// How a client shows at the token endpoint that it is the client (RFC 7591 §2, OIDC Core §9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMethod {
+    /// A public client.
+    None,
+    ClientSecretBasic,
+    ClientSecretPost,
+    PrivateKeyJwt,
+}
+
+impl AuthMethod {
+    /// The value as it stands in metadata.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+        }
+    }
+
+    /// Whether it rests on a shared secret.
+    #[must_use]
+    pub fn uses_secret(self) -> bool {
+        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
+    }
+}
+
+/// What we sign with (RFC 7518 §3.1, RFC 8037 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SigningAlgorithm {
+    #[serde(rename = "RS256")]
+    Rs256,
+    #[serde(rename = "ES256")]
+    Es256,
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+}
+
+impl SigningAlgorithm {
+    /// The value as it stands in metadata and in `alg`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+/// Where a client runs (OIDC Registration §2): a native one may use custom schemes without a dot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplicationType {
+    Web,
+    Native,
+}
+
+/// What `sub` is made of (OIDC Core §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubjectType {
+    Public,
+}
+
+/// What an access token looks like. Either way it is in the database and bound to its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessTokenFormat {
+    Opaque,
+    /// RFC 9068.
+    Jwt,
+}
+
+/// Whose tokens a client may introspect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Introspection {
+    /// Those issued to it, and those it is the audience of.
+    Own,
+    Any,
+}
+
+/// The metadata of one client. What was not said has its default; see [`MEMBERS`] for the meaning of each.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientMetadata {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logo_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tos_uri: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<String>,
+    pub redirect_uris: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub post_logout_redirect_uris: Vec<String>,
+    pub grant_types: Vec<String>,
+    pub response_types: Vec<String>,
+    pub token_endpoint_auth_method: AuthMethod,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth_signing_alg: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    pub id_token_signed_response_alg: SigningAlgorithm,
+    /// Absent: userinfo answers plain JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub userinfo_signed_response_alg: Option<SigningAlgorithm>,
+    pub subject_type: SubjectType,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_max_age: Option<u32>,
+    pub require_auth_time: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub default_acr_values: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initiate_login_uri: Option<String>,
+    pub application_type: ApplicationType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frontchannel_logout_uri: Option<String>,
+    pub require_pkce: bool,
+    pub access_token_format: AccessTokenFormat,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed_origins: Vec<String>,
+    pub visitors: bool,
+    pub introspection: Introspection,
+}
+
+impl Default for ClientMetadata {
+    fn default() -> Self {
+        Self {
+            client_id: None,
+            client_secret: None,
+            client_name: None,
+            client_uri: None,
+            logo_uri: None,
+            policy_uri: None,
+            tos_uri: None,
+            contacts: Vec::new(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            // RFC 7591 §2: the three defaults of a client that says nothing.
+            grant_types: vec!["authorization_code".to_owned()],
+            response_types: vec!["code".to_owned()],
+            token_endpoint_auth_method: AuthMethod::ClientSecretBasic,
+            token_endpoint_auth_signing_alg: None,
+            scope: None,
+            jwks: None,
+            jwks_uri: None,
+            id_token_signed_response_alg: SigningAlgorithm::Rs256,
+            userinfo_signed_response_alg: None,
+            subject_type: SubjectType::Public,
+            default_max_age: None,
+            require_auth_time: false,
+            default_acr_values: Vec::new(),
+            initiate_login_uri: None,
+            application_type: ApplicationType::Web,
+            backchannel_logout_uri: None,
+            frontchannel_logout_uri: None,
+            require_pkce: true,
+            access_token_format: AccessTokenFormat::Opaque,
+            allowed_origins: Vec::new(),
+            visitors: false,
+            introspection: Introspection::Own,
+        }
+    }
+}
+
+/// Shows everything but the secret.
+impl fmt::Debug for ClientMetadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = Self { client_secret: self.client_secret.as_ref().map(|_| "…".to_owned()), ..self.clone() };
+        f.write_str("ClientMetadata ")?;
+        f.write_str(&serde_json::to_string(&shown).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// Which member is wrong, and why. It never carries a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub member: String,
+    pub problem: String,
+}
+
+impl Fault {
+    pub fn new(member: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { member: member.into(), problem: problem.into() }
+    }
+}
+
+impl From<Fault> for Error {
+    /// RFC 7591 §3.2.2: redirection URIs have a code of their own.
+    fn from(fault: Fault) -> Self {
+        let code = match fault.member.as_str() {
+            "redirect_uris" => ErrorCode::InvalidRedirectUri,
+            _ => ErrorCode::InvalidClientMetadata,
+        };
+        // RFC 6749 §5.2: error_description has neither quotation marks nor backslashes, and is ASCII.
+        let said = format!("{}: {}", fault.member, fault.problem)
+            .chars()
+            .map(|c| match c {
+                '"' => '\'',
+                '\\' => '/',
+                ' '..='~' => c,
+                _ => '?',
+            })
+            .collect::<String>();
+        Self::new(code, said)
+    }
+}
+
+impl ClientMetadata {
+    /// Reads a JSON object. Unknown members are ignored (RFC 7591 §2), language-tagged ones too (§2.2), and `null`
+    /// means "not said" (RFC 7592 §2.2).
+    ///
+    /// Form only: [`Self::check`] follows.
+    pub fn parse(json: &Value) -> Result<Self, Fault> {
+        let Value::Object(said) = json else {
+            return Err(Fault::new("client metadata", "must be a JSON object"));
+        };
+        let mut kept = serde_json::Map::new();
+        for (name, value) in said.iter().filter(|(_, value)| !value.is_null()) {
+            // Each member is read alone first, since serde does not tell which one it stumbled over.
+            let alone = Value::Object([(name.clone(), value.clone())].into_iter().collect());
+            if let Err(error) = Self::deserialize(alone) {
+                let problem = match name.as_str() {
+                    "client_secret" => "must be a string".to_owned(),
+                    _ => error.to_string(),
+                };
+                return Err(Fault::new(name.clone(), problem));
+            }
+            kept.insert(name.clone(), value.clone());
+        }
+        Self::deserialize(Value::Object(kept)).map_err(|error| Fault::new("client metadata", error.to_string()))
+    }
+
+    /// [`Self::parse`] and [`Self::check`], in the words of RFC 7591 §3.2.2.
+    pub fn from_json(json: &Value) -> Result<Self, Error> {
+        let metadata = Self::parse(json)?;
+        metadata.check()?;
+        Ok(metadata)
+    }
+
+    /// Whether the members are acceptable, each and together: `invalid_redirect_uri` or `invalid_client_metadata`
+    /// with a description that names the member.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.check().map_err(Error::from)
+    }
+
+    /// [`Self::validate`] for those who want the member apart.
+    pub fn check(&self) -> Result<(), Fault> {
+        rules::check(self)
+    }
+
+    /// The same without what a client that registers itself may not give itself: its id, its secret, anonymous
+    /// visitors, and the sight of other clients' tokens.
+    #[must_use]
+    pub fn self_registered(self) -> Self {
+        Self { client_id: None, client_secret: None, visitors: false, introspection: Introspection::Own, ..self }
+    }
+
+    /// Whether it cannot keep a secret (RFC 6749 §2.1).
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.token_endpoint_auth_method == AuthMethod::None
+    }
+
+    /// Whether it is registered for this grant type.
+    #[must_use]
+    pub fn has_grant(&self, grant_type: &str) -> bool {
+        self.grant_types.iter().any(|registered| registered == grant_type)
+    }
+}

@@ -1,0 +1,93 @@
+//! The members of client metadata, said once for people: the configuration's unknown-key check and its reference
+//! derive from this list. A test compares it with the type.
+
+/// One member.
+#[derive(Debug)]
+pub struct Member {
+    pub name: &'static str,
+    pub kind: &'static str,
+    pub default: &'static str,
+    pub doc: &'static str,
+    /// Whether `name#language` may stand beside it (RFC 7591 §2.2).
+    pub localised: bool,
+}
+
+const fn member(name: &'static str, kind: &'static str, default: &'static str, doc: &'static str) -> Member {
+    Member { name, kind, default, doc, localised: false }
+}
+
+const fn localised(name: &'static str, kind: &'static str, doc: &'static str) -> Member {
+    Member { name, kind, default: "", doc, localised: true }
+}
+
+/// Every member, in the order in which one would write them.
+pub static MEMBERS: &[Member] = &[
+    member("client_id", "string", "", "The name the client gives at every endpoint; required in a file."),
+    member(
+        "client_secret",
+        "secret",
+        "",
+        "At least 32 characters, for the two `client_secret_` methods. Stored hashed.",
+    ),
+    localised("client_name", "string", "What people see on the consent page."),
+    localised("client_uri", "URL", "The client's home page."),
+    localised("logo_uri", "URL", "The client's logo."),
+    localised("policy_uri", "URL", "How the client uses what it learns."),
+    localised("tos_uri", "URL", "The client's terms."),
+    member("contacts", "list of strings", "[]", "Whom to reach about the client."),
+    member(
+        "redirect_uris",
+        "list of URLs",
+        "[]",
+        "Where answers may go, compared as text. `https`, `http` on a loopback name (whose port may vary when it is an \
+         IP literal), or a private scheme such as `com.example.app:/cb`.",
+    ),
+    member("post_logout_redirect_uris", "list of URLs", "[]", "Where the browser may go after a sign-out."),
+    member(
+        "grant_types",
+        "list of strings",
+        "[\"authorization_code\"]",
+        "Of `authorization_code`, `refresh_token`, `client_credentials`.",
+    ),
+    member("response_types", "list of strings", "[\"code\"]", "Only `code`."),
+    member(
+        "token_endpoint_auth_method",
+        "string",
+        "client_secret_basic",
+        "`none` (a public client), `client_secret_basic`, `client_secret_post` or `private_key_jwt`.",
+    ),
+    member("token_endpoint_auth_signing_alg", "string", "", "The only algorithm its assertions may be signed with."),
+    member("scope", "string", "", "The scopes it may ask for, separated by spaces."),
+    member("jwks", "table", "", "Its public keys (RFC 7517); never private or symmetric ones."),
+    member("jwks_uri", "URL", "", "Where its public keys are; instead of `jwks`."),
+    member("id_token_signed_response_alg", "string", "RS256", "`RS256`, `ES256` or `EdDSA`."),
+    member("userinfo_signed_response_alg", "string", "", "The same for userinfo; absent: plain JSON."),
+    member("subject_type", "string", "public", "Only `public`."),
+    member("default_max_age", "seconds", "", "`max_age` of requests that do not say one."),
+    member("require_auth_time", "boolean", "false", "`auth_time` is always there, asked or not."),
+    member("default_acr_values", "list of strings", "[]", "`acr_values` of requests that do not say any."),
+    member("initiate_login_uri", "URL", "", "Where a sign-in begun elsewhere is handed to the client."),
+    member("application_type", "string", "web", "`web` or `native`; a native one may use any private scheme."),
+    member("backchannel_logout_uri", "URL", "", "Where logout tokens are posted."),
+    member(
+        "frontchannel_logout_uri",
+        "URL",
+        "",
+        "Loaded in a frame at sign-out; shares its origin with a redirect URI.",
+    ),
+    member(
+        "require_pkce",
+        "boolean",
+        "true",
+        "`false` only for a confidential client, a documented deviation; a challenge that is sent always counts.",
+    ),
+    member("access_token_format", "string", "opaque", "`opaque` or `jwt` (RFC 9068); both are bound to the session."),
+    member("allowed_origins", "list of origins", "[]", "For CORS, beside the origins of its redirect URIs."),
+    member("visitors", "boolean", "false", "Whether it may ask for anonymous visitors."),
+    member(
+        "introspection",
+        "string",
+        "own",
+        "Whose tokens it may introspect: `own` (issued to it or meant for it) or `any`.",
+    ),
+];
