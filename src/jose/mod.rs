@@ -1,1 +1,19 @@
-//! Keys and signatures.
+//! Keys, signatures and secrets: what Mooring signs, what it verifies, and what it derives from the master secret.
+//!
+//! Nothing here does I/O or knows what time it is; whoever needs an instant passes it in. Private keys leave this
+//! module only as [`Pkcs8`], which is wiped when dropped and has no `Debug` that shows it.
+
+mod algorithm;
+mod assertion;
+mod jws;
+mod secrets;
+mod signing_key;
+
+pub use algorithm::{Algorithm, UnknownAlgorithm, at_hash};
+pub use assertion::{
+    ASSERTION_ALGORITHMS, Assertion, CLIENT_ASSERTION_TYPE, MAX_ASSERTION_LIFETIME_SECONDS, SKEW_SECONDS,
+    names_known_key, peek_issuer, verify_assertion,
+};
+pub use jws::verify_own;
+pub use secrets::{Key256, MasterSecret, Purpose, base64url, constant_time_eq, from_base64url, random_bytes, sha256};
+pub use signing_key::{Pkcs8, SigningKey};

@@ -3,7 +3,21 @@
 //! Nothing here does I/O or knows what time it is.
 
 pub mod client_metadata;
+pub mod acr;
+pub mod claims;
 mod error;
+pub mod metadata;
+pub mod parameters;
+pub mod pkce;
+pub mod prompt;
+pub mod redirect_uri;
+pub mod scope;
 
 pub use client_metadata::ClientMetadata;
+pub use acr::Acr;
+pub use claims::{ClaimRequest, ClaimsRequest};
 pub use error::{Error, ErrorCode};
+pub use parameters::Parameters;
+pub use prompt::{Prompt, Prompts};
+pub use redirect_uri::TrustedRedirectUri;
+pub use scope::Scope;

@@ -1,0 +1,274 @@
+//! The parameters of a request, from a query or an `application/x-www-form-urlencoded` body (RFC 6749 appendix B).
+//!
+//! What was sent is kept in its order. Repetition is not an error here but a fact to ask for: whoever answers a
+//! repeated `scope` must still be able to say so to the `redirect_uri`. A repeated parameter has no value, so nobody
+//! can pick the first while another picks the last.
+
+use std::fmt;
+
+use super::Error;
+
+/// All names and values together, decoded, in octets.
+pub const MAX_TOTAL: usize = 32 * 1024;
+/// One value, decoded, in octets.
+pub const MAX_VALUE: usize = 8 * 1024;
+/// Parameters with a value.
+pub const MAX_COUNT: usize = 64;
+/// The text, encoded: what [`Parameters::to_query`] makes of the largest that is accepted (three characters an octet,
+/// and two separators a parameter).
+pub const MAX_ENCODED: usize = 3 * MAX_TOTAL + 2 * MAX_COUNT;
+
+/// RFC 8707 §2: the only parameter that may be sent more than once.
+const MAY_REPEAT: &str = "resource";
+
+/// The parameters of one request. No `Debug` shows a value: among them are codes, secrets and passwords.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Parameters {
+    pairs: Vec<(String, String)>,
+    repeated: Vec<String>,
+}
+
+impl Parameters {
+    /// Decodes strictly: an incomplete percent-encoding, text that is not UTF-8 and NUL (which PostgreSQL cannot
+    /// hold) are errors. Parameters without a value count as omitted (RFC 6749 §3.1).
+    pub fn parse(encoded: &[u8]) -> Result<Self, Error> {
+        if encoded.len() > MAX_ENCODED {
+            return Err(too_large());
+        }
+        let mut pairs = Vec::new();
+        for pair in encoded.split(|&octet| octet == b'&') {
+            let (name, value) = match pair.iter().position(|&octet| octet == b'=') {
+                Some(at) => (&pair[..at], &pair[at + 1..]),
+                None => (pair, &[][..]),
+            };
+            pairs.push((decode(name)?, decode(value)?));
+        }
+        Self::from_pairs(pairs)
+    }
+
+    /// From pairs that are decoded already (a request object, a form of ours); the same limits hold.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
+        let mut parameters = Self::default();
+        let mut total = 0;
+        for (name, value) in pairs {
+            if name.is_empty() || value.is_empty() {
+                continue;
+            }
+            if value.len() > MAX_VALUE {
+                return Err(Error::invalid_request(format!(
+                    "the parameter {} is longer than {MAX_VALUE} bytes",
+                    printable(&name)
+                )));
+            }
+            total += name.len() + value.len();
+            if total > MAX_TOTAL || parameters.pairs.len() == MAX_COUNT {
+                return Err(too_large());
+            }
+            if name != MAY_REPEAT && parameters.all(&name).next().is_some() && !parameters.repeated.contains(&name) {
+                parameters.repeated.push(name.clone());
+            }
+            parameters.pairs.push((name, value));
+        }
+        Ok(parameters)
+    }
+
+    /// The value; none if it was omitted, sent empty or sent more than once. For `resource`, the first.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        if self.repeated.iter().any(|repeated| repeated == name) { None } else { self.all(name).next() }
+    }
+
+    /// Every value of a parameter that may be repeated.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.pairs.iter().filter(move |pair| pair.0 == name).map(|pair| pair.1.as_str())
+    }
+
+    /// The value, or the refusal that it is missing or repeated.
+    pub fn require(&self, name: &str) -> Result<&str, Error> {
+        self.get(name).ok_or_else(|| {
+            if self.repeated.iter().any(|repeated| repeated == name) {
+                repeats(name)
+            } else {
+                Error::invalid_request(format!("the parameter {} is missing", printable(name)))
+            }
+        })
+    }
+
+    /// The names that were sent more than once though they must not (RFC 6749 §3.1), in order of appearance.
+    pub fn repeated(&self) -> &[String] {
+        &self.repeated
+    }
+
+    /// Refuses repetition (RFC 6749 §3.1 and §3.2), once the caller knows where to say so.
+    pub fn refuse_repeated(&self) -> Result<(), Error> {
+        match self.repeated.first() {
+            Some(name) => Err(repeats(name)),
+            None => Ok(()),
+        }
+    }
+
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Encoded again: `parse` of it gives the same parameters.
+    pub fn to_query(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(self.pairs()).finish()
+    }
+}
+
+impl fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.pairs.iter().map(|pair| &pair.0)).finish()
+    }
+}
+
+fn decode(encoded: &[u8]) -> Result<String, Error> {
+    let mut octets = Vec::with_capacity(encoded.len());
+    let mut rest = encoded;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        octets.push(match first {
+            b'+' => b' ',
+            b'%' => {
+                let [high, low, tail @ ..] = tail else { return Err(malformed()) };
+                rest = tail;
+                hex_digit(*high)? << 4 | hex_digit(*low)?
+            }
+            other => *other,
+        });
+    }
+    match String::from_utf8(octets) {
+        Ok(text) if !text.contains('\0') => Ok(text),
+        _ => Err(malformed()),
+    }
+}
+
+fn hex_digit(digit: u8) -> Result<u8, Error> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        b'A'..=b'F' => Ok(digit - b'A' + 10),
+        _ => Err(malformed()),
+    }
+}
+
+fn malformed() -> Error {
+    Error::invalid_request("the parameters are not valid application/x-www-form-urlencoded in UTF-8")
+}
+
+fn too_large() -> Error {
+    Error::invalid_request(format!("more than {MAX_COUNT} parameters or {MAX_TOTAL} bytes of them"))
+}
+
+fn repeats(name: &str) -> Error {
+    Error::invalid_request(format!("the parameter {} is sent more than once", printable(name)))
+}
+
+/// A name as an `error_description` may carry it (RFC 6749 §5.2: %x20-21, %x23-5B, %x5D-7E) and a person may read it.
+fn printable(name: &str) -> String {
+    name.chars().take(40).map(|c| if matches!(c, ' '..='~') && c != '"' && c != '\\' { c } else { '?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Parameters {
+        Parameters::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn names_and_values_are_decoded() {
+        let parameters = parse("scope=openid+profile&state=a%2Bb%3D%26%C3%A9&x%20y=z&flag&=v&&k=a=b");
+        assert_eq!(parameters.get("scope"), Some("openid profile"));
+        assert_eq!(parameters.get("state"), Some("a+b=&é"));
+        assert_eq!(parameters.get("x y"), Some("z"));
+        assert_eq!(parameters.get("k"), Some("a=b"));
+        assert_eq!(parameters.pairs().count(), 4);
+    }
+
+    #[test]
+    fn without_a_value_is_omitted() {
+        let parameters = parse("scope=&state&scope=openid&scope=");
+        assert_eq!(parameters.get("scope"), Some("openid"));
+        assert_eq!(parameters.get("state"), None);
+        assert!(parameters.repeated().is_empty());
+        assert_eq!(parameters.require("state").unwrap_err().description, "the parameter state is missing");
+    }
+
+    #[test]
+    fn what_is_repeated_has_no_value_and_the_rest_has() {
+        let parameters = parse("client_id=rp&scope=a&scope=b&state=x&scope=c&state=x");
+        assert_eq!(parameters.repeated(), ["scope", "state"]);
+        assert_eq!(parameters.get("scope"), None);
+        assert_eq!(parameters.get("client_id"), Some("rp"));
+        let error = parameters.refuse_repeated().unwrap_err();
+        assert_eq!(error.description, "the parameter scope is sent more than once");
+        assert_eq!(parameters.require("scope").unwrap_err(), error);
+        assert_eq!(parse("client_id=rp").refuse_repeated(), Ok(()));
+    }
+
+    #[test]
+    fn encoding_does_not_hide_repetition() {
+        assert_eq!(parse("state=a&%73tate=b").repeated(), ["state"]);
+    }
+
+    #[test]
+    fn resources_may_be_repeated() {
+        let parameters = parse("resource=https://a&resource=https://b");
+        assert!(parameters.repeated().is_empty());
+        assert_eq!(parameters.all("resource").collect::<Vec<_>>(), ["https://a", "https://b"]);
+        assert_eq!(parameters.get("resource"), Some("https://a"));
+    }
+
+    #[test]
+    fn malformed_encodings_are_refused() {
+        for bad in ["a=%", "a=%4", "a=%zz", "a=%+1", "%=a", "a=%ff", "a=%C3", "a=%00", "%00=a"] {
+            assert!(Parameters::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(Parameters::parse(b"a=\xff").is_err());
+        assert_eq!(Parameters::parse(b"a=\xc3\xa9").unwrap().get("a"), Some("é"));
+    }
+
+    #[test]
+    fn too_much_is_refused() {
+        let value = "v".repeat(MAX_VALUE);
+        assert!(Parameters::parse(format!("a={value}").as_bytes()).is_ok());
+        let error = Parameters::parse(format!("state={value}v").as_bytes()).unwrap_err();
+        assert_eq!(error.description, "the parameter state is longer than 8192 bytes");
+        let long = format!("a={value}&b={value}&c={value}&d={value}");
+        assert!(Parameters::parse(long.as_bytes()).is_err());
+        let many = |count: usize| (0..count).map(|n| format!("p{n}=v")).collect::<Vec<_>>().join("&");
+        assert!(Parameters::parse(many(MAX_COUNT).as_bytes()).is_ok());
+        assert!(Parameters::parse(many(MAX_COUNT + 1).as_bytes()).is_err());
+        assert!(Parameters::parse("&".repeat(MAX_ENCODED + 1).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn values_are_not_shown() {
+        assert_eq!(format!("{:?}", parse("client_secret=hush")), "[\"client_secret\"]");
+    }
+
+    #[test]
+    fn descriptions_stay_within_the_characters_of_the_specification() {
+        let description = parse("%22%5C%0A%C3%A9=1&%22%5C%0A%C3%A9=2").refuse_repeated().unwrap_err().description;
+        assert_eq!(description, "the parameter ???? is sent more than once");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(octets in any::<Vec<u8>>()) {
+            let _ = Parameters::parse(&octets);
+        }
+
+        #[test]
+        fn encoded_again_it_is_the_same(pairs in prop::collection::vec(("[^\0]{0,4}", "[^\0]{0,40}"), 0..20)) {
+            let parameters = Parameters::from_pairs(pairs).unwrap();
+            let query = parameters.to_query();
+            prop_assert!(query.len() <= MAX_ENCODED);
+            prop_assert_eq!(Parameters::parse(query.as_bytes()).unwrap(), parameters);
+        }
+    }
+}
