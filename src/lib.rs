@@ -11,5 +11,6 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod failure;
+pub mod http;
 pub mod jose;
 pub mod oauth;
