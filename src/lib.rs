@@ -12,5 +12,6 @@ pub mod config;
 pub mod db;
 pub mod engine;
 pub mod failure;
+pub mod http;
 pub mod jose;
 pub mod oauth;

@@ -1,0 +1,7 @@
+//! The web: the only place that names actix-web.
+//!
+//! It turns requests into the values of the product and its answers into HTTP. It decides nothing about sessions,
+//! grants or clients.
+
+pub mod assets;
+pub mod render;

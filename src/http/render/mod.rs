@@ -1,0 +1,20 @@
+//! Pages for people: templates, the values they show, and the HTTP answer they travel in.
+//!
+//! Nothing here looks anything up: a page is given all it shows. Invariants: every value is escaped for HTML, no page
+//! holds an inline script or style, and every page carries the strict headers of [`Page`].
+
+mod moment;
+mod page;
+mod policy;
+mod templates;
+pub mod views;
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
+pub use moment::Moment;
+pub use page::{Page, last_resort};
+pub use policy::FormTargets;
+pub use templates::{PageName, Site, Templates};

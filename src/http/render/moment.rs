@@ -1,0 +1,81 @@
+//! An instant as a page shows it: exact for machines, relative for people.
+//!
+//! Without JavaScript the reader's time zone is unknown, so text is relative ("5 minutes ago") as long as that says
+//! something, and a date in UTC beyond.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// One instant, written for a `<time>` element.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Moment {
+    /// RFC 3339, for the `datetime` attribute.
+    iso: String,
+    /// What stands on the page.
+    text: String,
+    /// Date and time in UTC, for whoever wants to know exactly.
+    exact: String,
+}
+
+impl Moment {
+    /// `at` as seen from `now`, the instant of the request.
+    #[must_use]
+    pub fn new(at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        Self {
+            iso: at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            text: relative(at, now),
+            exact: at.format("%-d %B %Y, %H:%M UTC").to_string(),
+        }
+    }
+}
+
+fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let distance = (at - now).num_seconds();
+    let seconds = distance.unsigned_abs();
+    let amount = match seconds {
+        0..MINUTE if distance > 0 => return "in less than a minute".to_owned(),
+        0..MINUTE => return "just now".to_owned(),
+        MINUTE..HOUR => counted(seconds / MINUTE, "minute"),
+        HOUR..DAY => counted(seconds / HOUR, "hour"),
+        _ if seconds < 100 * DAY => counted(seconds / DAY, "day"),
+        _ => return at.format("on %-d %B %Y").to_string(),
+    };
+    if distance > 0 { format!("in {amount}") } else { format!("{amount} ago") }
+}
+
+fn counted(amount: u64, unit: &str) -> String {
+    if amount == 1 { format!("1 {unit}") } else { format!("{amount} {unit}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeDelta, TimeZone};
+
+    use super::*;
+
+    #[test]
+    fn text_is_relative_while_that_says_something() {
+        let now = Utc.with_ymd_and_hms(2026, 5, 3, 14, 5, 0).unwrap();
+        for (seconds, text) in [
+            (0, "just now"),
+            (-59, "just now"),
+            (30, "in less than a minute"),
+            (-60, "1 minute ago"),
+            (59 * 60, "in 59 minutes"),
+            (-3600, "1 hour ago"),
+            (12 * 3600, "in 12 hours"),
+            (-86_400, "1 day ago"),
+            (90 * 86_400, "in 90 days"),
+            (-400 * 86_400, "on 29 March 2025"),
+        ] {
+            assert_eq!(Moment::new(now + TimeDelta::seconds(seconds), now).text, text);
+        }
+        let shown = Moment::new(now, now);
+        assert_eq!(shown.iso, "2026-05-03T14:05:00Z");
+        assert_eq!(shown.exact, "3 May 2026, 14:05 UTC");
+    }
+}

@@ -1,0 +1,110 @@
+//! The Content-Security-Policy of a page, and where the answers to its forms may lead.
+//!
+//! Nothing is allowed but what a page of ours needs: our own style sheet, pictures, and, on the one page that submits
+//! itself, our own script. Nothing inline runs anywhere, so a flaw in escaping is not yet a flaw in security.
+
+use url::{Host, Url};
+
+/// Where the answers to the forms on a page may lead.
+///
+/// Chromium applies `form-action` not only to the form's action but to every redirect that follows the submission,
+/// so a sign-in that ends at the relying party needs that party's origin in the policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FormTargets {
+    /// This server only.
+    #[default]
+    Own,
+    /// This server and one other origin.
+    OwnAnd(String),
+    /// Not restricted: the place cannot be written as a source of the policy.
+    Unrestricted,
+}
+
+impl FormTargets {
+    /// For a form whose answer may redirect to `redirect`, a URI that has been checked against the registration.
+    ///
+    /// Some places cannot be named, and naming them would block the redirect, so the directive is left out for them:
+    /// a custom scheme (`com.example.app:/cb`) has no host; the grammar has no IPv6 literals (Chromium ignores such a
+    /// source); and by CSP Level 3, "host-part matches", no IPv4 literal but 127.0.0.1 ever matches.
+    #[must_use]
+    pub fn after(redirect: &str) -> Self {
+        let Ok(target) = Url::parse(redirect) else { return Self::Unrestricted };
+        if !matches!(target.scheme(), "https" | "http") {
+            return Self::Unrestricted;
+        }
+        let writable = match target.host() {
+            Some(Host::Ipv4(address)) => address.octets() == [127, 0, 0, 1],
+            // WHATWG hosts may hold `;` and `,`, which would end a directive or the whole policy.
+            Some(Host::Domain(name)) => name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.'),
+            Some(Host::Ipv6(_)) | None => false,
+        };
+        if writable { Self::OwnAnd(target.origin().ascii_serialization()) } else { Self::Unrestricted }
+    }
+
+    fn directive(&self) -> String {
+        match self {
+            Self::Own => "; form-action 'self'".to_owned(),
+            Self::OwnAnd(origin) => format!("; form-action 'self' {origin}"),
+            Self::Unrestricted => String::new(),
+        }
+    }
+}
+
+/// The policy of one page.
+pub(super) fn content_security_policy(scripts: bool, targets: &FormTargets) -> String {
+    // Logos are the clients' own pictures: any https address, or inlined in the registration.
+    format!(
+        "default-src 'none'; style-src 'self'; img-src 'self' https: data:; font-src 'self'; script-src {}{}; \
+         frame-ancestors 'none'; base-uri 'none'",
+        if scripts { "'self'" } else { "'none'" },
+        targets.directive(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_redirect_origin_is_named_where_the_policy_can_name_it() {
+        for (redirect, origin) in [
+            ("https://rp.example/callback?x=1", "https://rp.example"),
+            ("https://rp.example:8443/callback", "https://rp.example:8443"),
+            ("http://127.0.0.1:49152/cb", "http://127.0.0.1:49152"),
+            ("http://localhost:9000/cb", "http://localhost:9000"),
+            ("https://bücher.example/", "https://xn--bcher-kva.example"),
+        ] {
+            assert_eq!(FormTargets::after(redirect), FormTargets::OwnAnd(origin.to_owned()));
+        }
+    }
+
+    #[test]
+    fn and_left_out_where_it_cannot() {
+        for redirect in [
+            "com.example.app:/callback",
+            "myapp://callback",
+            "http://[::1]:8080/cb",
+            "http://10.0.0.1/cb",
+            "https://a;script-src/cb",
+            "https://a,b/cb",
+            "not a uri",
+        ] {
+            assert_eq!(FormTargets::after(redirect), FormTargets::Unrestricted, "{redirect}");
+        }
+    }
+
+    #[test]
+    fn variants() {
+        let own = content_security_policy(false, &FormTargets::Own);
+        assert_eq!(
+            own,
+            "default-src 'none'; style-src 'self'; img-src 'self' https: data:; font-src 'self'; script-src 'none'; \
+             form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        );
+        let other = content_security_policy(false, &FormTargets::after("https://rp.example/cb"));
+        assert!(other.contains("; form-action 'self' https://rp.example;"));
+        let custom = content_security_policy(true, &FormTargets::after("com.example.app:/cb"));
+        assert!(!custom.contains("form-action"));
+        assert!(custom.contains("script-src 'self';"));
+    }
+}

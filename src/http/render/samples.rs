@@ -1,0 +1,210 @@
+//! One example of every page, for the tests: what each template is given, and what must hold of all of them.
+
+use chrono::{TimeDelta, TimeZone, Utc};
+use minijinja::{Value, value::Serde};
+use serde::Serialize;
+
+use super::{Moment, PageName, Site, Templates, views::*};
+
+pub fn site() -> Site {
+    Site { name: "Mooring".into(), base: String::new(), issuer: "http://localhost:8080".into() }
+}
+
+pub fn templates() -> Templates {
+    Templates::new(None, site()).unwrap()
+}
+
+fn moment(minutes: i64) -> Moment {
+    let now = Utc.with_ymd_and_hms(2026, 5, 3, 14, 5, 0).unwrap();
+    Moment::new(now + TimeDelta::minutes(minutes), now)
+}
+
+pub fn client() -> Client {
+    Client {
+        name: "Harbour Notes".into(),
+        uri: Some("https://notes.example/".into()),
+        logo: Some(
+            "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 48 48'%3E%3Crect width='48' \
+             height='48' fill='%23f2b84b'/%3E%3Cpath d='M14 14h20v4H14zm0 8h20v4H14zm0 8h12v4H14z' fill='%23443'/%3E\
+             %3C/svg%3E"
+                .into(),
+        ),
+        policy_uri: Some("https://notes.example/privacy".into()),
+        tos_uri: Some("https://notes.example/terms".into()),
+        redirect_host: Some("notes.example".into()),
+    }
+}
+
+fn alice() -> Person {
+    Person { username: "alice".into(), name: Some("Alice Example".into()) }
+}
+
+pub fn login() -> Login {
+    Login {
+        action: "/login".into(),
+        csrf: "c5rf".into(),
+        request: Some("0198c0de".into()),
+        client: Some(client()),
+        username: String::new(),
+        error: None,
+        retry_after: None,
+    }
+}
+
+pub fn consent() -> Consent {
+    let scope = |name: &str, description: &str| Scope {
+        name: name.into(),
+        description: description.into(),
+        offline: name == "offline_access",
+    };
+    Consent {
+        action: "/consent".into(),
+        csrf: "c5rf".into(),
+        request: "0198c0de".into(),
+        client: client(),
+        user: alice(),
+        scopes: vec![
+            scope("profile", "See your name and other public details"),
+            scope("email", "See your email address"),
+            scope("offline_access", "Keep access while you are away"),
+        ],
+    }
+}
+
+pub fn account() -> Account {
+    let session = |id: &str, device: &str, kind: &str, seen: i64| AccountSession {
+        id: id.into(),
+        current: seen == 0,
+        kind: kind.into(),
+        device: device.into(),
+        place: Some("192.0.2.0/24".into()),
+        started_at: moment(seen - 95),
+        last_seen_at: moment(seen),
+        expires_at: moment(seen + 625),
+        clients: vec!["Harbour Notes".into(), "Tide Tables".into()],
+    };
+    Account {
+        user: alice(),
+        csrf: "c5rf".into(),
+        action_base: "/account".into(),
+        notice: Some("The session on Safari on iPhone has ended.".into()),
+        sessions: vec![
+            session("0198-1", "Firefox on Linux", "user", 0),
+            session("0198-2", "Chrome on Android", "user", -12),
+            session("0198-3", "Edge on Windows", "privileged", -340),
+        ],
+        consents: vec![AccountConsent {
+            client_id: "notes".into(),
+            client_name: "Harbour Notes".into(),
+            scopes: vec!["See your name".into(), "See your email address".into()],
+            granted_at: moment(-60 * 24 * 40),
+        }],
+        offline: vec![AccountOffline {
+            id: "0198-9".into(),
+            client_name: "Tide Tables".into(),
+            started_at: moment(-60 * 24 * 3),
+            expires_at: moment(60 * 24 * 87),
+        }],
+    }
+}
+
+pub fn demo_signed_in() -> DemoSignedIn {
+    DemoSignedIn {
+        user: alice(),
+        issuer: "http://localhost:8080".into(),
+        csrf: "c5rf".into(),
+        call_action: "/call".into(),
+        refresh_action: "/refresh".into(),
+        end_action: "/end".into(),
+        home: "/".into(),
+        account: "http://localhost:8080/account".into(),
+        ended: false,
+        notice: None,
+        id_token_claims: "{\n  \"iss\": \"http://localhost:8080\",\n  \"sub\": \"0198c0de-7a11-7bee-8f00-5ca1ab1e0001\",\n  \"acr\": \"urn:mooring:acr:pwd\",\n  \"amr\": [\"pwd\"],\n  \"sid\": \"b0a7s-1n-4-h4rb0ur\"\n}".into(),
+        access_token: "mo_at_0198c0de7a117bee8f005ca1ab1e0001uKq3mYdQ0zJmVnX1cQm3H8xL2bT9rWfA5sGhE7kP4oU".into(),
+        introspection: "{\n  \"active\": true,\n  \"scope\": \"openid profile email\",\n  \"session\": { \"kind\": \"user\" }\n}".into(),
+        userinfo: "{\n  \"sub\": \"0198c0de-7a11-7bee-8f00-5ca1ab1e0001\",\n  \"name\": \"Alice Example\"\n}".into(),
+        api_result: Some(DemoApiResult {
+            status: 200,
+            ok: true,
+            challenge: None,
+            body: "{\n  \"berths\": [\"A1\", \"A2\"]\n}".into(),
+        }),
+    }
+}
+
+fn shown(view: impl Serialize) -> Value {
+    Value::from(Serde(view))
+}
+
+/// Every page with a context of its own.
+pub fn all() -> Vec<(PageName, Value)> {
+    vec![
+        (PageName::Login, shown(login())),
+        (PageName::Consent, shown(consent())),
+        (
+            PageName::SelectAccount,
+            shown(SelectAccount {
+                action: "/select-account".into(),
+                csrf: "c5rf".into(),
+                request: "0198c0de".into(),
+                client: Some(client()),
+                user: alice(),
+            }),
+        ),
+        (PageName::Account, shown(account())),
+        (
+            PageName::Error,
+            shown(ErrorPage {
+                title: "This link does not work".into(),
+                message: "The application that sent you here asked in a way that we cannot trust.".into(),
+                hint: Some("Go back to the application and try again.".into()),
+                code: Some("invalid_redirect_uri".into()),
+                request_id: Some("0198c0de-7a11-7bee-8f00-5ca1ab1e0001".into()),
+            }),
+        ),
+        (
+            PageName::SignOut,
+            shown(SignOut {
+                action: "/oauth/end_session".into(),
+                csrf: "c5rf".into(),
+                user: Some(alice()),
+                client: Some(client()),
+                fields: vec![("state".into(), "st4te".into())],
+            }),
+        ),
+        (
+            PageName::SignedOut,
+            shown(SignedOut { client: Some(client()), continue_uri: Some("https://notes.example/".into()) }),
+        ),
+        (
+            PageName::SetUp,
+            shown(SetUp {
+                action: "/set-up".into(),
+                token: "t0ken".into(),
+                username: "harbourmaster".into(),
+                error: Some("The two passwords differ.".into()),
+            }),
+        ),
+        (
+            PageName::FormPost,
+            shown(FormPost {
+                action: "https://notes.example/callback".into(),
+                fields: vec![("code".into(), "mo_ac_1".into()), ("state".into(), "st4te".into())],
+                client: Some(client()),
+            }),
+        ),
+        (PageName::Welcome, shown(Welcome { issuer: "http://localhost:8080".into(), signed_in: Some(alice()) })),
+        (
+            PageName::DemoHome,
+            shown(DemoHome {
+                sign_in: "/sign-in".into(),
+                issuer: "http://localhost:8080".into(),
+                users: vec![("alice".into(), "correct horse".into())],
+                notice: None,
+                error: None,
+            }),
+        ),
+        (PageName::DemoSignedIn, shown(demo_signed_in())),
+    ]
+}

@@ -1,0 +1,207 @@
+//! The set of templates: embedded, and overridden file by file from a folder of the operator's.
+//!
+//! Read once, at start: a template that does not parse stops the program there, naming file and line, rather than
+//! meeting a person who wants to sign in. An operator's template can change what a page says and looks like, not what
+//! it may do: the headers are not its own.
+
+use std::{fs, path::Path};
+
+use actix_web::web;
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, escape_formatter,
+    syntax::SyntaxConfig, value::Serde,
+};
+use serde::Serialize;
+use url::Url;
+
+use crate::{
+    failure::{Broken, Stop},
+    http::assets::Assets,
+};
+
+/// The pages there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PageName {
+    Login,
+    Consent,
+    SelectAccount,
+    Account,
+    Error,
+    SignOut,
+    SignedOut,
+    SetUp,
+    FormPost,
+    Welcome,
+    DemoHome,
+    DemoSignedIn,
+}
+
+impl PageName {
+    /// The file that a page is rendered from.
+    #[must_use]
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Login => "login.html",
+            Self::Consent => "consent.html",
+            Self::SelectAccount => "select_account.html",
+            Self::Account => "account.html",
+            Self::Error => "error.html",
+            Self::SignOut => "sign_out.html",
+            Self::SignedOut => "signed_out.html",
+            Self::SetUp => "set_up.html",
+            Self::FormPost => "form_post.html",
+            Self::Welcome => "welcome.html",
+            Self::DemoHome => "demo/home.html",
+            Self::DemoSignedIn => "demo/signed_in.html",
+        }
+    }
+
+    /// Whether the page loads a script; every other page may run none.
+    pub(super) fn has_script(self) -> bool {
+        self == Self::FormPost
+    }
+}
+
+macro_rules! embedded {
+    ($($file:literal),* $(,)?) => {
+        [$(($file, include_str!(concat!("../../../templates/", $file)))),*]
+    };
+}
+
+const EMBEDDED: [(&str, &str); 16] = embedded![
+    "base.html",
+    "_mark.html",
+    "_client.html",
+    "_time.html",
+    "login.html",
+    "consent.html",
+    "select_account.html",
+    "account.html",
+    "error.html",
+    "sign_out.html",
+    "signed_out.html",
+    "set_up.html",
+    "form_post.html",
+    "welcome.html",
+    "demo/home.html",
+    "demo/signed_in.html",
+];
+
+/// What every page knows about the server it belongs to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Site {
+    /// The name shown to people.
+    pub name: String,
+    /// The path of the issuer, without a trailing slash: empty, or `/auth`.
+    pub base: String,
+    /// The issuer, as in discovery.
+    pub issuer: String,
+}
+
+/// All templates, parsed.
+pub struct Templates {
+    environment: Environment<'static>,
+    assets: web::Data<Assets>,
+}
+
+impl Templates {
+    /// The embedded set; a file of the same name in `overrides` wins, and may extend or include further `.html` files
+    /// that lie beside it.
+    pub fn new(overrides: Option<&Path>, site: Site) -> Result<Self, Stop> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+        let mut syntax = SyntaxConfig::builder();
+        syntax.trim_blocks(true).lstrip_blocks(true);
+        environment.set_syntax(syntax.build().map_err(Stop::new)?);
+        environment.set_formatter(format);
+        environment.add_test("weblink", is_weblink);
+        environment.add_test("picture", is_picture);
+        for (name, source) in EMBEDDED {
+            environment.add_template(name, source).map_err(|error| unparsable(name, &error))?;
+        }
+        if let Some(folder) = overrides {
+            add_overrides(&mut environment, folder)?;
+        }
+        let assets = web::Data::new(Assets::new(overrides.map(|folder| folder.join("assets")).as_deref())?);
+        environment.add_global("site", Value::from(Serde(&site)));
+        let (known, base) = (assets.clone(), site.base);
+        environment.add_function("asset", move |name: &str| {
+            known
+                .address(&base, name)
+                .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, format!("there is no asset {name}")))
+        });
+        Ok(Self { environment, assets })
+    }
+
+    /// The files that the pages load, for the route that serves them.
+    #[must_use]
+    pub fn assets(&self) -> web::Data<Assets> {
+        self.assets.clone()
+    }
+
+    /// The page as HTML.
+    pub fn render(&self, name: PageName, context: &impl Serialize) -> Result<String, Broken> {
+        self.environment
+            .get_template(name.file())
+            .and_then(|template| template.render(Value::from(Serde(context))))
+            // The message names file, line and the missing name, never a value of the context.
+            .map_err(|error| Broken::new(format!("a page could not be rendered: {error}")))
+    }
+}
+
+fn add_overrides(environment: &mut Environment<'static>, folder: &Path) -> Result<(), Stop> {
+    let unreadable = |path: &Path, error: std::io::Error| {
+        Stop::new(format!("cannot read the templates in {}: {error}", path.display()))
+            .mend("name a folder of readable UTF-8 files, or remove the setting to use the built-in pages")
+    };
+    let mut names: Vec<String> = EMBEDDED.iter().map(|(name, _)| (*name).to_owned()).collect();
+    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
+        let name = entry.map_err(|error| unreadable(folder, error))?.file_name().to_string_lossy().into_owned();
+        if Path::new(&name).extension().is_some_and(|extension| extension == "html") && !names.contains(&name) {
+            tracing::info!(template = name, "a template that replaces no page: used where another one names it");
+            names.push(name);
+        }
+    }
+    for name in names {
+        let path = folder.join(&name);
+        if path.is_file() {
+            let source = fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+            environment
+                .add_template_owned(name, source)
+                .map_err(|error| unparsable(&path.display().to_string(), &error))?;
+        }
+    }
+    Ok(())
+}
+
+fn unparsable(file: &str, error: &Error) -> Stop {
+    let line = error.line().unwrap_or(1);
+    let detail = error.detail().map_or_else(|| error.kind().to_string(), ToOwned::to_owned);
+    Stop::new(format!("the template {file} does not parse: line {line}: {detail}"))
+        .mend("mend that line, or remove the file to use the built-in page")
+}
+
+/// Escapes as the library does, save that text without any character of HTML's syntax is written as it is: the
+/// library also writes every `/` as an entity, which makes the addresses in a page's source unreadable.
+fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    match value.as_str() {
+        Some(text) if *state.auto_escape() == AutoEscape::Html && !text.contains(['<', '>', '&', '"', '\'']) => {
+            out.write_str(text).map_err(Error::from)
+        }
+        _ => escape_formatter(out, state, value),
+    }
+}
+
+/// A link that a client's registration may put on a page: the scheme decides whether it is a place or a program.
+fn is_weblink(value: &Value) -> bool {
+    has_scheme(value, &["https", "http"])
+}
+
+/// A picture that the policy of our pages lets the browser load.
+fn is_picture(value: &Value) -> bool {
+    has_scheme(value, &["https"]) || value.as_str().is_some_and(|text| text.starts_with("data:image/"))
+}
+
+fn has_scheme(value: &Value, schemes: &[&str]) -> bool {
+    value.as_str().and_then(|text| Url::parse(text).ok()).is_some_and(|url| schemes.contains(&url.scheme()))
+}

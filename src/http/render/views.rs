@@ -1,0 +1,218 @@
+//! What each page shows: one struct for each template, field for field.
+//!
+//! They hold text that is ready to be read; nothing in them is looked up or decided here. Structs that carry a form's
+//! secret have no `Debug`, so that it cannot end up in a log.
+
+use serde::Serialize;
+
+use super::Moment;
+
+/// The relying party that a page speaks of.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Client {
+    pub name: String,
+    pub uri: Option<String>,
+    pub logo: Option<String>,
+    pub policy_uri: Option<String>,
+    pub tos_uri: Option<String>,
+    /// The host (or custom scheme) that the answer goes to: what a name cannot fake.
+    pub redirect_host: Option<String>,
+}
+
+/// The person that a page speaks to.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Person {
+    pub username: String,
+    pub name: Option<String>,
+}
+
+/// `login.html`: posts `csrf`, `request`, `username`, `password`.
+#[derive(Clone, Serialize)]
+pub struct Login {
+    pub action: String,
+    pub csrf: String,
+    /// Which pending authorization request this sign-in belongs to; absent when there is none.
+    pub request: Option<String>,
+    pub client: Option<Client>,
+    pub username: String,
+    pub error: Option<String>,
+    /// Seconds until another try makes sense.
+    pub retry_after: Option<u64>,
+}
+
+/// `consent.html`: posts `csrf`, `request`, `decision` = `allow` or `deny`.
+#[derive(Clone, Serialize)]
+pub struct Consent {
+    pub action: String,
+    pub csrf: String,
+    pub request: String,
+    pub client: Client,
+    pub user: Person,
+    pub scopes: Vec<Scope>,
+}
+
+/// One thing that a client asks for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Scope {
+    pub name: String,
+    pub description: String,
+    /// Outlives the session (`offline_access`).
+    pub offline: bool,
+}
+
+/// `select_account.html`: posts `csrf`, `request`, `decision` = `continue` or `another`.
+#[derive(Clone, Serialize)]
+pub struct SelectAccount {
+    pub action: String,
+    pub csrf: String,
+    pub request: String,
+    pub client: Option<Client>,
+    pub user: Person,
+}
+
+/// `account.html`: posts to `{action_base}/end` (`session`), `/end-others`, `/withdraw` (`client_id`), `/sign-out`,
+/// each with `csrf`.
+#[derive(Clone, Serialize)]
+pub struct Account {
+    pub user: Person,
+    pub csrf: String,
+    pub action_base: String,
+    /// What has just been done, in a sentence.
+    pub notice: Option<String>,
+    pub sessions: Vec<AccountSession>,
+    pub consents: Vec<AccountConsent>,
+    pub offline: Vec<AccountOffline>,
+}
+
+/// A session of one's own.
+#[derive(Clone, Debug, Serialize)]
+pub struct AccountSession {
+    pub id: String,
+    pub current: bool,
+    /// `user`, `privileged`, `device`: shown unless it is `user`.
+    pub kind: String,
+    pub device: String,
+    pub place: Option<String>,
+    pub started_at: Moment,
+    pub last_seen_at: Moment,
+    pub expires_at: Moment,
+    /// Names of the clients that took part.
+    pub clients: Vec<String>,
+}
+
+/// What one has allowed a client.
+#[derive(Clone, Debug, Serialize)]
+pub struct AccountConsent {
+    pub client_id: String,
+    pub client_name: String,
+    pub scopes: Vec<String>,
+    pub granted_at: Moment,
+}
+
+/// A client that keeps access while one is away.
+#[derive(Clone, Debug, Serialize)]
+pub struct AccountOffline {
+    pub id: String,
+    pub client_name: String,
+    pub started_at: Moment,
+    pub expires_at: Moment,
+}
+
+/// `error.html`: what happened in a person's words; `code` and `request_id` are for whoever is asked for help.
+#[derive(Clone, Debug, Serialize)]
+pub struct ErrorPage {
+    pub title: String,
+    pub message: String,
+    pub hint: Option<String>,
+    pub code: Option<String>,
+    pub request_id: Option<String>,
+}
+
+/// `sign_out.html`: posts `csrf`, `fields`, `decision` = `sign-out` or `cancel`.
+#[derive(Clone, Serialize)]
+pub struct SignOut {
+    pub action: String,
+    pub csrf: String,
+    pub user: Option<Person>,
+    pub client: Option<Client>,
+    pub fields: Vec<(String, String)>,
+}
+
+/// `signed_out.html`.
+#[derive(Clone, Debug, Serialize)]
+pub struct SignedOut {
+    pub client: Option<Client>,
+    pub continue_uri: Option<String>,
+}
+
+/// `set_up.html`: posts `token`, `username`, `password`, `password_again`.
+#[derive(Clone, Serialize)]
+pub struct SetUp {
+    pub action: String,
+    pub token: String,
+    pub username: String,
+    pub error: Option<String>,
+}
+
+/// `form_post.html`: posts `fields` to `action`, the client's redirect URI (OAuth 2.0 Form Post Response Mode).
+#[derive(Clone, Serialize)]
+pub struct FormPost {
+    pub action: String,
+    pub fields: Vec<(String, String)>,
+    pub client: Option<Client>,
+}
+
+/// `welcome.html`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Welcome {
+    pub issuer: String,
+    pub signed_in: Option<Person>,
+}
+
+/// `demo/home.html`.
+#[derive(Clone, Debug, Serialize)]
+pub struct DemoHome {
+    /// Starts the flow (a link, GET).
+    pub sign_in: String,
+    pub issuer: String,
+    /// Demo users and their passwords, to sign in with.
+    pub users: Vec<(String, String)>,
+    pub notice: Option<String>,
+    pub error: Option<String>,
+}
+
+/// `demo/signed_in.html`: posts `csrf` to the three actions.
+#[derive(Clone, Serialize)]
+pub struct DemoSignedIn {
+    pub user: Person,
+    pub issuer: String,
+    pub csrf: String,
+    pub call_action: String,
+    pub refresh_action: String,
+    pub end_action: String,
+    /// Where one begins anew.
+    pub home: String,
+    /// The account page of the server.
+    pub account: String,
+    /// The session has ended: the same token is shown being refused.
+    pub ended: bool,
+    pub notice: Option<String>,
+    /// JSON, indented.
+    pub id_token_claims: String,
+    pub access_token: String,
+    /// JSON, indented.
+    pub introspection: String,
+    /// JSON, indented.
+    pub userinfo: String,
+    pub api_result: Option<DemoApiResult>,
+}
+
+/// What the demo's resource server answered.
+#[derive(Clone, Debug, Serialize)]
+pub struct DemoApiResult {
+    pub status: u16,
+    pub ok: bool,
+    /// `WWW-Authenticate`, where it refused.
+    pub challenge: Option<String>,
+    pub body: String,
+}
