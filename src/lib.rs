@@ -7,6 +7,9 @@
 //! `engine, db` → `oauth, jose`. `app` (built once, shared), `clock`, `failure` and `config` may be imported by all of
 //! the first row; `clock`, `failure` and `config` by everyone.
 
+pub mod audit;
+pub mod authentication;
+pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod db;
@@ -15,3 +18,6 @@ pub mod failure;
 pub mod http;
 pub mod jose;
 pub mod oauth;
+pub mod risk;
+pub mod sessions;
+pub mod tokens;

@@ -198,7 +198,11 @@ fn from_hex(text: &str) -> Vec<u8> {
     let digits = text.trim_start_matches("\\x").as_bytes();
     digits
         .chunks(2)
-        .map(|pair| pair.iter().fold(0, |byte, digit| (byte << 4) | u8::try_from(char::from(*digit).to_digit(16).unwrap_or(0)).unwrap_or(0)))
+        .map(|pair| {
+            pair.iter().fold(0, |byte, digit| {
+                (byte << 4) | u8::try_from(char::from(*digit).to_digit(16).unwrap_or(0)).unwrap_or(0)
+            })
+        })
         .collect()
 }
 
@@ -235,20 +239,14 @@ pub async fn find_client_with_service(
     .await
     .or_broken("find client with service session")?;
     Ok(rows.into_iter().next().map(|row| {
-        let service = (|| {
-            Some(ServiceSession { session_id: row.session_id?, grant_id: row.grant_id?, sid: row.sid? })
-        })();
+        let service =
+            (|| Some(ServiceSession { session_id: row.session_id?, grant_id: row.grant_id?, sid: row.sid? }))();
         (row.client, service)
     }))
 }
 
 /// Issues a token of a family on a session, with its events, in one statement.
-pub async fn insert(
-    tx: &mut Tx,
-    grant_id: Uuid,
-    session_id: Uuid,
-    token: &NewAccessToken<'_>,
-) -> Result<(), Broken> {
+pub async fn insert(tx: &mut Tx, grant_id: Uuid, session_id: Uuid, token: &NewAccessToken<'_>) -> Result<(), Broken> {
     let now = tx.now;
     let events = tx.take_events();
     Cached(

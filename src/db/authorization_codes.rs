@@ -7,12 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Tx,
-    access_tokens::NewAccessToken,
-    audit_events::event_rows,
-    clients::ClientRow,
-    statement::Cached,
-    work::OrBroken,
+    Tx, access_tokens::NewAccessToken, audit_events::event_rows, clients::ClientRow, statement::Cached, work::OrBroken,
 };
 use crate::failure::Broken;
 

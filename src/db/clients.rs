@@ -71,12 +71,7 @@ pub async fn insert(
 }
 
 /// Replaces metadata and secret of a declared client; never enables a disabled one.
-pub async fn update(
-    tx: &mut Tx,
-    client_id: &str,
-    metadata: &Value,
-    secret_hash: Option<&[u8]>,
-) -> Result<(), Broken> {
+pub async fn update(tx: &mut Tx, client_id: &str, metadata: &Value, secret_hash: Option<&[u8]>) -> Result<(), Broken> {
     let now = tx.now;
     diesel::update(clients::table.find(client_id))
         .set((clients::metadata.eq(metadata), clients::secret_hash.eq(secret_hash), clients::updated_at.eq(now)))

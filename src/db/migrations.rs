@@ -19,7 +19,10 @@ pub async fn migrate(migrate_url: &str, server_url: &str) -> Result<usize, Stop>
     conn.batch_execute("SELECT pg_advisory_lock(hashtext('mooring.migrate'))").await.map_err(failed)?;
     let mut harness = AsyncMigrationHarness::new(conn);
     let (applied, mut conn) = tokio::task::spawn_blocking(move || {
-        let applied = harness.run_pending_migrations(MIGRATIONS).map(|versions| versions.len()).map_err(|error| error.to_string());
+        let applied = harness
+            .run_pending_migrations(MIGRATIONS)
+            .map(|versions| versions.len())
+            .map_err(|error| error.to_string());
         (applied, harness.into_inner())
     })
     .await
@@ -65,7 +68,11 @@ pub async fn pending(database: &super::Database) -> Result<Vec<String>, crate::f
         .await
         .or_broken("read the applied migrations")?;
     let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(crate::failure::Broken::new)?;
-    Ok(known.iter().map(|m| m.name().version().to_string()).filter(|version| !applied.iter().any(|row| row.version == *version)).collect())
+    Ok(known
+        .iter()
+        .map(|m| m.name().version().to_string())
+        .filter(|version| !applied.iter().any(|row| row.version == *version))
+        .collect())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used with map_err")]

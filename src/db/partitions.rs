@@ -16,12 +16,11 @@ struct Changes {
 /// within 100 ms: try again.
 pub async fn maintain(tx: &mut Tx) -> Result<i32, Broken> {
     let now = tx.now;
-    let rows: Vec<Changes> = Cached(
-        diesel::sql_query("SELECT maintain_partitions($1) AS changes").bind::<sql::Timestamptz, _>(now),
-    )
-    .load(tx.conn())
-    .await
-    .or_broken("maintain partitions")?;
+    let rows: Vec<Changes> =
+        Cached(diesel::sql_query("SELECT maintain_partitions($1) AS changes").bind::<sql::Timestamptz, _>(now))
+            .load(tx.conn())
+            .await
+            .or_broken("maintain partitions")?;
     Ok(rows.into_iter().next().map_or(0, |row| row.changes))
 }
 
@@ -33,11 +32,10 @@ pub async fn load_missing(tx: &mut Tx) -> Result<Vec<String>, Broken> {
         missing: Vec<String>,
     }
     let now = tx.now;
-    let rows: Vec<Missing> = Cached(
-        diesel::sql_query("SELECT missing_partitions($1) AS missing").bind::<sql::Timestamptz, _>(now),
-    )
-    .load(tx.conn())
-    .await
-    .or_broken("look for missing partitions")?;
+    let rows: Vec<Missing> =
+        Cached(diesel::sql_query("SELECT missing_partitions($1) AS missing").bind::<sql::Timestamptz, _>(now))
+            .load(tx.conn())
+            .await
+            .or_broken("look for missing partitions")?;
     Ok(rows.into_iter().next().map(|row| row.missing).unwrap_or_default())
 }

@@ -75,7 +75,10 @@ impl Database {
                 // PostgreSQL may be starting again after a crash.
                 tracing::warn!(error = %first, "no database connection, trying once more");
                 tokio::time::sleep(Duration::from_millis(250)).await;
-                self.pool.get().await.map_err(|error| Broken::unavailable(format_args!("no database connection: {error}")))
+                self.pool
+                    .get()
+                    .await
+                    .map_err(|error| Broken::unavailable(format_args!("no database connection: {error}")))
             }
         }
     }
@@ -115,7 +118,9 @@ impl Target {
             .map_err(|error| Stop::new(format_args!("the database URL is not understood: {error}")))?;
         let local = config.get_hosts().iter().all(|host| match host {
             tokio_postgres::config::Host::Unix(_) => true,
-            tokio_postgres::config::Host::Tcp(name) => matches!(name.as_str(), "localhost" | "127.0.0.1" | "::1" | "[::1]"),
+            tokio_postgres::config::Host::Tcp(name) => {
+                matches!(name.as_str(), "localhost" | "127.0.0.1" | "::1" | "[::1]")
+            }
         });
         let encrypted = match sslmode.as_deref() {
             Some("disable") => false,
@@ -126,7 +131,11 @@ impl Target {
                     .mend("use sslmode=verify-full, or sslmode=disable on a network you trust"));
             }
         };
-        config.ssl_mode(if encrypted { tokio_postgres::config::SslMode::Require } else { tokio_postgres::config::SslMode::Disable });
+        config.ssl_mode(if encrypted {
+            tokio_postgres::config::SslMode::Require
+        } else {
+            tokio_postgres::config::SslMode::Disable
+        });
         config.application_name("mooring");
         // Plans are made once a connection and must not depend on how small the tables were then.
         let settings = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off \
@@ -182,14 +191,18 @@ fn split_tls_parameters(url: &str) -> Result<(String, Option<String>, Option<Str
 
 fn tls(root_certificate: Option<&str>) -> Result<MakeRustlsConnect, Stop> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(Stop::new)?;
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(Stop::new)?;
     let config = match root_certificate {
         None => builder.with_platform_verifier().map_err(Stop::new)?.with_no_client_auth(),
         Some(file) => {
             let unreadable = |error| Stop::new(format_args!("sslrootcert {file}: {error}"));
             let mut roots = rustls::RootCertStore::empty();
             for certificate in CertificateDer::pem_file_iter(Path::new(file)).map_err(unreadable)? {
-                roots.add(certificate.map_err(unreadable)?).map_err(|error| Stop::new(format_args!("sslrootcert {file}: {error}")))?;
+                roots
+                    .add(certificate.map_err(unreadable)?)
+                    .map_err(|error| Stop::new(format_args!("sslrootcert {file}: {error}")))?;
             }
             builder.with_root_certificates(roots).with_no_client_auth()
         }

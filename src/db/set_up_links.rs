@@ -10,10 +10,13 @@ use crate::failure::Broken;
 /// Makes this the only link: the ones before it are dead.
 pub async fn replace(tx: &mut Tx, secret_hash: &[u8], expires_at: DateTime<Utc>) -> Result<(), Broken> {
     let now = tx.now;
-    Cached(diesel::sql_query("UPDATE set_up_links SET used_at = $1 WHERE used_at IS NULL").bind::<sql::Timestamptz, _>(now))
-        .execute(tx.conn())
-        .await
-        .or_broken("end set-up links")?;
+    Cached(
+        diesel::sql_query("UPDATE set_up_links SET used_at = $1 WHERE used_at IS NULL")
+            .bind::<sql::Timestamptz, _>(now),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("end set-up links")?;
     Cached(
         diesel::sql_query("INSERT INTO set_up_links (secret_hash, created_at, expires_at) VALUES ($1, $2, $3)")
             .bind::<sql::Bytea, _>(secret_hash)

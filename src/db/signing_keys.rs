@@ -1,7 +1,9 @@
 //! `signing_keys`: sealed private keys and what the JWKS publishes.
 
 use chrono::{DateTime, Utc};
-use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, Queryable, Selectable, SelectableHelper, sql_types as sql};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, QueryDsl, Queryable, Selectable, SelectableHelper, sql_types as sql,
+};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 

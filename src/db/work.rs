@@ -152,9 +152,10 @@ impl<T> OrBroken<T> for diesel::QueryResult<T> {
         use diesel::result::{DatabaseErrorKind, Error};
         match self {
             Ok(value) => Ok(value),
-            Err(error @ (Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _) | Error::BrokenTransactionManager)) => {
-                Err(Broken::unavailable(format_args!("{what}: {error}")))
-            }
+            Err(
+                error
+                @ (Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _) | Error::BrokenTransactionManager),
+            ) => Err(Broken::unavailable(format_args!("{what}: {error}"))),
             Err(error) => Err(Broken::new(format_args!("{what}: {error}"))),
         }
     }

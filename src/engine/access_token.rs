@@ -76,7 +76,10 @@ pub fn redeem(facts: &RedemptionFacts<'_>) -> Result<(), Failure> {
                 let challenge = extensions.remove(&pkce);
                 // RFC 9700 §2.1.1: a verifier without a challenge is a downgrade attempt.
                 if challenge.is_none() && facts.code_verifier.is_some() {
-                    return Err(Error::invalid_grant("code_verifier was sent, but the authorization request had no code_challenge").into());
+                    return Err(Error::invalid_grant(
+                        "code_verifier was sent, but the authorization request had no code_challenge",
+                    )
+                    .into());
                 }
                 pkce.verify(challenge, facts.code_verifier.map(Into::into))
                     .map_err(|()| Error::invalid_grant("code_verifier does not fit the code_challenge"))?;
@@ -109,7 +112,10 @@ fn grant(facts: &RedemptionFacts<'_>, pkce: &Pkce) -> Result<Grant, Broken> {
         owner_id: String::new(),
         client_id: facts.issued_to.to_owned(),
         scope: facts.scope.parse().map_err(|error| Broken::new(format_args!("stored scope: {error:?}")))?,
-        redirect_uri: facts.issued_for.parse().map_err(|error| Broken::new(format_args!("stored redirect URI: {error}")))?,
+        redirect_uri: facts
+            .issued_for
+            .parse()
+            .map_err(|error| Broken::new(format_args!("stored redirect URI: {error}")))?,
         until: far(),
         extensions,
     })

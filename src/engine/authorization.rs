@@ -82,7 +82,10 @@ pub fn authorize(facts: &AuthorizationFacts<'_>) -> Result<(), Failure> {
                 pre_grant: PreGrant {
                     client_id: bound_client.client_id.clone().into_owned(),
                     redirect_uri: bound_client.redirect_uri.clone().into_owned(),
-                    scope: facts.negotiated_scope.parse::<MachineScope>().map_err(|error| Broken::new(format_args!("{error:?}")))?,
+                    scope: facts
+                        .negotiated_scope
+                        .parse::<MachineScope>()
+                        .map_err(|error| Broken::new(format_args!("{error:?}")))?,
                 },
                 state: None,
             },
@@ -114,7 +117,9 @@ fn challenge(facts: &AuthorizationFacts<'_>) -> Result<Extensions, Error> {
 fn refusal(error: MachineError) -> Failure {
     match error {
         MachineError::Redirect(mut url) => match url.description().kind() {
-            AuthorizationErrorType::InvalidScope => Error::invalid_scope("scope has a character that is not allowed").into(),
+            AuthorizationErrorType::InvalidScope => {
+                Error::invalid_scope("scope has a character that is not allowed").into()
+            }
             AuthorizationErrorType::UnsupportedResponseType => {
                 Error::new(ErrorCode::UnsupportedResponseType, "response_type must be code").into()
             }

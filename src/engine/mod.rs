@@ -30,7 +30,8 @@ fn far() -> DateTime<Utc> {
 const NO_REDIRECT: &str = "https://client.invalid/";
 
 fn registered(uri: &str) -> Result<RegisteredUrl, Broken> {
-    let exact = ExactUrl::new(uri.to_owned()).map_err(|error| Broken::new(format_args!("redirect URI {uri}: {error}")))?;
+    let exact =
+        ExactUrl::new(uri.to_owned()).map_err(|error| Broken::new(format_args!("redirect URI {uri}: {error}")))?;
     Ok(RegisteredUrl::Exact(exact))
 }
 

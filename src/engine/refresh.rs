@@ -58,10 +58,9 @@ pub fn refresh(facts: &RefreshFacts<'_>) -> Result<(), Failure> {
     loop {
         input = match machine.advance(input) {
             Output::Unauthenticated { .. } => Input::Authenticated { scope: facts.requested_scope.map(Into::into) },
-            Output::RecoverRefresh { .. } => Input::Recovered {
-                scope: facts.requested_scope.map(Into::into),
-                grant: Some(Box::new(grant(facts)?)),
-            },
+            Output::RecoverRefresh { .. } => {
+                Input::Recovered { scope: facts.requested_scope.map(Into::into), grant: Some(Box::new(grant(facts)?)) }
+            }
             // The machine has set `until` to an hour from the system's now; expiry is ours.
             Output::Refresh { .. } => Input::Refreshed(RefreshedToken {
                 token: String::new(),
@@ -88,9 +87,7 @@ fn grant(facts: &RefreshFacts<'_>) -> Result<Grant, Broken> {
 
 fn refusal(mut error: MachineError) -> Failure {
     match error.description().map(|description| description.kind()) {
-        Some(AccessTokenErrorType::InvalidScope) => {
-            Error::invalid_scope("scope goes beyond what was granted").into()
-        }
+        Some(AccessTokenErrorType::InvalidScope) => Error::invalid_scope("scope goes beyond what was granted").into(),
         Some(_) => Error::invalid_grant("the refresh token was not issued to this client").into(),
         None => out_of_turn("refresh").into(),
     }

@@ -30,7 +30,8 @@ impl Request for Bearer {
 
 /// Whether a live token of `scope` opens what `required` protects.
 pub fn admit(required: &str, scope: &str) -> Result<(), Failure> {
-    let parse = |text: &str| text.parse::<MachineScope>().map_err(|error| Broken::new(format_args!("scope: {error:?}")));
+    let parse =
+        |text: &str| text.parse::<MachineScope>().map_err(|error| Broken::new(format_args!("scope: {error:?}")));
     let required = [parse(required)?];
     let grant = Grant {
         owner_id: String::new(),

@@ -23,24 +23,28 @@ const TAG: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     SealSigningKeys,
+    AuthorizationCodes,
     RefreshTokens,
     CsrfTokens,
     SourceHashes,
     SubjectIdentifiers,
     Cookies,
     Pagination,
+    DeclaredPasswords,
 }
 
 impl Purpose {
     fn as_str(self) -> &'static str {
         match self {
             Self::SealSigningKeys => "seal-signing-keys",
+            Self::AuthorizationCodes => "authorization-codes",
             Self::RefreshTokens => "refresh-tokens",
             Self::CsrfTokens => "csrf-tokens",
             Self::SourceHashes => "source-hashes",
             Self::SubjectIdentifiers => "subject-identifiers",
             Self::Cookies => "cookies",
             Self::Pagination => "pagination",
+            Self::DeclaredPasswords => "declared-passwords",
         }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Nothing here does I/O or knows what time it is.
 
-pub mod client_metadata;
 pub mod acr;
 pub mod claims;
+pub mod client_metadata;
 mod error;
 pub mod metadata;
 pub mod parameters;
@@ -13,9 +13,9 @@ pub mod prompt;
 pub mod redirect_uri;
 pub mod scope;
 
-pub use client_metadata::ClientMetadata;
 pub use acr::Acr;
 pub use claims::{ClaimRequest, ClaimsRequest};
+pub use client_metadata::ClientMetadata;
 pub use error::{Error, ErrorCode};
 pub use parameters::Parameters;
 pub use prompt::{Prompt, Prompts};

@@ -1,0 +1,55 @@
+//! Relying parties: what a client is, how it is registered, how it shows that it is itself.
+
+pub mod authenticate;
+mod registration;
+
+pub use registration::{Registered, apply_declared, register};
+
+use crate::{
+    db::clients::ClientRow,
+    failure::Broken,
+    jose::Algorithm,
+    oauth::{ClientMetadata, Scope},
+};
+
+/// A client as the house uses it: its row, understood.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub id: String,
+    pub metadata: ClientMetadata,
+    pub secret_hash: Option<Vec<u8>>,
+    pub session_epoch: i32,
+    pub is_disabled: bool,
+}
+
+impl Client {
+    pub fn from_row(row: ClientRow) -> Result<Self, Broken> {
+        let metadata = serde_json::from_value(row.metadata)
+            .map_err(|error| Broken::new(format_args!("metadata of client {}: {error}", row.client_id)))?;
+        Ok(Self {
+            id: row.client_id,
+            metadata,
+            secret_hash: row.secret_hash,
+            session_epoch: row.session_epoch,
+            is_disabled: row.disabled_at.is_some(),
+        })
+    }
+
+    /// The scopes it is registered for.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.metadata.scope.as_deref().and_then(|scope| Scope::parse(scope).ok()).unwrap_or_default()
+    }
+
+    /// The name to show; the identifier where it has none.
+    #[must_use]
+    pub fn display_name(&self) -> &str {
+        self.metadata.client_name.as_deref().unwrap_or(&self.id)
+    }
+
+    /// What its ID tokens, and its JWT access tokens, are signed with.
+    #[must_use]
+    pub fn signing_algorithm(&self) -> Algorithm {
+        self.metadata.id_token_signed_response_alg.as_str().parse().unwrap_or(Algorithm::Rs256)
+    }
+}

@@ -1,0 +1,94 @@
+//! Throttling of guesses, per (account, source) and per source.
+//!
+//! Leaky buckets in PostgreSQL, so that every replica counts in the same ones. An attempt is counted before its secret
+//! is looked at and forgiven when it fits, so that guesses made at once do not slip through. Buckets are per source: an
+//! account is never locked for everybody because somebody guesses at it.
+
+use crate::{
+    db::{Tx, throttles},
+    failure::Broken,
+    jose::Key256,
+};
+
+/// What is guessed at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    SignIn,
+    ClientSecret,
+}
+
+impl Attempt {
+    fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::SignIn => b"sign-in",
+            Self::ClientSecret => b"client-secret",
+        }
+    }
+
+    /// (failures that fit, how many leak a second) of the bucket of one account and source, then of one source.
+    fn limits(self) -> [(f64, f64); 2] {
+        match self {
+            // Five guesses, then one every 30 s; 30 from one source, then one every 2 s: many people share an address.
+            Self::SignIn => [(5.0, 1.0 / 30.0), (30.0, 0.5)],
+            Self::ClientSecret => [(10.0, 1.0 / 10.0), (60.0, 1.0)],
+        }
+    }
+}
+
+/// May the attempt go on?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Yes; forgive these buckets if it was genuine.
+    Open(Vec<Vec<u8>>),
+    /// Not before so many seconds.
+    Closed(u32),
+}
+
+/// Turns accounts and sources into bucket keys.
+pub struct Sources(Key256);
+
+impl Sources {
+    #[must_use]
+    pub fn new(key: Key256) -> Self {
+        Self(key)
+    }
+
+    /// The keyed hash under which an address or agent is kept.
+    #[must_use]
+    pub fn hash(&self, text: &str) -> Vec<u8> {
+        self.0.mac(&[text.as_bytes()]).to_vec()
+    }
+
+    /// Counts an attempt at `account` from `source` and says whether it may go on.
+    pub async fn count(&self, tx: &mut Tx, attempt: Attempt, account: &str, source: &str) -> Result<Gate, Broken> {
+        let keys = vec![
+            self.0.mac(&[attempt.as_bytes(), account.as_bytes(), source.as_bytes()]).to_vec(),
+            self.0.mac(&[attempt.as_bytes(), source.as_bytes()]).to_vec(),
+        ];
+        let limits = attempt.limits();
+        let leak = limits.map(|(_, leak)| leak);
+        let levels = throttles::add(tx, &keys, &leak).await?;
+        let wait = levels
+            .iter()
+            .zip(limits)
+            .filter(|(level, (size, _))| **level > *size)
+            .map(|(level, (size, leak))| (level - size) / leak)
+            .fold(0.0, f64::max);
+        if wait > 0.0 {
+            // A refused attempt is not a guess: counting it too would keep an eager person out for ever.
+            throttles::forgive(tx, &keys).await?;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a positive number of seconds"
+            )]
+            return Ok(Gate::Closed(wait.ceil().min(3600.0) as u32));
+        }
+        Ok(Gate::Open(keys))
+    }
+
+    /// The attempt was genuine.
+    pub async fn forgive(&self, tx: &mut Tx, keys: &[Vec<u8>]) -> Result<(), Broken> {
+        throttles::forgive(tx, keys).await
+    }
+}

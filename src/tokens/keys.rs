@@ -1,0 +1,152 @@
+//! The server's signing keys: kept sealed in the database, held parsed in memory, published as a JWKS.
+//!
+//! The copy in memory can be dropped at any time (invariant 9): it is reloaded by a job, and a key signs only when every
+//! verifier and every replica has had time to fetch it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use crate::{
+    audit::{self, Action, Actor, Event, Subject},
+    db::{Tx, signing_keys},
+    failure::Broken,
+    jose::{Algorithm, Key256, SigningKey},
+};
+
+/// How long verifiers may keep the JWKS.
+pub const JWKS_MAX_AGE: TimeDelta = TimeDelta::minutes(5);
+/// How long after its publication a new key begins to sign: the cache time, and a margin for the replicas' reload.
+const OVERLAP: TimeDelta = TimeDelta::minutes(6);
+/// How long after another has taken over a key is still published: longer than any ID token or JWT access token lives.
+const RETIREMENT: TimeDelta = TimeDelta::hours(13);
+
+#[derive(Default)]
+struct KeySet {
+    /// Each with the instant from which it signs, oldest first.
+    keys: Vec<(DateTime<Utc>, Arc<SigningKey>)>,
+    jwks: Arc<str>,
+    public: Arc<[Value]>,
+}
+
+/// The keys in memory; cheap to clone.
+#[derive(Clone)]
+pub struct Keys {
+    seal: Arc<Key256>,
+    set: Arc<RwLock<Arc<KeySet>>>,
+}
+
+impl Keys {
+    /// Holds nothing until [`Keys::reload`].
+    #[must_use]
+    pub fn new(seal: Key256) -> Self {
+        Self { seal: Arc::new(seal), set: Arc::default() }
+    }
+
+    /// Reads the published keys. A key that does not open under the master secret is an error that says so.
+    pub async fn reload(&self, tx: &mut Tx) -> Result<(), Broken> {
+        let held: HashMap<String, Arc<SigningKey>> =
+            self.current_set().keys.iter().map(|(_, key)| (key.kid().to_owned(), key.clone())).collect();
+        let (mut keys, mut public) = (Vec::new(), Vec::new());
+        for row in signing_keys::load_published(tx).await? {
+            let key = match held.get(&row.kid) {
+                Some(key) => key.clone(),
+                None => {
+                    let algorithm: Algorithm = row.algorithm.parse().map_err(Broken::new)?;
+                    let der = self.seal.open(row.kid.as_bytes(), &row.sealed).map_err(|_| {
+                        Broken::new(format_args!(
+                            "signing key {} does not open: the master secret is not the one of this database",
+                            row.kid
+                        ))
+                    })?;
+                    Arc::new(SigningKey::from_pkcs8(algorithm, &der)?)
+                }
+            };
+            keys.push((row.signs_from, key));
+            public.push(row.public_jwk);
+        }
+        let jwks = json!({ "keys": public }).to_string().into();
+        let set = Arc::new(KeySet { keys, jwks, public: public.into() });
+        *self.set.write().unwrap_or_else(std::sync::PoisonError::into_inner) = set;
+        Ok(())
+    }
+
+    /// The key of an algorithm that signs at `now`: the newest that may.
+    pub fn signing(&self, algorithm: Algorithm, now: DateTime<Utc>) -> Result<Arc<SigningKey>, Broken> {
+        let set = self.current_set();
+        set.keys
+            .iter()
+            .rev()
+            .find(|(from, key)| key.algorithm() == algorithm && *from <= now)
+            .map(|(_, key)| key.clone())
+            .ok_or_else(|| Broken::new(format_args!("no {algorithm} key signs now")))
+    }
+
+    /// The JWKS document.
+    #[must_use]
+    pub fn jwks(&self) -> Arc<str> {
+        self.current_set().jwks.clone()
+    }
+
+    /// The published keys as JWKs.
+    #[must_use]
+    pub fn public_jwks(&self) -> Arc<[Value]> {
+        self.current_set().public.clone()
+    }
+
+    /// Whether every algorithm has a key that signs.
+    #[must_use]
+    pub fn are_complete(&self, now: DateTime<Utc>) -> bool {
+        Algorithm::ALL.iter().all(|algorithm| self.signing(*algorithm, now).is_ok())
+    }
+
+    fn current_set(&self) -> Arc<KeySet> {
+        self.set.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// Makes the first key of each algorithm that has none; it signs at once. Returns how many.
+pub async fn generate_missing(tx: &mut Tx, seal: &Key256) -> Result<usize, Broken> {
+    signing_keys::lock(tx).await?;
+    let published = signing_keys::load_published(tx).await?;
+    let mut made = 0;
+    for algorithm in Algorithm::ALL {
+        if published.iter().all(|row| row.algorithm != algorithm.as_str()) {
+            generate(tx, seal, algorithm, tx.now).await?;
+            made += 1;
+        }
+    }
+    Ok(made)
+}
+
+/// Makes a new key of each algorithm: published at once, signing after the overlap; the old ones leave the JWKS when
+/// nothing they signed is alive. Returns the new key ids and the instant from which they sign.
+pub async fn rotate(tx: &mut Tx, seal: &Key256) -> Result<(Vec<String>, DateTime<Utc>), Broken> {
+    signing_keys::lock(tx).await?;
+    let signs_from = tx.now + OVERLAP;
+    let mut kids = Vec::new();
+    for algorithm in Algorithm::ALL {
+        let kid = generate(tx, seal, algorithm, signs_from).await?;
+        signing_keys::retire_others(tx, algorithm.as_str(), &kid, signs_from + RETIREMENT).await?;
+        kids.push(kid);
+    }
+    Ok((kids, signs_from))
+}
+
+async fn generate(
+    tx: &mut Tx,
+    seal: &Key256,
+    algorithm: Algorithm,
+    signs_from: DateTime<Utc>,
+) -> Result<String, Broken> {
+    let (key, pkcs8) = SigningKey::generate(algorithm)?;
+    let sealed = seal.seal(key.kid().as_bytes(), pkcs8.as_ref())?;
+    signing_keys::insert(tx, key.kid(), algorithm.as_str(), &sealed, key.public_jwk(), signs_from).await?;
+    let event = Event::done(Action::KeyAdded, Actor::Server, Subject::default());
+    audit::record(tx, event.detail(json!({ "kid": key.kid(), "alg": algorithm.as_str(), "signs_from": signs_from })));
+    Ok(key.kid().to_owned())
+}

@@ -1,0 +1,17 @@
+//! Tokens: their secrets, their forms, and the look-up that answers whether one is live.
+//!
+//! An opaque token is `prefix_` and base64url of its row's id and its secret, so it is found by primary key and compared
+//! in constant time. Not for the decision to issue one: that is `grants`' and `authorize`'s.
+
+mod id_token;
+mod jwt_access_token;
+mod keys;
+mod mint;
+mod present;
+mod secret;
+
+pub use id_token::{Authentication, IdTokenFacts};
+pub use keys::{JWKS_MAX_AGE, Keys, generate_missing, rotate};
+pub use mint::{AccessTokenFacts, Mint, MintedAccessToken};
+pub use present::Presented;
+pub use secret::{CodeSecrets, PlainToken, RefreshSecrets, RefreshToken};
