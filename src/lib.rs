@@ -7,6 +7,7 @@
 //! `engine, db` → `oauth, jose`. `app` (built once, shared), `clock`, `failure` and `config` may be imported by all of
 //! the first row; `clock`, `failure` and `config` by everyone.
 
+pub mod app;
 pub mod audit;
 pub mod authentication;
 pub mod clients;
@@ -18,6 +19,7 @@ pub mod failure;
 pub mod http;
 pub mod jose;
 pub mod oauth;
+pub mod outbound;
 pub mod risk;
 pub mod sessions;
 pub mod tokens;

@@ -5,3 +5,7 @@
 
 pub mod assets;
 pub mod render;
+mod routes;
+mod server;
+
+pub use server::Server;

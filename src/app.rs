@@ -1,0 +1,55 @@
+//! The application: what every request needs, built once and shared.
+
+use std::sync::Arc;
+
+use crate::{
+    authentication::Passwords,
+    clock::Clock,
+    config::Config,
+    db::Database,
+    failure::Stop,
+    http::render::{Site, Templates},
+    jose::{Key256, MasterSecret, Purpose},
+    outbound::Outbound,
+    risk::Sources,
+    sessions::Cookies,
+    tokens::Mint,
+};
+
+/// Configuration, clock, database and the things made of the master secret.
+pub struct App {
+    pub config: Config,
+    pub clock: Clock,
+    pub db: Database,
+    pub mint: Mint,
+    pub cookies: Cookies,
+    /// CSRF tokens.
+    pub csrf: Key256,
+    /// Keyed hashes of addresses and agents, and the buckets of throttling.
+    pub sources: Sources,
+    pub passwords: Passwords,
+    pub templates: Templates,
+    pub outbound: Outbound,
+}
+
+impl App {
+    pub fn new(config: Config, clock: Clock, db: Database, master: &MasterSecret) -> Result<Arc<Self>, Stop> {
+        let site = Site {
+            name: config.pages.name.clone(),
+            base: config.issuer.path().to_owned(),
+            issuer: config.issuer.as_str().to_owned(),
+        };
+        Ok(Arc::new(Self {
+            clock,
+            db,
+            mint: Mint::new(config.issuer.as_str(), master),
+            cookies: Cookies::new(master.derive(Purpose::Cookies), config.issuer.is_https()),
+            csrf: master.derive(Purpose::CsrfTokens),
+            sources: Sources::new(master.derive(Purpose::SourceHashes)),
+            passwords: Passwords::new(&config.passwords)?,
+            templates: Templates::new(config.pages.templates.as_deref(), site)?,
+            outbound: Outbound::new(&config.outbound)?,
+            config,
+        }))
+    }
+}

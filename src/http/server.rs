@@ -1,0 +1,52 @@
+//! The listener: binds, serves until told to stop, finishes what is in flight.
+
+use std::{future::Future, net::SocketAddr, sync::Arc};
+
+use actix_web::{HttpServer, dev};
+
+use super::routes;
+use crate::{app::App, failure::Stop};
+
+/// A bound server that has not begun to serve, or is serving.
+pub struct Server {
+    inner: dev::Server,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Binds `config.listen`.
+    pub fn bind(app: Arc<App>) -> Result<Self, Stop> {
+        let listen = app.config.listen;
+        let (workers, patience) = (app.config.server.workers, app.config.server.shutdown_timeout.num_seconds());
+        let server = HttpServer::new(move || routes::application(app.clone()))
+            .workers(workers)
+            .shutdown_timeout(u64::try_from(patience).unwrap_or(10))
+            .disable_signals()
+            .bind(listen)
+            .map_err(|error| {
+                Stop::new(format_args!("cannot listen on {listen}: {error}"))
+                    .mend("is another server running there? set `listen`")
+            })?;
+        let address = server.addrs().first().copied().unwrap_or(listen);
+        Ok(Self { inner: server.run(), address })
+    }
+
+    /// Where it listens: tells the port where `listen` left it open.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` resolves, then finishes the requests in flight.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Stop> {
+        let handle = self.inner.handle();
+        let serving = self.inner;
+        futures_util::pin_mut!(stop);
+        let stopping = async move {
+            stop.await;
+            handle.stop(true).await;
+        };
+        let (served, ()) = futures_util::future::join(serving, stopping).await;
+        served.map_err(|error| Stop::new(format_args!("serving failed: {error}")))
+    }
+}

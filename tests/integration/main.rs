@@ -1,0 +1,5 @@
+//! Everything that is told over public HTTP, in one binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod architecture;
+mod support;
