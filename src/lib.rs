@@ -10,6 +10,7 @@
 pub mod app;
 pub mod audit;
 pub mod authentication;
+pub mod cli;
 pub mod clients;
 pub mod clock;
 pub mod config;
@@ -17,7 +18,9 @@ pub mod db;
 pub mod engine;
 pub mod failure;
 pub mod http;
+pub mod jobs;
 pub mod jose;
+pub mod metrics;
 pub mod oauth;
 pub mod outbound;
 pub mod risk;

@@ -4,8 +4,10 @@
 //! grants or clients.
 
 pub mod assets;
+mod metrics;
 pub mod render;
 mod routes;
 mod server;
 
+pub use metrics::MetricsServer;
 pub use server::Server;
