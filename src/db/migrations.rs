@@ -45,7 +45,7 @@ async fn grant_rights(conn: &mut AsyncPgConnection, role: &str) -> Result<(), St
          GRANT SELECT ON __diesel_schema_migrations, partitioned_tables TO {role};
          GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {role};
          DO $$ DECLARE child regclass; BEGIN
-             FOR child IN SELECT inhrelid::regclass FROM pg_inherits LOOP
+             FOR child IN SELECT c.oid::regclass FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relkind = 'r' LOOP
                  EXECUTE format('REVOKE ALL ON %s FROM {role}', child);
              END LOOP;
          END $$"
