@@ -52,10 +52,9 @@ pub(super) struct List {
 }
 
 #[derive(Debug, Args)]
-#[group(skip)]
 pub(super) struct End {
     /// Its id, or the `sid` under which a client knows it
-    #[arg(required_unless_present = "user", conflicts_with = "user")]
+    #[arg(conflicts_with = "user")]
     id: Option<Uuid>,
     /// Everything of this person: offline access too, and a sign-in under way
     #[arg(long)]
@@ -76,6 +75,9 @@ pub(super) async fn run(config: Config, command: &Session) -> Result<(), Stop> {
     match command {
         Session::List(what) => opened(config, async |opened| list(opened, what).await).await,
         Session::Show { id } => opened(config, async |opened| show(opened, *id).await).await,
+        Session::End(End { id: None, user: None, .. }) => {
+            Err(Stop::usage("say which: an ID, or --user NAME for everything of theirs"))
+        }
         Session::End(what) => opened(config, async |opened| end(opened, what).await).await,
     }
 }
