@@ -21,10 +21,7 @@ mod user;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{
-    CommandFactory, Parser, Subcommand,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 pub use self::{
     open::{Opened, open},
@@ -137,14 +134,7 @@ async fn work(cli: &Cli, command: &Command) -> Result<(), Stop> {
 /// The parser's paragraphs as one line.
 fn misused(error: &clap::Error) -> Stop {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let known = match error.get(ContextKind::ValidSubcommand) {
-            Some(ContextValue::Strings(names)) => names.join(", "),
-            _ => String::new(),
-        };
-        return Stop::usage(format_args!(
-            "the command goes on: see --help{}{known}",
-            if known.is_empty() { "" } else { " for " }
-        ));
+        return Stop::usage("the command goes on: --help says how");
     }
     let text = error.to_string();
     let mut said = String::new();

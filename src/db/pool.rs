@@ -68,6 +68,31 @@ impl Database {
         Ok(Self { pool, statements })
     }
 
+    /// Host and database of a URL, for people: never a role, never a password.
+    #[must_use]
+    pub fn place(url: &str) -> String {
+        use tokio_postgres::config::Host;
+        let parsed = split_tls_parameters(url).ok().and_then(|(bare, ..)| tokio_postgres::Config::from_str(&bare).ok());
+        let Some(config) = parsed else { return "the database of database.url".to_owned() };
+        let hosts: Vec<String> = config
+            .get_hosts()
+            .iter()
+            .enumerate()
+            .map(|(n, host)| {
+                let host = match host {
+                    Host::Tcp(name) => name.clone(),
+                    Host::Unix(directory) => directory.display().to_string(),
+                };
+                // One port may stand for all hosts.
+                match config.get_ports().get(n).or(config.get_ports().first()) {
+                    Some(port) => format!("{host}:{port}"),
+                    None => host,
+                }
+            })
+            .collect();
+        format!("{}/{}", hosts.join(","), config.get_dbname().or(config.get_user()).unwrap_or_default())
+    }
+
     pub(super) async fn connection(&self) -> Result<Object<AsyncPgConnection>, Broken> {
         match self.pool.get().await {
             Ok(conn) => Ok(conn),
@@ -213,6 +238,15 @@ fn tls(root_certificate: Option<&str>) -> Result<MakeRustlsConnect, Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_place_of_a_database_never_tells_the_password() {
+        assert_eq!(Database::place("postgres://u:hunter2@db.example:5433/m?sslmode=disable"), "db.example:5433/m");
+        assert_eq!(Database::place("postgres://u:hunter2@/m?host=/run/pg&password=hunter2"), "/run/pg/m");
+        assert_eq!(Database::place("postgres://u:hunter2@a,b:5433/m"), "a:5432,b:5433/m");
+        assert!(!Database::place("postgres://u:hunt#er2@b/m").contains("er2"));
+        assert!(!Database::place("postgres://u:hunt/er2@b/m").contains("er2"));
+    }
 
     #[test]
     fn a_remote_database_is_verified_unless_told_otherwise() {
