@@ -4,7 +4,9 @@
 //! grants or clients.
 
 pub mod assets;
+pub mod demo;
 pub mod render;
+pub mod resource_server;
 mod routes;
 mod server;
 
