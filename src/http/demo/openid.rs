@@ -259,7 +259,7 @@ impl Party {
             "comes from another issuer"
         } else if !is("aud", own) {
             "is for another client"
-        } else if !claims.get("exp").and_then(Value::as_i64).is_some_and(|exp| exp > self.clock.now().timestamp()) {
+        } else if claims.get("exp").and_then(Value::as_i64).is_none_or(|exp| exp <= self.clock.now().timestamp()) {
             "has expired"
         } else if !expected_hash.is_some_and(|hash| is("at_hash", &hash)) {
             "belongs to another access token"

@@ -53,6 +53,14 @@ pub struct RelyingParty {
 
 type Shared = web::Data<RelyingParty>;
 
+/// Why a form is not acted on.
+enum Stray {
+    /// Nobody is signed in in this browser: the demo was started anew, or another tab has left.
+    Nobody,
+    /// It does not come from a page of ours.
+    Foreign,
+}
+
 /// The token of a form.
 #[derive(Deserialize)]
 struct Sent {
@@ -131,7 +139,7 @@ async fn callback(request: HttpRequest, app: Shared, answer: web::Query<Answer>)
 async fn call(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> HttpResponse {
     let (id, held) = match app.sender(&request, &sent) {
         Ok(sender) => sender,
-        Err(refusal) => return refusal,
+        Err(stray) => return app.turn_away(&stray),
     };
     match app.call_api(&held.tokens).await {
         Ok(result) => {
@@ -149,7 +157,7 @@ async fn call(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> HttpR
 async fn refresh(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> HttpResponse {
     let (id, held) = match app.sender(&request, &sent) {
         Ok(sender) => sender,
-        Err(refusal) => return refusal,
+        Err(stray) => return app.turn_away(&stray),
     };
     match app.party.refresh(&held.tokens).await {
         Ok(tokens) => {
@@ -168,7 +176,7 @@ async fn end(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> HttpRe
             let return_to = format!("{}{SIGNED_OUT}", app.origin);
             see(&app.party.end_session_url(&held.tokens.id_token, &return_to)).finish()
         }
-        Err(refusal) => refusal,
+        Err(stray) => app.turn_away(&stray),
     }
 }
 
@@ -185,21 +193,26 @@ async fn forget(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> Htt
             app.seats.leave(&id);
             see("/").finish()
         }
-        Err(refusal) => refusal,
+        Err(stray) => app.turn_away(&stray),
     }
 }
 
 impl RelyingParty {
     /// Whose form this is, if it came from a page of ours.
-    fn sender(&self, request: &HttpRequest, sent: &Sent) -> Result<(String, Held), HttpResponse> {
-        let Some(id) = name(request) else { return Err(see("/").finish()) };
-        match self.seats.with(&id, |seat| (seat.csrf.clone(), seat.held.clone())) {
-            Some((csrf, Some(held))) if constant_time_eq(csrf.as_bytes(), sent.csrf.as_bytes()) => Ok((id, held)),
-            Some((_, Some(_))) => {
+    fn sender(&self, request: &HttpRequest, sent: &Sent) -> Result<(String, Held), Stray> {
+        let id = name(request).ok_or(Stray::Nobody)?;
+        let (csrf, held) = self.seats.with(&id, |seat| (seat.csrf.clone(), seat.held.clone())).ok_or(Stray::Nobody)?;
+        let held = held.ok_or(Stray::Nobody)?;
+        if constant_time_eq(csrf.as_bytes(), sent.csrf.as_bytes()) { Ok((id, held)) } else { Err(Stray::Foreign) }
+    }
+
+    fn turn_away(&self, stray: &Stray) -> HttpResponse {
+        match stray {
+            Stray::Nobody => see("/").finish(),
+            Stray::Foreign => {
                 let error = "This form was not sent from this page, or the page was an old one. Please try again.";
-                Err(self.welcome(StatusCode::FORBIDDEN, None, Some(error.to_owned())))
+                self.welcome(StatusCode::FORBIDDEN, None, Some(error.to_owned()))
             }
-            _ => Err(see("/").finish()),
         }
     }
 

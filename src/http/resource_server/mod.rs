@@ -126,10 +126,10 @@ impl ResourceServer {
             .send()
             .await?
             .error_for_status()?;
-        Ok(self.accept(answer.json().await?))
+        Ok(self.accept(&answer.json().await?))
     }
 
-    fn accept(&self, claims: Map<String, Value>) -> Option<AccessToken> {
+    fn accept(&self, claims: &Map<String, Value>) -> Option<AccessToken> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let active = claims.get("active") == Some(&Value::Bool(true));
         // A refresh token is active too, and opens nothing here.
@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn accepted(server: &ResourceServer, answer: &Value) -> Option<AccessToken> {
-        server.accept(answer.as_object().unwrap().clone())
+        server.accept(answer.as_object().unwrap())
     }
 
     #[test]
