@@ -6,7 +6,6 @@
 use std::fmt::Display;
 
 use serde_json::{Map, Value};
-use url::Url;
 
 use super::{
     browser::{Browser, Seen},
@@ -65,9 +64,10 @@ impl Walk {
         let asked = self.party.begin();
 
         let page = self.arrive(&mut browser, &asked.url, story).await?;
-        let back = self.sign_in(&mut browser, page, story).await?;
+        let seen = self.sign_in(&mut browser, page, story).await?;
 
         story.begin("code + PKCE");
+        let back = seen.location.as_ref().ok_or_else(|| unexpected("the way back to the application", &seen))?;
         let answer: Answer = serde_urlencoded::from_str(back.query().unwrap_or_default()).map_err(Trouble::new)?;
         let code = self.party.check(&asked, &answer)?;
         let issuer = &self.party.discovery.issuer;
@@ -96,8 +96,8 @@ impl Walk {
         Ok(seen)
     }
 
-    /// Signs in and consents; gives the address at the application that the browser is sent back to.
-    async fn sign_in(&self, browser: &mut Browser, page: Seen, story: &mut Story) -> Result<Url, Trouble> {
+    /// Signs in and consents; gives what the browser was shown then, which should send it back to the application.
+    async fn sign_in(&self, browser: &mut Browser, page: Seen, story: &mut Story) -> Result<Seen, Trouble> {
         story.begin("sign-in");
         let before = browser.cookies(&page.url);
         let Some(form) = form::find(&page, |form| form.has_input("password")) else {
@@ -121,7 +121,7 @@ impl Walk {
         } else {
             story.tell("given at an earlier start, and remembered")?;
         }
-        seen.location.clone().ok_or_else(|| unexpected("the way back to the application", &seen))
+        Ok(seen)
     }
 
     async fn redeem(
