@@ -10,12 +10,14 @@
 pub mod app;
 pub mod audit;
 pub mod authentication;
+pub mod authorize;
 pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod db;
 pub mod engine;
 pub mod failure;
+pub mod grants;
 pub mod http;
 pub mod jose;
 pub mod oauth;

@@ -1,7 +1,9 @@
 //! Relying parties: what a client is, how it is registered, how it shows that it is itself.
 
 pub mod authenticate;
+pub mod jwks;
 mod registration;
+pub mod scope;
 
 pub use registration::{Registered, apply_declared, register};
 
