@@ -84,7 +84,7 @@ impl Page {
     }
 
     pub fn asks_for_password(&self) -> bool {
-        self.status == 200 && self.forms().iter().any(|form| form.inputs == ["username", "password"])
+        self.forms().iter().any(|form| form.inputs == ["username", "password"])
     }
 
     pub fn sign_in_form(&self, username: &str, password: &str) -> Form {
