@@ -20,6 +20,7 @@ pub mod failure;
 pub mod grants;
 pub mod http;
 pub mod jose;
+pub mod metrics;
 pub mod oauth;
 pub mod outbound;
 pub mod risk;

@@ -4,6 +4,13 @@
 //! grants or clients.
 
 pub mod assets;
+mod cors;
+mod csrf;
+mod endpoints;
+pub mod extract;
+mod middleware;
+mod pages;
+mod pending;
 pub mod render;
 mod routes;
 mod server;
