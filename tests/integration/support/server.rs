@@ -8,7 +8,7 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{Arc, Once, mpsc},
     thread::{self, JoinHandle},
 };
 
@@ -85,6 +85,7 @@ pub struct Server {
 
 impl Server {
     pub async fn start(settings: Settings) -> Self {
+        log();
         let database = TestDatabase::create().await;
         let (owner_url, server_url) = (database.owner_url.clone(), database.server_url.clone());
         let operator = Database::new(&server_url, 2).unwrap_or_else(|stop| panic!("{stop}"));
@@ -219,6 +220,15 @@ impl Drop for Server {
             let _ = thread.join();
         }
     }
+}
+
+/// What breaks in a server is shown; more of it with `MOORING_TEST_LOG=debug` or another filter.
+fn log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let filter = std::env::var("MOORING_TEST_LOG").unwrap_or_else(|_| "error".to_owned());
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
+    });
 }
 
 /// The server's thread: prepares as `serve` does, serves, and takes the database away again.
