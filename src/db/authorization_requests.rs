@@ -131,6 +131,22 @@ pub async fn follow_lineage(tx: &mut Tx, from: Uuid, to: Uuid) -> Result<(), Bro
     Ok(())
 }
 
+/// Removes at most `limit` requests that expired an hour ago or earlier. Returns how many.
+pub async fn sweep(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
+    let now = tx.now;
+    Cached(
+        diesel::sql_query(
+            "DELETE FROM authorization_requests WHERE id IN (SELECT id FROM authorization_requests \
+             WHERE expires_at < $1 - interval '1 hour' ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        )
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::BigInt, _>(limit),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("sweep authorization requests")
+}
+
 /// All that an authorization decision is made of.
 pub struct Situation {
     pub client: Option<ClientRow>,

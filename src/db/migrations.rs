@@ -62,11 +62,24 @@ pub async fn pending(database: &super::Database) -> Result<Vec<String>, crate::f
         #[diesel(sql_type = diesel::sql_types::Text)]
         version: String,
     }
+    #[derive(diesel::QueryableByName)]
+    struct Existence {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        missing: bool,
+    }
     let mut conn = database.connection().await?;
-    let applied: Vec<Applied> = diesel::sql_query("SELECT version FROM __diesel_schema_migrations")
-        .load(&mut *conn)
+    let is_new: Existence = diesel::sql_query("SELECT to_regclass('__diesel_schema_migrations') IS NULL AS missing")
+        .get_result(&mut *conn)
         .await
-        .or_broken("read the applied migrations")?;
+        .or_broken("look for the applied migrations")?;
+    let applied: Vec<Applied> = if is_new.missing {
+        Vec::new()
+    } else {
+        diesel::sql_query("SELECT version FROM __diesel_schema_migrations")
+            .load(&mut *conn)
+            .await
+            .or_broken("read the applied migrations")?
+    };
     let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(crate::failure::Broken::new)?;
     Ok(known
         .iter()

@@ -167,13 +167,15 @@ pub async fn set_password(tx: &mut Tx, user_id: Uuid, phc: &str, declared: Optio
     Ok(())
 }
 
-/// The person's password: whether there is one, and the keyed hash of the declared password it was made from.
+/// The person's password: whether there is one, and the keyed hash of the declared password it was made from. Locks it,
+/// so that what is decided from the answer still holds when it is written.
 pub async fn find_declared_password(tx: &mut Tx, user_id: Uuid) -> Result<Option<Option<Vec<u8>>>, Broken> {
     credentials::table
         .filter(credentials::user_id.eq(user_id))
         .filter(credentials::kind.eq("password"))
         .filter(credentials::ended_at.is_null())
         .select(credentials::declared)
+        .for_update()
         .first(tx.conn())
         .await
         .optional()

@@ -8,6 +8,7 @@ mod cors;
 mod csrf;
 mod endpoints;
 pub mod extract;
+mod metrics;
 mod middleware;
 mod pages;
 mod pending;
@@ -15,4 +16,5 @@ pub mod render;
 mod routes;
 mod server;
 
+pub use metrics::MetricsServer;
 pub use server::Server;

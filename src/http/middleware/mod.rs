@@ -1,5 +1,7 @@
 //! What happens around every request: it is counted, and its answer is marked with its id.
 
+use std::{cell::RefCell, collections::HashSet};
+
 use actix_web::{
     Error,
     body::MessageBody,
@@ -19,11 +21,12 @@ pub async fn around(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = std::time::Instant::now();
     let app = request.app_data::<Data<App>>().cloned();
-    let method = metrics::method_name(request.method().as_str());
+    let method = request.method().clone();
     let mut response = next.call(request).await?;
     let route = response.request().match_pattern();
     let status = response.status().as_u16();
-    metrics::request(route.as_deref().unwrap_or("(none)"), method, status, started.elapsed());
+    let route = route.map_or("unmatched", |pattern| interned(&pattern));
+    metrics::request(route, method.as_str(), status, started.elapsed().as_secs_f64());
     if let Some(app) = app {
         if app.config.issuer.is_https() {
             let year = HeaderValue::from_static("max-age=31536000; includeSubDomains");
@@ -38,4 +41,19 @@ pub async fn around(
         }
     }
     Ok(response)
+}
+
+thread_local! {
+    static PATTERNS: RefCell<HashSet<&'static str>> = RefCell::default();
+}
+
+/// The pattern for ever: there are as many as routes, and labels have to outlive the request.
+fn interned(pattern: &str) -> &'static str {
+    PATTERNS.with_borrow_mut(|known| {
+        known.get(pattern).copied().unwrap_or_else(|| {
+            let kept: &'static str = Box::leak(pattern.to_owned().into_boxed_str());
+            known.insert(kept);
+            kept
+        })
+    })
 }

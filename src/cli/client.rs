@@ -1,0 +1,120 @@
+//! `mooring client`: relying parties, registered, listed and disabled by hand.
+
+use std::{
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{Opened, open::opened, output};
+use crate::{
+    audit::{self, Action, Actor, Event, Subject},
+    clients::{self, Client as Party},
+    config::Config,
+    db::{self, Trace},
+    failure::{Broken, Failure, Stop},
+    oauth::{ClientMetadata, Error},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Client {
+    /// Register a client, and print what was registered; a secret that was generated is shown only now
+    Add {
+        /// Its metadata as JSON (RFC 7591); `-` is standard input
+        #[arg(long)]
+        file: PathBuf,
+    },
+    /// Print every client as JSON, without secrets
+    List,
+    /// Disable a client, and with it all that it holds
+    Disable {
+        /// Its `client_id`
+        id: String,
+    },
+}
+
+pub(super) async fn run(config: Config, command: &Client) -> Result<(), Stop> {
+    match command {
+        Client::Add { file } => {
+            let metadata = read(file)?;
+            opened(config, async |opened| add(opened, metadata).await).await
+        }
+        Client::List => opened(config, list).await,
+        Client::Disable { id } => opened(config, async |opened| disable(opened, id).await).await,
+    }
+}
+
+fn read(file: &Path) -> Result<ClientMetadata, Stop> {
+    let text = if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        fs::read_to_string(file)
+    };
+    let name = file.display();
+    let text = text.map_err(|error| Stop::new(format_args!("cannot read {name}: {error}")))?;
+    let json: Value =
+        serde_json::from_str(&text).map_err(|error| Stop::new(format_args!("{name} is not JSON: {error}")))?;
+    ClientMetadata::from_json(&json).map_err(|error| refused(&error))
+}
+
+fn refused(error: &Error) -> Stop {
+    Stop::new(format_args!("{}: {}", error.code.as_str(), error.description))
+}
+
+async fn add(opened: &Opened, metadata: ClientMetadata) -> Result<(), Stop> {
+    let app = &opened.app;
+    let now = app.clock.now();
+    let registered = app
+        .db
+        .work(now, &Trace::default(), async |tx| clients::register(tx, metadata, Actor::Operator).await)
+        .await
+        .map_err(|failure| match failure {
+            Failure::Refused(error) => refused(&error),
+            Failure::Broken(broken) => broken.into(),
+        })?;
+    let mut answer = serde_json::to_value(&registered.metadata).map_err(Stop::new)?;
+    if let Value::Object(members) = &mut answer {
+        // RFC 7591 §3.2.1.
+        members.insert("client_id".into(), json!(registered.client_id));
+        members.insert("client_id_issued_at".into(), json!(now.timestamp()));
+        if let Some(secret) = registered.client_secret {
+            members.insert("client_secret".into(), json!(secret));
+            members.insert("client_secret_expires_at".into(), json!(0));
+        }
+    }
+    output::json(&answer)
+}
+
+async fn list(opened: &Opened) -> Result<(), Stop> {
+    let app = &opened.app;
+    let rows = app.db.single(app.clock.now(), &Trace::default(), db::clients::load_all).await?;
+    let described: Vec<Value> = rows
+        .into_iter()
+        .map(|row| Party::from_row(row).map(|client| client.describe()))
+        .collect::<Result<_, Broken>>()?;
+    output::json(&described)
+}
+
+async fn disable(opened: &Opened, id: &str) -> Result<(), Stop> {
+    let app = &opened.app;
+    let found = app
+        .db
+        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<Option<bool>, Broken> {
+            let changed = db::clients::disable(tx, id).await?;
+            if changed == Some(true) {
+                let subject = Subject { client_id: Some(id.to_owned()), ..Subject::default() };
+                audit::record(tx, Event::done(Action::ClientDisabled, Actor::Operator, subject));
+            }
+            Ok(changed)
+        })
+        .await?;
+    match found {
+        None => Err(Stop::new(format_args!("there is no client {id}"))),
+        Some(true) => output::line(&format!("disabled {id}")),
+        Some(false) => output::line(&format!("{id} was disabled already")),
+    }
+}

@@ -1,0 +1,95 @@
+//! Declared clients and users: made to be there, as declared, once.
+//!
+//! Invariant: applying never enables what was disabled, never overwrites a password changed since, never deletes.
+
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    audit::{self, Action, Actor, Event, Subject},
+    clients,
+    config::User,
+    db::{Trace, Tx, declarations, users},
+    failure::{Broken, Stop},
+    jose::{Key256, MasterSecret, Purpose},
+};
+
+/// Applies what the configuration declares, all of it or nothing.
+pub(super) async fn apply(app: &App, master: &MasterSecret) -> Result<(), Stop> {
+    let config = &app.config;
+    let key = master.derive(Purpose::DeclaredPasswords);
+    let left_over = app
+        .db
+        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Broken> {
+            let applies = !(config.clients.is_empty() && config.users.is_empty());
+            if applies {
+                declarations::lock(tx).await?;
+            }
+            for client in &config.clients {
+                clients::apply_declared(tx, client).await?;
+            }
+            for user in &config.users {
+                apply_user(tx, app, &key, user).await?;
+            }
+            declarations::load_declared_usernames(tx).await
+        })
+        .await?;
+    let is_declared = |name: &String| {
+        config.users.iter().any(|user| users::username_key(&user.username) == users::username_key(name))
+    };
+    for username in left_over.iter().filter(|name| !is_declared(name)) {
+        tracing::warn!(username, "no longer declared, but may still sign in: `mooring user disable` ends that");
+    }
+    Ok(())
+}
+
+async fn apply_user(tx: &mut Tx, app: &App, key: &Key256, declared: &User) -> Result<(), Broken> {
+    let claims = Value::Object(declared.claims.clone());
+    let Some(found) = users::find_by_username(tx, &declared.username).await? else {
+        let Some(user) = users::insert(tx, &declared.username, &claims, declared.admin).await? else {
+            // Added by hand at this very moment: what is there goes before what is declared, until the next start.
+            return Ok(());
+        };
+        set_password(tx, app, key, &user, declared).await?;
+        tell(tx, Action::UserAdded, &user, json!({ "declared": true, "admin": declared.admin }));
+        return Ok(());
+    };
+    let mut changed = Vec::new();
+    if found.claims != claims {
+        users::set_claims(tx, found.id, &claims).await?;
+        changed.push("claims");
+    }
+    if declared.admin && found.admin_at.is_none() {
+        users::set_admin(tx, found.id).await?;
+        changed.push("admin");
+    }
+    let may_set = match users::find_declared_password(tx, found.id).await? {
+        None => true,
+        // The person has chosen another since, or somebody for them.
+        Some(None) => false,
+        Some(Some(made_from)) => !key.verify(&password_parts(&found, declared), &made_from),
+    };
+    if may_set {
+        set_password(tx, app, key, &found, declared).await?;
+        changed.push("password");
+    }
+    if !changed.is_empty() {
+        tell(tx, Action::UserChanged, &found, json!({ "declared": true, "changed": changed }));
+    }
+    Ok(())
+}
+
+async fn set_password(tx: &mut Tx, app: &App, key: &Key256, user: &users::User, declared: &User) -> Result<(), Broken> {
+    let phc = app.passwords.hash(declared.password.expose().to_owned()).await?;
+    users::set_password(tx, user.id, &phc, Some(&key.mac(&password_parts(user, declared)))).await
+}
+
+/// With the person, so that two who are declared with the same password do not show it.
+fn password_parts<'a>(user: &'a users::User, declared: &'a User) -> [&'a [u8]; 2] {
+    [user.id.as_bytes(), declared.password.expose().as_bytes()]
+}
+
+fn tell(tx: &mut Tx, action: Action, user: &users::User, detail: Value) {
+    let subject = Subject { user_id: Some(user.id), ..Subject::default() };
+    audit::record(tx, Event::done(action, Actor::Server, subject).detail(detail));
+}

@@ -1,0 +1,28 @@
+//! `mooring migrate`: the database, brought to the schema of this program.
+
+use super::output;
+use crate::{
+    config::Config,
+    db::{
+        embedded::{self, Embedded, Role},
+        migrations,
+    },
+    failure::Stop,
+};
+
+pub(super) async fn run(config: &Config) -> Result<(), Stop> {
+    let applied = if let Some(url) = &config.database.url {
+        migrations::migrate(config.database.migrate_url.as_deref().unwrap_or(url), url).await?
+    } else {
+        let embedded = Embedded::start(&config.data_dir, Role::Command).await?;
+        let (owner, server) = (embedded.owner_url(embedded::DATABASE), embedded.server_url(embedded::DATABASE));
+        let applied = migrations::migrate(&owner, &server).await;
+        embedded.stop().await?;
+        applied?
+    };
+    output::line(&match applied {
+        0 => "the database has the schema of this program".to_owned(),
+        1 => "1 migration applied".to_owned(),
+        more => format!("{more} migrations applied"),
+    })
+}

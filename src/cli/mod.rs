@@ -1,0 +1,171 @@
+//! The command line: one file a command, each a thin hand on what the rest of the house does.
+//!
+//! Results go to stdout, logs and errors to stderr. Invariant: secrets come by stdin or file, never by argument, where
+//! every process of the machine could read them.
+
+mod audit;
+mod client;
+mod declared;
+pub mod demo;
+mod docs;
+mod doctor;
+mod keys;
+mod logging;
+mod migrate;
+mod open;
+mod output;
+mod serve;
+mod session;
+mod signals;
+mod user;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{
+    CommandFactory, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+pub use self::{
+    open::{Opened, open},
+    serve::{Ready, serve},
+};
+use crate::{
+    config::{Config, Sources},
+    failure::Stop,
+};
+
+/// An OAuth 2.1 / OpenID Connect authorization server in which every code and token is bound to a session.
+#[derive(Debug, Parser)]
+#[command(name = "mooring", version, subcommand_help_heading = "Commands", disable_help_subcommand = true)]
+pub struct Cli {
+    /// The configuration file (TOML); else `MOORING_CONFIG`. Every key is also a variable of the environment
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve; what `mooring` alone does
+    Serve,
+    /// Serve demo users, a demo relying party and a demo API, and walk through one complete flow
+    Demo,
+    /// Bring the database to the schema of this program
+    Migrate,
+    /// Add and disable people
+    #[command(subcommand)]
+    User(user::User),
+    /// Register, list and disable clients
+    #[command(subcommand)]
+    Client(client::Client),
+    /// Look at sessions, and end them with all that hangs on them
+    #[command(subcommand)]
+    Session(session::Session),
+    /// Read the audit trail
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Look at the signing keys, and rotate them
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Check configuration and database, and say what mends what is wrong
+    Doctor,
+    /// Print a part of the documentation that is made from the program itself
+    Docs(docs::Docs),
+}
+
+impl Cli {
+    /// The configuration that the command line and the environment name.
+    pub fn configuration(&self) -> Result<Config, Stop> {
+        Config::load(Sources::process(self.config.clone()))
+    }
+}
+
+/// Runs the program and says how it went: 0 done, 1 failed, 2 wrong usage.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return fail(&misused(&error)),
+        // Help and version were asked for.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+    };
+    // Two threads for what is not a request: the listener has threads of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(dispatch(&cli)),
+        Err(error) => Err(Stop::new(format_args!("the runtime does not start: {error}"))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => fail(&stop),
+    }
+}
+
+async fn dispatch(cli: &Cli) -> Result<(), Stop> {
+    match &cli.command {
+        None | Some(Command::Serve) => serve::run(cli).await,
+        Some(Command::Demo) => demo::run(cli).await,
+        Some(command) => {
+            // Dropping what is under way leaves the embedded database as it should be left.
+            tokio::select! {
+                outcome = work(cli, command) => outcome,
+                () = signals::asked_to_stop() => Err(Stop::new("interrupted")),
+            }
+        }
+    }
+}
+
+async fn work(cli: &Cli, command: &Command) -> Result<(), Stop> {
+    match command {
+        Command::Serve | Command::Demo => Ok(()),
+        Command::Docs(docs) => docs::run(docs),
+        Command::Doctor => doctor::run(cli).await,
+        Command::Migrate => migrate::run(&cli.configuration()?).await,
+        Command::User(user) => user::run(cli.configuration()?, user).await,
+        Command::Client(client) => client::run(cli.configuration()?, client).await,
+        Command::Session(session) => session::run(cli.configuration()?, session).await,
+        Command::Audit(audit) => audit::run(cli.configuration()?, audit).await,
+        Command::Keys(keys) => keys::run(cli.configuration()?, keys).await,
+    }
+}
+
+/// The parser's paragraphs as one line.
+fn misused(error: &clap::Error) -> Stop {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let known = match error.get(ContextKind::ValidSubcommand) {
+            Some(ContextValue::Strings(names)) => names.join(", "),
+            _ => String::new(),
+        };
+        return Stop::usage(format_args!(
+            "the command goes on: see --help{}{known}",
+            if known.is_empty() { "" } else { " for " }
+        ));
+    }
+    let text = error.to_string();
+    let mut said = String::new();
+    for line in text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")) {
+        if line.is_empty() || line.starts_with("For more information") {
+            continue;
+        }
+        if !said.is_empty() {
+            said.push_str(if said.ends_with(':') { " " } else { "; " });
+        }
+        said.push_str(line.strip_prefix("error: ").unwrap_or(line));
+    }
+    Stop::usage(said)
+}
+
+fn fail(stop: &Stop) -> ExitCode {
+    eprintln!("{stop}");
+    ExitCode::from(stop.exit_code())
+}
+
+/// The commands as the parser knows them, for the documentation.
+fn grammar() -> clap::Command {
+    Cli::command()
+}

@@ -1,0 +1,215 @@
+//! Opening: from a configuration to an application on a database that is ready for it.
+//!
+//! The same for the server, the demo and every command. What a server does beyond a command: it migrates a database
+//! that was given to it, makes the first signing keys and applies what is declared. Invariant: two that open the same
+//! database at once leave it as one would have.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::declared;
+use crate::{
+    app::App,
+    clock::Clock,
+    config::{Config, MasterSource},
+    db::{
+        Database, Trace,
+        embedded::{self, Embedded, Role},
+        migrations, partitions, signing_keys,
+    },
+    failure::{Broken, Stop},
+    jose::{MasterSecret, Purpose},
+    tokens,
+};
+
+/// An application on an open database, and what it stands on.
+pub struct Opened {
+    pub app: Arc<App>,
+    /// The cluster, where it is ours to run.
+    pub embedded: Option<Embedded>,
+    pub(super) master: MasterSecret,
+    /// Where the data is, for people: a directory, or host and database; never a password.
+    pub data: String,
+}
+
+impl Opened {
+    /// Closes the connections and leaves the embedded cluster, which stops unless somebody else uses it.
+    pub async fn close(self) -> Result<(), Stop> {
+        self.app.db.close();
+        match self.embedded {
+            Some(embedded) => embedded.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Opens the database as a server or beside one, and builds the application.
+pub async fn open(config: Config, role: Role) -> Result<Opened, Stop> {
+    // Whoever came first has installed the same one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let clock = Clock::default();
+    // What is wrong with the configuration is said before anything is made.
+    let source = config.master_source()?;
+    let (embedded, db) = database(&config, role).await?;
+    keep_partitions(&db, &clock).await?;
+    let master = master_secret(&source, &db, &clock).await?;
+    let data = whereabouts(&config);
+    let app = App::new(config, clock, db, &master)?;
+    let opened = Opened { app, embedded, master, data };
+    if role == Role::Server {
+        opened.ready_keys().await?;
+        declared::apply(&opened.app, &opened.master).await?;
+    }
+    Ok(opened)
+}
+
+/// Opens beside a server, does the work of a command, and closes again whatever came of it.
+pub(super) async fn opened(config: Config, command: impl AsyncFnOnce(&Opened) -> Result<(), Stop>) -> Result<(), Stop> {
+    let opened = open(config, Role::Command).await?;
+    let outcome = command(&opened).await;
+    let closed = opened.close().await;
+    outcome.and(closed)
+}
+
+impl Opened {
+    /// Sees to it that every algorithm has a key, and reads the keys: the wrong master secret shows here.
+    pub(super) async fn ready_keys(&self) -> Result<(), Stop> {
+        let app = &self.app;
+        let seal = self.master.derive(Purpose::SealSigningKeys);
+        // Before anything is made: a set sealed under another secret must not be mixed with a new one.
+        reload_keys(app).await?;
+        if !app.mint.keys.are_complete(app.clock.now()) {
+            let now = app.clock.now();
+            app.db.work(now, &Trace::default(), async |tx| tokens::generate_missing(tx, &seal).await).await?;
+            reload_keys(app).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn reload_keys(app: &App) -> Result<(), Broken> {
+    app.db.single(app.clock.now(), &Trace::default(), async |tx| app.mint.keys.reload(tx).await).await
+}
+
+/// The database at the schema of this program: the given one, or the embedded cluster's.
+pub(super) async fn database(config: &Config, role: Role) -> Result<(Option<Embedded>, Database), Stop> {
+    if let Some(url) = &config.database.url {
+        let db = Database::new(url, config.database.max_connections)?;
+        if role == Role::Server {
+            let owner = config.database.migrate_url.as_deref().unwrap_or(url);
+            migrations::migrate(owner, url).await?;
+        } else if !migrations::pending(&db).await?.is_empty() {
+            return Err(Stop::new("the database has not the schema of this program").mend("run `mooring migrate`"));
+        }
+        return Ok((None, db));
+    }
+    let embedded = Embedded::start(&config.data_dir, role).await?;
+    let server_url = embedded.server_url(embedded::DATABASE);
+    migrations::migrate(&embedded.owner_url(embedded::DATABASE), &server_url).await?;
+    let db = Database::new(&server_url, config.database.max_connections)?;
+    Ok((Some(embedded), db))
+}
+
+/// Makes the partitions of now and soon. The locks it needs are given up at once when somebody is in the way.
+async fn keep_partitions(db: &Database, clock: &Clock) -> Result<(), Stop> {
+    let mut tries = 0;
+    loop {
+        match db.work(clock.now(), &Trace::default(), partitions::maintain).await {
+            Ok(_) => return Ok(()),
+            Err(broken) if tries == 50 => return Err(broken.into()),
+            Err(_) => tries += 1,
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn master_secret(source: &MasterSource, db: &Database, clock: &Clock) -> Result<MasterSecret, Stop> {
+    let unreadable = |file: &Path, error: io::Error| {
+        Stop::new(format_args!("cannot read the master secret {}: {error}", file.display()))
+            .mend("give secrets.master_file a file that this user may read, or set MOORING_SECRETS__MASTER")
+    };
+    match source {
+        MasterSource::Given(secret) => MasterSecret::from_bytes(secret.expose().as_bytes()),
+        MasterSource::File(file) => MasterSecret::from_bytes(&fs::read(file).map_err(|error| unreadable(file, error))?),
+        MasterSource::Generated(file) => {
+            if !file.exists() {
+                let keys = db.single(clock.now(), &Trace::default(), signing_keys::load_published).await?;
+                if !keys.is_empty() && !file.exists() {
+                    return Err(Stop::new(format_args!("{} is gone, and keys were sealed under it", file.display()))
+                        .mend("restore it: without it neither keys nor refresh tokens can be used"));
+                }
+                make_once(file, MasterSecret::generate().as_bytes()).map_err(|error| {
+                    Stop::new(format_args!("cannot make the master secret {}: {error}", file.display()))
+                })?;
+            }
+            MasterSecret::from_bytes(&fs::read(file).map_err(|error| unreadable(file, error))?)
+        }
+    }
+}
+
+/// Makes a file with all of its content or not at all, and never over another: of two that race, one wins.
+fn make_once(path: &Path, content: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension(format!("new-{}", std::process::id()));
+    let written = (|| {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        match fs::hard_link(&draft, path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all()),
+        }
+    })();
+    let _ = fs::remove_file(&draft);
+    written
+}
+
+/// Where the data is, for people.
+fn whereabouts(config: &Config) -> String {
+    let Some(url) = &config.database.url else {
+        let directory = config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone());
+        return directory.display().to_string();
+    };
+    let Ok(url) = url::Url::parse(url) else { return "the database of database.url".to_owned() };
+    let parameter =
+        |name: &str| url.query_pairs().find(|(given, _)| given == name).map(|(_, value)| value.into_owned());
+    let host = url.host_str().filter(|host| !host.is_empty()).map(str::to_owned).or_else(|| parameter("host"));
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}{}", host.as_deref().unwrap_or("localhost"), url.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whereabouts_never_tell_the_password() {
+        let at = |url: &str| {
+            let environment = vec![("DATABASE_URL".to_owned(), url.to_owned())];
+            whereabouts(&Config::load(crate::config::Sources { file: None, environment }).unwrap())
+        };
+        assert_eq!(at("postgres://u:hunter2@db.example:5433/m?sslmode=disable"), "db.example:5433/m");
+        assert_eq!(at("postgres://u:hunter2@/m?host=/run/pg&password=hunter2"), "/run/pg/m");
+        assert_eq!(at("postgres://u:hunter2@a,b/m"), "a,b/m");
+        assert!(!at("postgres://u:hunt#er2@b/m").contains("er2"));
+    }
+
+    #[test]
+    fn the_master_secret_is_made_once() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = std::env::temp_dir().join(format!("mooring-open-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("master.key");
+        make_once(&file, b"first").unwrap();
+        make_once(&file, b"second").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"first");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

@@ -1,0 +1,183 @@
+//! `mooring session`: what is going on, and its end.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use super::{Opened, open::opened, output, user};
+use crate::{
+    audit::Actor,
+    config::Config,
+    db::{
+        Trace, Tx,
+        sessions::{self as rows, Filter, ListedSession},
+    },
+    failure::Stop,
+    sessions,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Session {
+    /// List sessions, newest first
+    List(List),
+    /// Print one session as JSON
+    Show {
+        /// Its id, or the `sid` under which a client knows it
+        id: Uuid,
+    },
+    /// End a session, or everything of a person, with all that hangs on it
+    End(End),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only those of this person
+    #[arg(long)]
+    user: Option<String>,
+    /// Only those that this client took part in
+    #[arg(long)]
+    client: Option<String>,
+    /// Only those of this kind
+    #[arg(long, value_parser = ["visitor", "user", "privileged", "service", "offline", "device"])]
+    kind: Option<String>,
+    /// Only those that nothing has ended
+    #[arg(long)]
+    live: bool,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// At most so many
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(i64).range(1..))]
+    limit: i64,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "which", required = true, multiple = false, args = ["id", "user"])]
+pub(super) struct End {
+    /// Its id, or the `sid` under which a client knows it
+    id: Option<Uuid>,
+    /// Everything of this person: offline access too, and a sign-in under way
+    #[arg(long)]
+    user: Option<String>,
+    /// Why, for the audit
+    #[arg(long, default_value = "ended_by_operator", value_parser = reason)]
+    reason: String,
+}
+
+fn reason(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() || text.len() > 200 || text.chars().any(char::is_control) {
+        return Err("use 1 to 200 bytes without control characters");
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) async fn run(config: Config, command: &Session) -> Result<(), Stop> {
+    match command {
+        Session::List(what) => opened(config, async |opened| list(opened, what).await).await,
+        Session::Show { id } => opened(config, async |opened| show(opened, *id).await).await,
+        Session::End(what) => opened(config, async |opened| end(opened, what).await).await,
+    }
+}
+
+async fn list(opened: &Opened, what: &List) -> Result<(), Stop> {
+    let app = &opened.app;
+    let found = app
+        .db
+        .single(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
+            let user_id = match &what.user {
+                Some(name) => Some(user::find(tx, name).await?.id),
+                None => None,
+            };
+            let filter = Filter {
+                id: None,
+                user_id,
+                client_id: what.client.as_deref(),
+                kind: what.kind.as_deref(),
+                live_only: what.live,
+                limit: what.limit,
+            };
+            Ok(rows::load(tx, &filter).await?)
+        })
+        .await?;
+    if i64::try_from(found.len()).is_ok_and(|count| count == what.limit) {
+        eprintln!("only the newest {} are listed: --limit N lists more", what.limit);
+    }
+    if what.json {
+        return output::json(&found);
+    }
+    let cells: Vec<_> = found.iter().map(cells).collect();
+    output::table(["ID", "KIND", "WHO", "CLIENTS", "BEGAN", "LAST SEEN", "STATE", "FROM"], &cells)
+}
+
+fn cells(session: &ListedSession) -> [String; 8] {
+    let state = match (&session.ended_at, &session.end_reason) {
+        (Some(_), reason) => format!("ended: {}", reason.as_deref().unwrap_or("-")),
+        _ if session.live => "live".to_owned(),
+        _ if session.locked_at.is_some() => "locked".to_owned(),
+        _ => "expired".to_owned(),
+    };
+    let from = [session.device.as_deref(), session.place.as_deref()].into_iter().flatten().collect::<Vec<_>>();
+    [
+        session.id.to_string(),
+        session.kind.clone(),
+        session.username.clone().or_else(|| session.client_id.clone()).unwrap_or_else(|| "-".to_owned()),
+        or_dash(&session.clients.join(",")),
+        instant(session.created_at),
+        instant(session.last_seen_at),
+        state,
+        or_dash(&from.join(", ")),
+    ]
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
+}
+
+/// As people and programs read it.
+pub(super) fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+async fn show(opened: &Opened, id: Uuid) -> Result<(), Stop> {
+    let app = &opened.app;
+    let found = app
+        .db
+        .single(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
+            let filter = Filter { id: Some(resolve(tx, id).await?), limit: 1, ..Filter::default() };
+            Ok(rows::load(tx, &filter).await?)
+        })
+        .await?;
+    match found.first() {
+        Some(session) => output::json(session),
+        None => Err(unknown(id)),
+    }
+}
+
+async fn end(opened: &Opened, what: &End) -> Result<(), Stop> {
+    let app = &opened.app;
+    let said = app
+        .db
+        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<String, Stop> {
+            if let Some(id) = what.id {
+                let id = resolve(tx, id).await?;
+                return Ok(match sessions::end(tx, id, &what.reason, Actor::Operator).await? {
+                    true => format!("ended {id}"),
+                    false => format!("{id} had ended already"),
+                });
+            }
+            let name = what.user.as_deref().unwrap_or_default();
+            let user = user::find(tx, name).await?;
+            let count = sessions::end_all_of_user(tx, user.id, &what.reason, Actor::Operator).await?;
+            Ok(format!("ended everything of {}; sessions: {count}", user.username))
+        })
+        .await?;
+    output::line(&said)
+}
+
+async fn resolve(tx: &mut Tx, id: Uuid) -> Result<Uuid, Stop> {
+    rows::resolve(tx, id).await?.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: Uuid) -> Stop {
+    Stop::new(format_args!("there is no session {id}, and none with this sid"))
+}

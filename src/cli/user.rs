@@ -1,0 +1,124 @@
+//! `mooring user`: people, added and disabled by hand.
+
+use std::io::Read as _;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{Opened, open::opened, output};
+use crate::{
+    audit::{self, Action, Actor, Event, Subject},
+    config::Config,
+    db::{
+        Trace, Tx,
+        users::{self, User as Person},
+    },
+    failure::{Broken, Stop},
+    sessions,
+};
+
+/// Longer passwords are not looked at when somebody signs in.
+const LONGEST_PASSWORD: usize = 1024;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum User {
+    /// Add somebody who can sign in
+    Add {
+        /// What they sign in with
+        name: String,
+        /// Their address, for the claim `email`
+        #[arg(long)]
+        email: Option<String>,
+        /// Make them an administrator
+        #[arg(long)]
+        admin: bool,
+        /// Read the password from standard input: its first line
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// Disable somebody, and end everything of theirs
+    Disable {
+        /// What they sign in with
+        name: String,
+    },
+}
+
+pub(super) async fn run(config: Config, command: &User) -> Result<(), Stop> {
+    match command {
+        User::Add { name, email, admin, password_stdin: _ } => {
+            if name.trim() != name || name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
+                return Err(Stop::usage("a name has 1 to 255 bytes, no control characters, no spaces around it"));
+            }
+            let password = password()?;
+            let mut claims = serde_json::Map::new();
+            if let Some(email) = email {
+                claims.insert("email".to_owned(), json!(email));
+            }
+            opened(config, async |opened| add(opened, name, &Value::Object(claims), *admin, password).await).await
+        }
+        User::Disable { name } => opened(config, async |opened| disable(opened, name).await).await,
+    }
+}
+
+/// The first line of standard input.
+fn password() -> Result<String, Stop> {
+    let mut text = String::new();
+    let most = u64::try_from(LONGEST_PASSWORD).unwrap_or(u64::MAX) + 3;
+    std::io::stdin()
+        .take(most)
+        .read_to_string(&mut text)
+        .map_err(|error| Stop::new(format_args!("reading the password from stdin: {error}")))?;
+    let password = text.lines().next().unwrap_or_default();
+    if password.is_empty() {
+        return Err(
+            Stop::new("there is no password on stdin").mend("as in: mooring user add alice --password-stdin < file")
+        );
+    }
+    if password.len() > LONGEST_PASSWORD {
+        return Err(Stop::new(format_args!("the password is longer than {LONGEST_PASSWORD} bytes")));
+    }
+    Ok(password.to_owned())
+}
+
+async fn add(opened: &Opened, name: &str, claims: &Value, admin: bool, password: String) -> Result<(), Stop> {
+    let app = &opened.app;
+    let phc = app.passwords.hash(password).await?;
+    let user = app
+        .db
+        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<Option<Person>, Broken> {
+            let Some(user) = users::insert(tx, name, claims, admin).await? else { return Ok(None) };
+            users::set_password(tx, user.id, &phc, None).await?;
+            audit::record(tx, event(Action::UserAdded, &user).detail(json!({ "admin": admin })));
+            Ok(Some(user))
+        })
+        .await?;
+    match user {
+        Some(user) => output::line(&format!("added {} ({})", user.username, user.id)),
+        None => Err(Stop::new(format_args!("there is a user {name} already"))),
+    }
+}
+
+async fn disable(opened: &Opened, name: &str) -> Result<(), Stop> {
+    let app = &opened.app;
+    let ended = app
+        .db
+        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<usize, Stop> {
+            let user = find(tx, name).await?;
+            if users::disable(tx, user.id).await? {
+                audit::record(tx, event(Action::UserDisabled, &user));
+            }
+            // Also of one who was disabled before: what was not ended then is now.
+            Ok(sessions::end_all_of_user(tx, user.id, "user_disabled", Actor::Operator).await?)
+        })
+        .await?;
+    output::line(&format!("disabled {name}; sessions ended: {ended}"))
+}
+
+/// The person of that name, or a `Stop`.
+pub(super) async fn find(tx: &mut Tx, name: &str) -> Result<Person, Stop> {
+    users::find_by_username(tx, name).await?.ok_or_else(|| Stop::new(format_args!("there is no user {name}")))
+}
+
+fn event(action: Action, user: &Person) -> Event {
+    Event::done(action, Actor::Operator, Subject { user_id: Some(user.id), ..Subject::default() })
+}

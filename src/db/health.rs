@@ -1,0 +1,50 @@
+//! What `doctor` asks of the database itself.
+
+use chrono::{DateTime, Utc};
+use diesel::{QueryableByName, sql_types as sql};
+use diesel_async::RunQueryDsl;
+
+use super::{Tx, work::OrBroken};
+use crate::failure::Broken;
+
+/// The server as it presents itself to this connection.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct Facts {
+    /// As in `15.4`.
+    #[diesel(sql_type = sql::Text)]
+    pub version: String,
+    /// As in 150004.
+    #[diesel(sql_type = sql::Integer)]
+    pub version_number: i32,
+    #[diesel(sql_type = sql::Text)]
+    pub role: String,
+    #[diesel(sql_type = sql::Timestamptz)]
+    pub clock: DateTime<Utc>,
+}
+
+pub async fn load_facts(tx: &mut Tx) -> Result<Facts, Broken> {
+    diesel::sql_query(
+        "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS \
+         version_number, current_user::text AS role, clock_timestamp() AS clock",
+    )
+    .get_result(tx.conn())
+    .await
+    .or_broken("ask the database what it is")
+}
+
+/// Whether this role may change or delete audit events.
+pub async fn may_change_audit_events(tx: &mut Tx) -> Result<bool, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql::Bool)]
+        may: bool,
+    }
+    let row: Row = diesel::sql_query(
+        "SELECT has_table_privilege('audit_events', 'UPDATE') OR has_table_privilege('audit_events', 'DELETE') \
+         OR has_table_privilege('audit_events', 'TRUNCATE') AS may",
+    )
+    .get_result(tx.conn())
+    .await
+    .or_broken("look at the rights on audit events")?;
+    Ok(row.may)
+}
