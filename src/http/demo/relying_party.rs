@@ -84,13 +84,17 @@ async fn home(request: HttpRequest, app: Shared) -> HttpResponse {
     let seat = name(&request).and_then(|id| {
         app.seats.with(&id, |seat| {
             let shown = seat.clone();
-            (seat.notice, seat.error) = (None, None);
+            seat.notice = None;
+            // Shown once: beside what has become of the session since, it would be a riddle.
+            if let Some(held) = &mut seat.held {
+                held.api_result = None;
+            }
             shown
         })
     });
     match seat {
-        Some(Seat { held: Some(held), csrf, notice, error, .. }) => app.show(held, csrf, notice.or(error)).await,
-        Some(seat) => app.welcome(StatusCode::OK, seat.notice, seat.error),
+        Some(Seat { held: Some(held), csrf, notice, .. }) => app.show(held, csrf, notice).await,
+        Some(seat) => app.welcome(StatusCode::OK, seat.notice, None),
         None => app.welcome(StatusCode::OK, None, None),
     }
 }
