@@ -7,7 +7,7 @@ use std::{
 
 use super::openid::{Asked, Tokens};
 use crate::{
-    http::render::views::DemoApiResult,
+    http::render::views::{DemoApiResult, Person},
     jose::{base64url, constant_time_eq, random_bytes},
 };
 
@@ -32,6 +32,7 @@ pub struct Seat {
 #[derive(Clone)]
 pub struct Held {
     pub tokens: Tokens,
+    pub person: Person,
     /// Shown once.
     pub api_result: Option<DemoApiResult>,
 }
