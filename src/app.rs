@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     authentication::Passwords,
+    clients::jwks::JwksCache,
     clock::Clock,
     config::Config,
     db::Database,
@@ -30,6 +31,7 @@ pub struct App {
     pub passwords: Passwords,
     pub templates: Templates,
     pub outbound: Outbound,
+    pub jwks: JwksCache,
 }
 
 impl App {
@@ -49,6 +51,7 @@ impl App {
             passwords: Passwords::new(&config.passwords)?,
             templates: Templates::new(config.pages.templates.as_deref(), site)?,
             outbound: Outbound::new(&config.outbound)?,
+            jwks: JwksCache::default(),
             config,
         }))
     }

@@ -10,6 +10,7 @@
 pub mod app;
 pub mod audit;
 pub mod authentication;
+pub mod authorize;
 pub mod cli;
 pub mod clients;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod config;
 pub mod db;
 pub mod engine;
 pub mod failure;
+pub mod grants;
 pub mod http;
 pub mod jobs;
 pub mod jose;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
-    db::{self, Tx, audit_events, ids},
+    db::{Tx, audit_events, ids},
     failure::Broken,
 };
 
@@ -26,7 +26,7 @@ pub async fn export(tx: &mut Tx, filter: &ExportFilter, out: &mut impl Write) ->
     let mut after = filter.since.map_or(Uuid::nil(), ids::floor);
     let mut count = 0;
     loop {
-        let page = db::audit_events::load_after(tx, after, filter.kind.as_deref(), filter.session_id, PAGE).await?;
+        let page = audit_events::load_after(tx, after, filter.kind.as_deref(), filter.session_id, PAGE).await?;
         let Some(last) = page.last() else { return Ok(count) };
         after = last.id;
         count += page.len();

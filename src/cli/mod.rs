@@ -6,7 +6,7 @@
 mod audit;
 mod client;
 mod declared;
-pub mod demo;
+mod demo;
 mod docs;
 mod doctor;
 mod keys;
@@ -48,7 +48,7 @@ enum Command {
     /// Serve; what `mooring` alone does
     Serve,
     /// Serve demo users, a demo relying party and a demo API, and walk through one complete flow
-    Demo,
+    Demo(demo::Demo),
     /// Bring the database to the schema of this program
     Migrate,
     /// Add and disable people
@@ -106,7 +106,7 @@ pub fn run() -> ExitCode {
 async fn dispatch(cli: &Cli) -> Result<(), Stop> {
     match &cli.command {
         None | Some(Command::Serve) => serve::run(cli).await,
-        Some(Command::Demo) => demo::run(cli).await,
+        Some(Command::Demo(demo)) => demo::run(cli, demo).await,
         Some(command) => {
             // Dropping what is under way leaves the embedded database as it should be left.
             tokio::select! {
@@ -119,7 +119,7 @@ async fn dispatch(cli: &Cli) -> Result<(), Stop> {
 
 async fn work(cli: &Cli, command: &Command) -> Result<(), Stop> {
     match command {
-        Command::Serve | Command::Demo => Ok(()),
+        Command::Serve | Command::Demo(_) => Ok(()),
         Command::Docs(docs) => docs::run(docs),
         Command::Doctor => doctor::run(cli).await,
         Command::Migrate => migrate::run(&cli.configuration()?).await,

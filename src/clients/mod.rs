@@ -1,7 +1,9 @@
 //! Relying parties: what a client is, how it is registered, how it shows that it is itself.
 
 pub mod authenticate;
+pub mod jwks;
 mod registration;
+pub mod scope;
 
 pub use registration::{Registered, apply_declared, register};
 
@@ -51,5 +53,16 @@ impl Client {
     #[must_use]
     pub fn signing_algorithm(&self) -> Algorithm {
         self.metadata.id_token_signed_response_alg.as_str().parse().unwrap_or(Algorithm::Rs256)
+    }
+
+    /// Whether scripts of this origin are the client's: declared, or where a redirect URI leads.
+    #[must_use]
+    pub fn has_origin(&self, origin: &str) -> bool {
+        let metadata = &self.metadata;
+        let of_redirects = metadata.redirect_uris.iter().filter_map(|uri| url::Url::parse(uri).ok());
+        metadata.allowed_origins.iter().any(|allowed| allowed == origin)
+            || of_redirects
+                .filter(|url| matches!(url.scheme(), "http" | "https"))
+                .any(|url| url.origin().ascii_serialization() == origin)
     }
 }

@@ -44,9 +44,9 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
     let events = tx.take_events();
     let issued = Cached(
         diesel::sql_query(concat!(
-            "WITH gate AS (SELECT 1 WHERE $3 IS NULL UNION ALL SELECT 1 FROM taken), \
-             taken AS (UPDATE authorization_requests SET completed_at = $17, code_id = $1 WHERE id = $3 \
+            "WITH taken AS (UPDATE authorization_requests SET completed_at = $17, code_id = $1 WHERE id = $3 \
                  AND completed_at IS NULL RETURNING id), \
+             gate AS (SELECT 1 WHERE $3 IS NULL UNION ALL SELECT 1 FROM taken), \
              joined AS (INSERT INTO session_clients AS j (session_id, client_id, sid, joined_at) \
                  SELECT $5, $8, $18, $17 FROM gate WHERE $6 IS NULL \
                  ON CONFLICT (session_id, client_id) DO UPDATE SET joined_at = j.joined_at RETURNING sid), \

@@ -8,7 +8,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
-use super::{Tx, schema::clients, work::OrBroken};
+use super::{Tx, schema::clients, statement::Cached, work::OrBroken};
 use crate::failure::Broken;
 
 /// A client's row. [`crate::clients::Client`] is what the rest of the house uses.
@@ -97,4 +97,25 @@ pub async fn disable(tx: &mut Tx, client_id: &str) -> Result<Option<bool>, Broke
         return Ok(Some(true));
     }
     Ok(find(tx, client_id).await?.map(|_| false))
+}
+
+/// Whether some client that is not disabled has this origin, declared or by a redirect URI.
+pub async fn is_origin(tx: &mut Tx, origin: &str) -> Result<bool, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        known: bool,
+    }
+    let rows: Vec<Row> = Cached(
+        diesel::sql_query(
+            "SELECT EXISTS (SELECT FROM clients c WHERE c.disabled_at IS NULL AND (c.metadata->'allowed_origins' ? $1 \
+             OR EXISTS (SELECT FROM jsonb_array_elements_text(c.metadata->'redirect_uris') u \
+                 WHERE u = $1 OR starts_with(u, $1 || '/') OR starts_with(u, $1 || '?')))) AS known",
+        )
+        .bind::<Text, _>(origin),
+    )
+    .load(tx.conn())
+    .await
+    .or_broken("look for an origin")?;
+    Ok(rows.into_iter().next().is_some_and(|row| row.known))
 }

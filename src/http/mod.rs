@@ -4,8 +4,17 @@
 //! grants or clients.
 
 pub mod assets;
+mod cors;
+mod csrf;
+pub mod demo;
+mod endpoints;
+pub mod extract;
 mod metrics;
+mod middleware;
+mod pages;
+mod pending;
 pub mod render;
+pub mod resource_server;
 mod routes;
 mod server;
 

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use actix_web::{
-    App as ActixApp, Error,
+    App as ActixApp, Error, FromRequest, Handler, HttpResponse, Resource, Responder, Route,
     body::MessageBody,
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    http::{Method, StatusCode, header},
+    middleware::from_fn,
     web,
 };
 
-use crate::app::App;
+use super::{
+    assets::asset, cors::preflight, endpoints::*, extract::Visit, middleware::around, pages::*, render::answer,
+};
+use crate::{app::App, oauth::metadata::well_known_paths};
 
 /// The whole server as one actix application.
 pub fn application(
@@ -23,5 +28,84 @@ pub fn application(
         InitError = (),
     >,
 > {
-    ActixApp::new().app_data(web::Data::from(app))
+    let base = app.config.issuer.path().to_owned();
+    let document = web::Data::new(discovery::Discovery::new(&app.config));
+    let mut application =
+        ActixApp::new().app_data(web::Data::from(app.clone())).app_data(document).app_data(app.templates.assets());
+    for path in well_known_paths(&base) {
+        application = application.service(at(&path, vec![get().to(discovery::discovery)]));
+    }
+    application.service(web::scope(&base).configure(routes)).default_service(web::to(not_found)).wrap(from_fn(around))
+}
+
+fn routes(service: &mut web::ServiceConfig) {
+    for resource in [
+        // ── protocol ───────────────────────────────────────────────────────────────────────────────────────────────
+        at("/oauth/authorize", vec![get().to(authorize::get), post().to(authorize::post)]),
+        at("/oauth/authorize/{id}", vec![get().to(authorize::resume)]),
+        at("/oauth/token", vec![post().to(token::token), options().to(preflight)]),
+        at(
+            "/oauth/userinfo",
+            vec![get().to(userinfo::userinfo), post().to(userinfo::userinfo), options().to(preflight)],
+        ),
+        at("/oauth/introspect", vec![post().to(introspect::introspect)]),
+        at("/oauth/revoke", vec![post().to(revoke::revoke), options().to(preflight)]),
+        at("/oauth/jwks", vec![get().to(jwks::jwks)]),
+        at("/oauth/end_session", vec![get().to(end_session::get), post().to(end_session::post)]),
+        // ── pages ──────────────────────────────────────────────────────────────────────────────────────────────────
+        at("/", vec![get().to(welcome::get)]),
+        at("/login", vec![get().to(login::get), post().to(login::post)]),
+        at("/consent", vec![get().to(consent::get), post().to(consent::post)]),
+        at("/select-account", vec![get().to(select_account::get), post().to(select_account::post)]),
+        at("/account", vec![get().to(account::get)]),
+        at("/account/{action}", vec![post().to(account::post)]),
+        at("/set-up", vec![get().to(set_up::get), post().to(set_up::post)]),
+        at("/assets/{name}", vec![get().to(asset)]),
+        // ── operations ─────────────────────────────────────────────────────────────────────────────────────────────
+        at("/healthz", vec![get().to(health::healthz)]),
+        at("/readyz", vec![get().to(health::readyz)]),
+    ] {
+        service.service(resource);
+    }
+}
+
+/// A method of a resource, waiting for its handler.
+struct Verb(Method);
+
+fn get() -> Verb {
+    Verb(Method::GET)
+}
+
+fn post() -> Verb {
+    Verb(Method::POST)
+}
+
+fn options() -> Verb {
+    Verb(Method::OPTIONS)
+}
+
+impl Verb {
+    fn to<F, Args>(self, handler: F) -> (Method, Route)
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        (self.0.clone(), web::method(self.0).to(handler))
+    }
+}
+
+/// A path with its methods; any other method gets 405 with `Allow` (RFC 9110 §15.5.6).
+fn at(path: &str, verbs: Vec<(Method, Route)>) -> Resource {
+    let allow = verbs.iter().map(|(method, _)| method.as_str()).collect::<Vec<_>>().join(", ");
+    let resource = verbs.into_iter().fold(web::resource(path), |resource, (_, route)| resource.route(route));
+    resource.default_service(web::to(move || {
+        let allow = allow.clone();
+        async move { HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, allow)).finish() }
+    }))
+}
+
+async fn not_found(app: web::Data<App>, visit: Visit) -> HttpResponse {
+    let message = "There is nothing at this address.";
+    answer::error_page(&app, &visit, StatusCode::NOT_FOUND, "Not found", message, None, None)
 }

@@ -59,11 +59,11 @@ impl Sources {
         self.0.mac(&[text.as_bytes()]).to_vec()
     }
 
-    /// Counts an attempt at `account` from `source` and says whether it may go on.
-    pub async fn count(&self, tx: &mut Tx, attempt: Attempt, account: &str, source: &str) -> Result<Gate, Broken> {
+    /// Counts an attempt at `account` from `source` (a keyed hash) and says whether it may go on.
+    pub async fn count(&self, tx: &mut Tx, attempt: Attempt, account: &str, source: &[u8]) -> Result<Gate, Broken> {
         let keys = vec![
-            self.0.mac(&[attempt.as_bytes(), account.as_bytes(), source.as_bytes()]).to_vec(),
-            self.0.mac(&[attempt.as_bytes(), source.as_bytes()]).to_vec(),
+            self.0.mac(&[attempt.as_bytes(), account.as_bytes(), source]).to_vec(),
+            self.0.mac(&[attempt.as_bytes(), source]).to_vec(),
         ];
         let limits = attempt.limits();
         let leak = limits.map(|(_, leak)| leak);

@@ -14,12 +14,9 @@ use crate::{
 
 /// Ends a session and with it all that hangs on it. `false` when it had ended.
 pub async fn end(tx: &mut Tx, session_id: Uuid, reason: &str, actor: Actor) -> Result<bool, Broken> {
-    let ended = sessions::end(tx, session_id, reason).await?;
-    let changed = ended.is_some();
-    for session in ended {
-        tell(tx, session, reason, actor);
-    }
-    Ok(changed)
+    let Some(ended) = sessions::end(tx, session_id, reason).await? else { return Ok(false) };
+    tell(tx, ended, reason, actor);
+    Ok(true)
 }
 
 /// Ends the person's other browser sessions, keeping `keep` and offline access. Returns how many.

@@ -95,6 +95,14 @@ pub struct RefreshToken {
     secret: Vec<u8>,
 }
 
+impl RefreshToken {
+    /// Stands for text that is no refresh token: of no family, and genuine for none.
+    #[must_use]
+    pub fn nobodys() -> Self {
+        Self { grant_id: Uuid::nil(), generation: 0, secret: Vec::new() }
+    }
+}
+
 impl RefreshSecrets {
     #[must_use]
     pub fn new(key: Key256) -> Self {

@@ -2,11 +2,13 @@
 //!
 //! [`METHODS`] is the list; each file reads its own mechanism out of a request and verifies it.
 
+mod authenticator;
 mod client_secret_basic;
 mod client_secret_post;
 mod none;
 pub mod private_key_jwt;
 
+pub use authenticator::Authenticator;
 use chrono::{DateTime, Utc};
 
 use super::Client;

@@ -3,6 +3,8 @@
 //! Nothing here looks anything up: a page is given all it shows. Invariants: every value is escaped for HTML, no page
 //! holds an inline script or style, and every page carries the strict headers of [`Page`].
 
+pub mod answer;
+pub mod json;
 mod moment;
 mod page;
 mod policy;

@@ -1,1 +1,14 @@
+//! What the stories are told with.
+
+pub mod agent;
 pub mod browser;
+pub mod client;
+pub mod cluster;
+pub mod declared;
+pub mod page;
+pub mod server;
+pub mod token;
+
+pub use client::{Answer, Client, Method};
+pub use declared::{ALICE, BOB, PASSWORD};
+pub use server::{Server, Settings};

@@ -1,0 +1,37 @@
+//! The heart: this client may have a code, for this scope, bound to this challenge. Judged by the machine.
+
+use super::{Asked, AuthorizationRequest};
+use crate::{
+    clients::scope::negotiate,
+    engine::authorization::{AuthorizationFacts, authorize},
+    failure::Failure,
+    oauth::{Error, ErrorCode, client_metadata::AuthMethod, pkce::Challenge},
+};
+
+pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<(), Failure> {
+    let (parameters, client) = (asked.parameters, asked.client);
+    // Before anything of the request is looked at more closely: RFC 6749 §4.1.2.1.
+    if parameters.get("response_type") == Some("code") && !client.metadata.has_grant("authorization_code") {
+        return Err(
+            Error::new(ErrorCode::UnauthorizedClient, "this client is not registered for authorization_code").into()
+        );
+    }
+    let is_public = client.metadata.token_endpoint_auth_method == AuthMethod::None;
+    let facts = AuthorizationFacts {
+        client_id: &client.id,
+        redirect_uri: request.redirect_uri.as_str(),
+        response_type: parameters.get("response_type"),
+        scope: parameters.get("scope"),
+        code_challenge: parameters.get("code_challenge"),
+        code_challenge_method: parameters.get("code_challenge_method"),
+        // OAuth 2.1 §7.5.1; only a confidential client can be registered without.
+        pkce_required: is_public || client.metadata.require_pkce,
+        negotiated_scope: "",
+    };
+    authorize(&facts)?;
+    request.scope = negotiate(parameters.get("scope"), client, asked.scopes, true)?;
+    // The machine leaves the form of the challenge unchecked.
+    let challenge = Challenge::parse(parameters.get("code_challenge"), parameters.get("code_challenge_method"))?;
+    request.code_challenge = challenge.map(|challenge| challenge.as_str().to_owned());
+    Ok(())
+}

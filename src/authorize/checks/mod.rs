@@ -1,0 +1,70 @@
+//! The ordered table of checks that a request must pass.
+//!
+//! Before the table nothing is trusted: the redirect URI is found among the client's, and how and with which `state`
+//! to answer is read, so that every later error can be told to the relying party. Adding a check is a file and a line.
+
+mod acr;
+mod claims;
+mod code;
+mod hint;
+mod max_age;
+mod nonce;
+mod prompt;
+mod repeated;
+mod response_mode;
+mod unsupported;
+
+use super::{Asked, AuthorizationRequest, Misunderstood};
+use crate::{
+    failure::Failure,
+    oauth::{Error, TrustedRedirectUri},
+};
+
+/// One check. It reads what was asked and notes what it understood.
+struct Check {
+    run: fn(&Asked<'_>, &mut AuthorizationRequest) -> Result<(), Failure>,
+}
+
+/// In this order; the first that fails is the answer.
+static CHECKS: [Check; 10] = [
+    Check { run: repeated::check },
+    Check { run: response_mode::check },
+    Check { run: unsupported::check },
+    Check { run: code::check },
+    Check { run: prompt::check },
+    Check { run: max_age::check },
+    Check { run: nonce::check },
+    Check { run: claims::check },
+    Check { run: acr::check },
+    Check { run: hint::check },
+];
+
+/// The longest `state` and `nonce`: they are kept and sent back.
+const MAX_OPAQUE: usize = 2048;
+
+/// Runs the table.
+pub fn understand(asked: &Asked<'_>) -> Result<AuthorizationRequest, Misunderstood> {
+    let parameters = asked.parameters;
+    // OIDC Core §3.1.2.1 requires the parameter; plain OAuth may leave out the only one (OAuth 2.1 §4.1.1).
+    let is_openid = parameters.get("scope").is_some_and(|scope| scope.split(' ').any(|token| token == "openid"));
+    let twice = |name: &str| parameters.repeated().iter().any(|repeated| repeated == name);
+    if twice("redirect_uri") {
+        return Err(Misunderstood::Untrusted(Error::invalid_request("redirect_uri is sent more than once")));
+    }
+    let registered = &asked.client.metadata.redirect_uris;
+    let redirect_uri = TrustedRedirectUri::trust(parameters.get("redirect_uri"), registered, !is_openid)
+        .map_err(Misunderstood::Untrusted)?;
+    let mut request = AuthorizationRequest::new(redirect_uri);
+    request.state = parameters.get("state").filter(|state| state.len() <= MAX_OPAQUE).map(str::to_owned);
+    response_mode::prefer(parameters, &mut request);
+    for check in &CHECKS {
+        match (check.run)(asked, &mut request) {
+            Ok(()) => {}
+            Err(Failure::Refused(error)) => {
+                return Err(Misunderstood::Refused(Box::new(request.refuse(asked.issuer, &error)), error));
+            }
+            Err(broken) => return Err(Misunderstood::Broken(broken)),
+        }
+    }
+    Ok(request)
+}

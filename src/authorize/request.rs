@@ -1,0 +1,99 @@
+//! An authorization request, understood.
+
+use chrono::TimeDelta;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Response;
+use crate::{
+    clients::Client,
+    config,
+    failure::Failure,
+    oauth::{ClaimsRequest, Error, Parameters, Prompts, Scope, TrustedRedirectUri},
+};
+
+/// What the checks look at.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub parameters: &'a Parameters,
+    pub client: &'a Client,
+    /// The scopes that the configuration declares.
+    pub scopes: &'a [config::Scope],
+    /// Our published keys: an `id_token_hint` is one of ours.
+    pub public_jwks: &'a [Value],
+    pub issuer: &'a str,
+}
+
+/// How the answer travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResponseMode {
+    #[default]
+    Query,
+    FormPost,
+}
+
+/// A request that passed every check.
+#[derive(Clone, Debug)]
+pub struct AuthorizationRequest {
+    pub redirect_uri: TrustedRedirectUri,
+    pub response_mode: ResponseMode,
+    pub state: Option<String>,
+    pub scope: Scope,
+    pub code_challenge: Option<String>,
+    pub nonce: Option<String>,
+    pub prompts: Prompts,
+    pub max_age: Option<TimeDelta>,
+    pub login_hint: Option<String>,
+    /// Who must be signed in: from `id_token_hint`, or a `sub` asked for in `claims`.
+    pub subject: Option<Uuid>,
+    pub claims: ClaimsRequest,
+    /// Classes of which one is essential (OIDC Core §5.5.1.1); empty: none is.
+    pub essential_acr: Vec<String>,
+}
+
+impl AuthorizationRequest {
+    pub(super) fn new(redirect_uri: TrustedRedirectUri) -> Self {
+        Self {
+            redirect_uri,
+            response_mode: ResponseMode::default(),
+            state: None,
+            scope: Scope::default(),
+            code_challenge: None,
+            nonce: None,
+            prompts: Prompts::default(),
+            max_age: None,
+            login_hint: None,
+            subject: None,
+            claims: ClaimsRequest::default(),
+            essential_acr: Vec::new(),
+        }
+    }
+
+    /// The answer to this request with these parameters; `iss` and `state` come along.
+    pub fn respond(&self, issuer: &str, parameters: Vec<(&'static str, String)>) -> Response {
+        let mut all = parameters;
+        if let Some(state) = &self.state {
+            all.push(("state", state.clone()));
+        }
+        // RFC 9207 §2: in every answer, errors included.
+        all.push(("iss", issuer.to_owned()));
+        Response { redirect_uri: self.redirect_uri.clone(), mode: self.response_mode, parameters: all }
+    }
+
+    /// The answer that refuses.
+    pub fn refuse(&self, issuer: &str, error: &Error) -> Response {
+        self.respond(
+            issuer,
+            vec![("error", error.code.as_str().to_owned()), ("error_description", error.description.to_string())],
+        )
+    }
+}
+
+/// Why a request was not understood, and where that may be said.
+pub enum Misunderstood {
+    /// There is no place that can be trusted with the error: a page (OAuth 2.1 §4.1.2.1).
+    Untrusted(Error),
+    /// The relying party is told.
+    Refused(Box<Response>, Error),
+    Broken(Failure),
+}

@@ -1,0 +1,21 @@
+//! An answer to an authorization request: parameters for a place that is trusted with them.
+
+use super::ResponseMode;
+use crate::oauth::TrustedRedirectUri;
+
+/// It exists only once the redirect URI has been found among the client's.
+#[derive(Clone)]
+pub struct Response {
+    pub redirect_uri: TrustedRedirectUri,
+    pub mode: ResponseMode,
+    pub parameters: Vec<(&'static str, String)>,
+}
+
+impl Response {
+    /// The URL of an answer in the query (OAuth 2.1 §4.1.2).
+    #[must_use]
+    pub fn location(&self) -> String {
+        let parameters: Vec<_> = self.parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.redirect_uri.with_query(&parameters)
+    }
+}

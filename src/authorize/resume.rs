@@ -1,0 +1,51 @@
+//! A stored request comes back: whose browser is it, and did it really send this form?
+
+use uuid::Uuid;
+
+use crate::{
+    db::{authorization_requests::AuthorizationRequest, sessions::LiveSession},
+    jose::{Key256, base64url, from_base64url},
+};
+
+/// Whose a stored request is, seen from the browser that shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This browser's: its session holds it.
+    This,
+    /// This browser's visitor session held it, and signed in meanwhile: a second tab, a form sent twice.
+    Successor,
+    /// Nobody's yet: it came by a cross-site POST, without a cookie.
+    Nobody,
+    /// Another browser's.
+    Another,
+}
+
+/// Says whose the request is. `visitor_id`: the session that a genuine but outdated cookie names, if there is one.
+pub fn owner(
+    request: &AuthorizationRequest,
+    session: Option<&LiveSession>,
+    visitor_id: Option<Uuid>,
+    holder: Option<&LiveSession>,
+) -> Owner {
+    let Some(held_by) = request.session_id else { return Owner::Nobody };
+    if session.is_some_and(|session| session.root_id == held_by) {
+        return Owner::This;
+    }
+    if visitor_id
+        .is_some_and(|visitor| visitor == held_by || holder.is_some_and(|held| held.visitor_id == Some(visitor)))
+    {
+        return Owner::Successor;
+    }
+    Owner::Another
+}
+
+/// The CSRF token of a request's forms. It belongs to the request, not to the session's secret, so that a second tab's
+/// form is still good after the first has signed in.
+pub fn csrf(key: &Key256, request_id: Uuid) -> String {
+    base64url(&key.mac(&[b"authorization-request", request_id.as_bytes()]))
+}
+
+/// Whether a form carries the request's token; in constant time.
+pub fn csrf_fits(key: &Key256, request_id: Uuid, presented: &str) -> bool {
+    from_base64url(presented).is_some_and(|tag| key.verify(&[b"authorization-request", request_id.as_bytes()], &tag))
+}

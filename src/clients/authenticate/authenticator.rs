@@ -1,0 +1,100 @@
+//! The whole act of client authentication: verify, use up an assertion, slow down who guesses, tell the audit.
+
+use chrono::{DateTime, Utc};
+
+use super::{Credentials, Verified, verify};
+use crate::{
+    audit::{self, Action, Actor, Event, Subject},
+    clients::{Client, jwks::JwksCache},
+    db::{Database, Trace, clients::ClientRow, used_jtis},
+    failure::Failure,
+    jose::{names_known_key, sha256},
+    oauth::Error,
+    outbound::Outbound,
+    risk::{Attempt, Gate, Sources},
+};
+
+/// What authenticating a client takes, for one request.
+#[derive(Clone, Copy)]
+pub struct Authenticator<'a> {
+    pub db: &'a Database,
+    pub sources: &'a Sources,
+    pub outbound: &'a Outbound,
+    pub jwks: &'a JwksCache,
+    /// What `aud` of an assertion may be: the issuer, the endpoint called, the token endpoint.
+    pub audiences: &'a [&'a str],
+    pub now: DateTime<Utc>,
+    pub trace: &'a Trace,
+}
+
+impl Authenticator<'_> {
+    /// The client that the credentials prove. Unknown, disabled and wrong get one answer.
+    pub async fn authenticate(&self, credentials: &Credentials, row: Option<ClientRow>) -> Result<Client, Failure> {
+        let client = row.map(Client::from_row).transpose()?;
+        let fetched = self.fetched_keys(credentials, client.as_ref()).await;
+        let verified = verify(credentials, client.as_ref(), fetched.as_deref(), self.audiences, self.now);
+        match (verified, client) {
+            (Ok(Verified::Done), Some(client)) => Ok(client),
+            (Ok(Verified::Assertion(assertion)), Some(client)) => {
+                let jti = sha256(&[assertion.jti.as_bytes()]);
+                // RFC 7523 §3 (7): good once. Its own statement: what comes of the request does not give it back.
+                let fresh = self
+                    .db
+                    .single(self.now, self.trace, async |tx| {
+                        used_jtis::consume(tx, &client.id, &jti, assertion.expires_at).await.map_err(Failure::from)
+                    })
+                    .await?;
+                if fresh {
+                    Ok(client)
+                } else {
+                    self.refuse(credentials, Error::invalid_client("the client assertion was used before")).await
+                }
+            }
+            (Ok(_), None) => self.refuse(credentials, Error::invalid_client("client authentication failed")).await,
+            (Err(error), _) => self.refuse(credentials, error).await,
+        }
+    }
+
+    /// The keys behind the client's `jwks_uri`, where an assertion has to be verified with them.
+    async fn fetched_keys(
+        &self,
+        credentials: &Credentials,
+        client: Option<&Client>,
+    ) -> Option<std::sync::Arc<serde_json::Value>> {
+        let assertion = credentials.assertion()?;
+        let uri = client?.metadata.jwks_uri.as_deref()?;
+        let mut keys = self.jwks.get(self.outbound, uri, false).await;
+        if keys.as_ref().is_ok_and(|keys| !names_known_key(assertion, keys)) {
+            keys = self.jwks.get(self.outbound, uri, true).await;
+        }
+        keys.inspect_err(|error| tracing::warn!(?error, client = %credentials.client_id, "jwks_uri not fetched")).ok()
+    }
+
+    async fn refuse(&self, credentials: &Credentials, error: Error) -> Result<Client, Failure> {
+        let source = self.trace.source_hash.clone().unwrap_or_default();
+        let reason = error.detail.clone().unwrap_or_else(|| error.description.clone());
+        let gate = self
+            .db
+            .work(self.now, self.trace, async |tx| {
+                let gate = self.sources.count(tx, Attempt::ClientSecret, &credentials.client_id, &source).await?;
+                if let Gate::Open(_) = gate {
+                    let subject = Subject {
+                        client_id: Some(credentials.client_id.chars().take(128).collect()),
+                        ..Subject::default()
+                    };
+                    audit::record(
+                        tx,
+                        Event::refused(Action::ClientAuthentication, Actor::Client, subject, reason.clone()),
+                    );
+                }
+                Ok::<_, Failure>(gate)
+            })
+            .await?;
+        Err(match gate {
+            Gate::Open(_) => error.into(),
+            Gate::Closed(seconds) => Error::invalid_client("too many failed attempts to authenticate this client")
+                .retry_after(seconds)
+                .into(),
+        })
+    }
+}

@@ -1,0 +1,62 @@
+//! Which scope a client gets when it asks for one.
+
+use super::Client;
+use crate::{
+    config,
+    oauth::{
+        Error, Scope,
+        scope::{OFFLINE_ACCESS, OPENID, STANDARD_SCOPES},
+    },
+};
+
+/// Scopes that speak of a person.
+fn is_standard(token: &str) -> bool {
+    STANDARD_SCOPES.iter().any(|scope| scope.name == token)
+}
+
+/// The scope to go on with. What the server does not know is passed over (OIDC Core §3.1.2.1); what it knows and the
+/// client is not registered for is `invalid_scope`. A privileged scope is never given: there is no step-up to earn it.
+///
+/// `for_person`: whether somebody will be signed in. A client that acts for itself has no use for identity scopes.
+pub fn negotiate(
+    requested: Option<&str>,
+    client: &Client,
+    declared: &[config::Scope],
+    for_person: bool,
+) -> Result<Scope, Error> {
+    let is_privileged = |token: &str| declared.iter().any(|scope| scope.name == token && scope.privileged.is_some());
+    let is_known = |token: &str| is_standard(token) || declared.iter().any(|scope| scope.name == token);
+    let registered = registered(client);
+    let Some(requested) = requested else {
+        // RFC 6749 §3.3: the default is what the client is registered for, without what must be asked for by name.
+        return Ok(registered.filtered(|token| {
+            !is_privileged(token) && !matches!(token, OPENID | OFFLINE_ACCESS) && (for_person || !is_standard(token))
+        }));
+    };
+    let requested = Scope::parse(requested)?;
+    if let Some(privileged) = requested.iter().find(|token| is_privileged(token)) {
+        return Err(Error::invalid_scope(format!("{privileged} needs a step-up, which this request cannot bring")));
+    }
+    let foreign = requested
+        .iter()
+        .find(|token| (is_known(token) && !registered.contains(token)) || (!for_person && is_standard(token)));
+    if let Some(foreign) = foreign {
+        return Err(Error::invalid_scope(format!("this client may not ask for {foreign}")));
+    }
+    let can_refresh = client.metadata.has_grant("refresh_token");
+    // OIDC Core §11: offline_access without the means to use it is ignored.
+    let granted = requested.filtered(|token| registered.contains(token) && (token != OFFLINE_ACCESS || can_refresh));
+    if granted.is_empty() && !requested.is_empty() {
+        return Err(Error::invalid_scope("none of the requested scopes can be given"));
+    }
+    Ok(granted)
+}
+
+/// What a client is registered for. One that says nothing of scopes may ask for the standard ones (RFC 7591 §2).
+pub fn registered(client: &Client) -> Scope {
+    if client.metadata.scope.is_some() {
+        return client.scope();
+    }
+    let names: Vec<_> = STANDARD_SCOPES.iter().map(|scope| scope.name).collect();
+    Scope::parse(&names.join(" ")).unwrap_or_default()
+}

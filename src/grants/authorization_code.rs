@@ -1,0 +1,164 @@
+//! `authorization_code` (OAuth 2.1 §4.1.3).
+//!
+//! One statement finds client, code, family and session; the machine judges; one statement consumes the code and issues
+//! the token. Ending the session between the two leaves a token that hangs on an ended session: dead on arrival.
+
+use super::{
+    Exchange, Grant, TokenResponse,
+    response::{Origin, Prepared, prepare},
+};
+use crate::{
+    audit::{self, Action, Actor, Event, Subject},
+    clients::Client,
+    db::{
+        Outcome, Tx,
+        authorization_codes::{self, Code},
+        clients::ClientRow,
+        grants,
+    },
+    engine::access_token::{RedemptionFacts, redeem},
+    failure::Failure,
+    jose::random_bytes,
+    oauth::{Error, Scope, scope::OFFLINE_ACCESS},
+    sessions::start_offline,
+};
+
+pub struct AuthorizationCode;
+
+/// What became of an attempt to redeem.
+enum Redeemed {
+    Yes,
+    /// Somebody else was faster, or the session ended meanwhile.
+    No,
+}
+
+impl Grant for AuthorizationCode {
+    const NAME: &'static str = "authorization_code";
+    type Found = Option<Code>;
+
+    async fn find(exchange: &Exchange<'_>, tx: &mut Tx, client_id: &str) -> Outcome<Option<(ClientRow, Self::Found)>> {
+        let code_id = exchange.parameters.get("code").and_then(|code| exchange.mint.codes.verify(code));
+        Ok(authorization_codes::find_with_client(tx, client_id, code_id).await?)
+    }
+
+    async fn issue(
+        exchange: &Exchange<'_>,
+        client: Client,
+        found: Option<Self::Found>,
+    ) -> Outcome<(Client, TokenResponse)> {
+        exchange.parameters.require("code")?;
+        let code =
+            found.flatten().ok_or_else(|| Error::invalid_grant("the code is not valid").detail("code_not_live"))?;
+        // Judged before anything is changed: a failed attempt does not consume the code.
+        judge(exchange, &client, &code)?;
+        if code.consumed_at.is_some() {
+            return end_family(exchange, &code).await;
+        }
+        if code.expires_at <= exchange.now {
+            return Err(Error::invalid_grant("the code has expired").into());
+        }
+        let scope = Scope::parse(&code.scope)?;
+        let refreshes = client.metadata.has_grant("refresh_token") && code.user_id.is_some();
+        let offline = refreshes && scope.contains(OFFLINE_ACCESS);
+        let origin = Origin {
+            user_id: code.user_id,
+            user_claims: code.user_claims.as_ref(),
+            sid: code.sid,
+            acr: &code.acr,
+            amr: &code.amr,
+            auth_time: code.auth_time,
+            claims: code.claims.as_ref(),
+            session_expires_at: code.session_expires_at,
+        };
+        let prepared = prepare(exchange, &client, &origin, scope)?;
+        let seed = refreshes.then(random_bytes::<32>);
+        match store(exchange, &code, &prepared, seed.as_ref().map(<[u8; 32]>::as_slice), offline).await? {
+            Redeemed::Yes => {
+                let refresh_token = seed.map(|seed| exchange.mint.refresh.token(code.grant_id, 1, &seed).into_text());
+                let response = prepared.respond(exchange, &client, &origin, code.nonce.as_deref(), refresh_token)?;
+                Ok((client, response))
+            }
+            // It was good a moment ago and is consumed now: redeemed twice at once, which is a replay.
+            Redeemed::No => end_family(exchange, &code).await,
+        }
+    }
+}
+
+fn judge(exchange: &Exchange<'_>, client: &Client, code: &Code) -> Result<(), Failure> {
+    let verifier = exchange.parameters.get("code_verifier");
+    if let Some(verifier) = verifier {
+        crate::oauth::pkce::check_verifier(verifier)?;
+    }
+    redeem(&RedemptionFacts {
+        client_id: &client.id,
+        code_verifier: verifier,
+        redirect_uri: exchange.parameters.get("redirect_uri"),
+        issued_to: &code.client_id,
+        issued_for: &code.redirect_uri,
+        code_challenge: code.code_challenge.as_deref(),
+        scope: &code.scope,
+    })
+}
+
+async fn store(
+    exchange: &Exchange<'_>,
+    code: &Code,
+    prepared: &Prepared,
+    seed: Option<&[u8]>,
+    offline: bool,
+) -> Outcome<Redeemed> {
+    let redeemed = if offline {
+        exchange
+            .db
+            .work(exchange.now, exchange.trace, async |tx| {
+                let Some(session_id) = start_offline(tx, code, &exchange.config.sessions).await? else {
+                    return Err(Failure::from(Error::invalid_grant("the code is not valid").detail("session_ended")));
+                };
+                // The grant's row first, then the code: the row that decides is locked last and shortest.
+                audit::record(tx, redeemed_event(code));
+                if authorization_codes::redeem(tx, code.id, &prepared.row(), seed, Some(session_id)).await? {
+                    Ok(true)
+                } else {
+                    Err(Error::invalid_grant("the code was used already").detail("code_raced").into())
+                }
+            })
+            .await?
+    } else {
+        exchange
+            .db
+            .single(exchange.now, exchange.trace, async |tx| {
+                audit::record(tx, redeemed_event(code));
+                authorization_codes::redeem(tx, code.id, &prepared.row(), seed, None).await.map_err(Failure::from)
+            })
+            .await?
+    };
+    Ok(if redeemed { Redeemed::Yes } else { Redeemed::No })
+}
+
+fn redeemed_event(code: &Code) -> Event {
+    Event::done(Action::CodeRedeemed, Actor::Client, subject(code)).detail(serde_json::json!({ "scope": code.scope }))
+}
+
+/// OAuth 2.1 §7.5.3: a replay by the authenticated client with the right verifier ends what came of the code; any other
+/// has been refused before. The end is committed, the answer is a refusal.
+async fn end_family(exchange: &Exchange<'_>, code: &Code) -> Outcome<(Client, TokenResponse)> {
+    exchange
+        .db
+        .work(exchange.now, exchange.trace, async |tx| {
+            if grants::end(tx, code.grant_id, "code_replayed").await? {
+                audit::record(tx, Event::refused(Action::CodeReplayed, Actor::Client, subject(code), "code_replayed"));
+            }
+            Ok::<_, Failure>(())
+        })
+        .await?;
+    Err(Error::invalid_grant("the code was used already").detail("code_replayed").into())
+}
+
+fn subject(code: &Code) -> Subject {
+    Subject {
+        session_id: Some(code.session_id),
+        session_kind: Some(code.session_kind.clone()),
+        user_id: code.user_id,
+        client_id: Some(code.client_id.clone()),
+    }
+}

@@ -1,0 +1,98 @@
+//! `client_credentials` (OAuth 2.1 §4.2): the client acts for itself, on a service session of its own.
+
+use super::{
+    Exchange, Grant, TokenResponse,
+    response::{Origin, prepare},
+};
+use crate::{
+    audit::{self, Action, Actor, Event, Subject},
+    clients::{Client, scope},
+    db::{
+        Outcome, Tx, access_tokens,
+        clients::ClientRow,
+        sessions::{self, ServiceSession},
+    },
+    engine::client_credentials::{ClientCredentialsFacts, negotiate},
+    failure::Failure,
+    oauth::{Acr, Error, ErrorCode, client_metadata::AuthMethod},
+};
+
+pub struct ClientCredentials;
+
+impl Grant for ClientCredentials {
+    const NAME: &'static str = "client_credentials";
+    type Found = Option<ServiceSession>;
+
+    async fn find(_: &Exchange<'_>, tx: &mut Tx, client_id: &str) -> Outcome<Option<(ClientRow, Self::Found)>> {
+        Ok(access_tokens::find_client_with_service(tx, client_id).await?)
+    }
+
+    async fn issue(
+        exchange: &Exchange<'_>,
+        client: Client,
+        found: Option<Self::Found>,
+    ) -> Outcome<(Client, TokenResponse)> {
+        // OAuth 2.1 §4.2: confidential clients only.
+        if client.metadata.token_endpoint_auth_method == AuthMethod::None {
+            return Err(Error::new(ErrorCode::UnauthorizedClient, "a public client cannot act for itself").into());
+        }
+        let requested = exchange.parameters.get("scope");
+        let granted = scope::negotiate(requested, &client, &exchange.config.scopes, false)?;
+        negotiate(&ClientCredentialsFacts {
+            client_id: &client.id,
+            scope: requested,
+            negotiated_scope: &granted.to_string(),
+        })?;
+        let service = match found.flatten() {
+            Some(service) => service,
+            None => begin(exchange, &client).await?,
+        };
+        let origin = Origin {
+            user_id: None,
+            user_claims: None,
+            sid: service.sid,
+            acr: Acr::Visitor.as_str(),
+            amr: &[],
+            auth_time: None,
+            claims: None,
+            session_expires_at: exchange.now + exchange.config.tokens.access,
+        };
+        let prepared = prepare(exchange, &client, &origin, granted)?;
+        exchange
+            .db
+            .single(exchange.now, exchange.trace, async |tx| {
+                let event = Event::done(Action::TokenIssued, Actor::Client, subject(&client, &service));
+                audit::record(tx, event.detail(serde_json::json!({ "scope": prepared.scope_text })));
+                access_tokens::insert(tx, service.grant_id, service.session_id, &prepared.row())
+                    .await
+                    .map_err(Failure::from)
+            })
+            .await?;
+        let response = prepared.respond(exchange, &client, &origin, None, None)?;
+        Ok((client, response))
+    }
+}
+
+/// The client's first token of a day begins its service session.
+async fn begin(exchange: &Exchange<'_>, client: &Client) -> Outcome<ServiceSession> {
+    exchange
+        .db
+        .work(exchange.now, exchange.trace, async |tx| {
+            let tokens_live = exchange.config.tokens.access;
+            let service = sessions::ensure_service(tx, &client.id, tokens_live, Acr::Visitor.as_str()).await?;
+            let service = service
+                .ok_or_else(|| Error::invalid_client("client authentication failed").detail("disabled_client"))?;
+            audit::record(tx, Event::done(Action::SessionStarted, Actor::Client, subject(client, &service)));
+            Ok::<_, Failure>(service)
+        })
+        .await
+}
+
+fn subject(client: &Client, service: &ServiceSession) -> Subject {
+    Subject {
+        session_id: Some(service.session_id),
+        session_kind: Some("service".into()),
+        user_id: None,
+        client_id: Some(client.id.clone()),
+    }
+}

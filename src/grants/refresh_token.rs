@@ -1,0 +1,132 @@
+//! `refresh_token` with rotation (OAuth 2.1 §4.3, RFC 9700 §4.14.2).
+//!
+//! The newest generation rotates. The one before it gets the same successor again while the window is open: that is a
+//! client that lost the answer or asked twice at once, not a thief. The window closes when the successor is used, for
+//! then the generation has moved on; from there every genuine older token is a replay and ends the family.
+
+use super::{
+    Exchange, Grant, TokenResponse,
+    response::{Origin, Prepared, prepare},
+};
+use crate::{
+    audit::{self, Action, Actor, Event, Subject},
+    clients::Client,
+    db::{
+        Outcome, Tx, access_tokens,
+        clients::ClientRow,
+        grants::{self, RefreshState},
+    },
+    engine::refresh::{RefreshFacts, refresh},
+    failure::Failure,
+    oauth::{Error, Scope},
+    tokens::{self, RefreshSecrets},
+};
+
+pub struct RefreshToken;
+
+impl Grant for RefreshToken {
+    const NAME: &'static str = "refresh_token";
+    type Found = (tokens::RefreshToken, Option<RefreshState>);
+
+    async fn find(exchange: &Exchange<'_>, tx: &mut Tx, client_id: &str) -> Outcome<Option<(ClientRow, Self::Found)>> {
+        let presented = exchange.parameters.get("refresh_token").and_then(RefreshSecrets::parse);
+        let grant_id = presented.as_ref().map(|presented| presented.grant_id);
+        let Some((client, state)) = grants::find_refresh_with_client(tx, client_id, grant_id).await? else {
+            return Ok(None);
+        };
+        let presented = presented.unwrap_or_else(tokens::RefreshToken::nobodys);
+        Ok(Some((client, (presented, state))))
+    }
+
+    async fn issue(
+        exchange: &Exchange<'_>,
+        client: Client,
+        found: Option<Self::Found>,
+    ) -> Outcome<(Client, TokenResponse)> {
+        exchange.parameters.require("refresh_token")?;
+        let invalid = |detail: &'static str| Error::invalid_grant("the refresh token is not valid").detail(detail);
+        let (presented, state) = found.ok_or_else(|| invalid("client_without_row"))?;
+        let state = state.ok_or_else(|| invalid("family_not_live"))?;
+        // A forged token changes nothing.
+        if !exchange.mint.refresh.is_genuine(&presented, &state.seed) {
+            return Err(invalid("forged").into());
+        }
+        refresh(&RefreshFacts {
+            client_id: &client.id,
+            requested_scope: exchange.parameters.get("scope"),
+            issued_to: &state.client_id,
+            granted_scope: &state.scope,
+        })?;
+        let scope = exchange.parameters.get("scope").unwrap_or(&state.scope);
+        let origin = Origin {
+            user_id: state.user_id,
+            user_claims: state.user_claims.as_ref(),
+            sid: state.sid,
+            acr: &state.acr,
+            amr: &state.amr,
+            auth_time: state.auth_time,
+            claims: state.claims.as_ref(),
+            session_expires_at: state.session_expires_at,
+        };
+        let prepared = prepare(exchange, &client, &origin, Scope::parse(scope)?)?;
+        if !store(exchange, &state, presented.generation, &prepared).await? {
+            return end_family(exchange, &state).await;
+        }
+        let successor = exchange.mint.refresh.token(state.grant_id, presented.generation + 1, &state.seed).into_text();
+        // OIDC Core §12.2: an ID token of a refresh should not carry the nonce.
+        let response = prepared.respond(exchange, &client, &origin, None, Some(successor))?;
+        Ok((client, response))
+    }
+}
+
+/// Rotates, or hands the same successor out again. `false`: it was neither the newest nor within the window.
+async fn store(exchange: &Exchange<'_>, state: &RefreshState, generation: i32, prepared: &Prepared) -> Outcome<bool> {
+    let grace_from = exchange.now - exchange.config.tokens.refresh_grace;
+    // Two at once: the second finds the generation moved on, and is then the duplicate of the first.
+    for rotate in [true, false] {
+        if rotate && generation != state.generation {
+            continue;
+        }
+        let stored = exchange
+            .db
+            .single(exchange.now, exchange.trace, async |tx| {
+                let event = Event::done(Action::TokenRefreshed, Actor::Client, subject(state));
+                audit::record(tx, event.detail(serde_json::json!({ "scope": prepared.scope_text, "again": !rotate })));
+                let row = prepared.row();
+                access_tokens::refresh(tx, state.grant_id, state.session_id, generation, rotate, grace_from, &row)
+                    .await
+                    .map_err(Failure::from)
+            })
+            .await?;
+        if stored {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A genuine token that is too old: a replay by the authenticated client. The end is committed, the answer a refusal.
+async fn end_family(exchange: &Exchange<'_>, state: &RefreshState) -> Outcome<(Client, TokenResponse)> {
+    exchange
+        .db
+        .work(exchange.now, exchange.trace, async |tx| {
+            if grants::end(tx, state.grant_id, "refresh_replayed").await? {
+                audit::record(
+                    tx,
+                    Event::refused(Action::RefreshReplayed, Actor::Client, subject(state), "refresh_replayed"),
+                );
+            }
+            Ok::<_, Failure>(())
+        })
+        .await?;
+    Err(Error::invalid_grant("the refresh token was used already").detail("refresh_replayed").into())
+}
+
+fn subject(state: &RefreshState) -> Subject {
+    Subject {
+        session_id: Some(state.session_id),
+        session_kind: Some(state.session_kind.clone()),
+        user_id: state.user_id,
+        client_id: Some(state.client_id.clone()),
+    }
+}

@@ -1,0 +1,159 @@
+//! The token response, and the tokens in it.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::Exchange;
+use crate::{
+    clients::Client,
+    failure::Broken,
+    oauth::{ClaimsRequest, Scope, claims, scope::OPENID},
+    tokens::{AccessTokenFacts, Authentication, IdTokenFacts, MintedAccessToken},
+};
+
+/// OAuth 2.1 §3.2.3, OIDC Core §3.1.3.3. Nothing here has `Debug`.
+#[derive(Serialize)]
+pub struct TokenResponse {
+    pub access_token: String,
+    pub token_type: &'static str,
+    /// Seconds.
+    pub expires_in: i64,
+    pub scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_token: Option<String>,
+}
+
+/// What is known about the person and the authentication behind a response.
+pub(super) struct Origin<'a> {
+    pub user_id: Option<Uuid>,
+    pub user_claims: Option<&'a Value>,
+    pub sid: Uuid,
+    pub acr: &'a str,
+    pub amr: &'a [String],
+    pub auth_time: Option<DateTime<Utc>>,
+    pub claims: Option<&'a Value>,
+    /// The session's absolute end: no token outlives it.
+    pub session_expires_at: DateTime<Utc>,
+}
+
+/// An access token that is minted and not stored yet.
+pub(super) struct Prepared {
+    pub id: Uuid,
+    pub minted: MintedAccessToken,
+    pub scope: Scope,
+    pub scope_text: String,
+    pub audience: Vec<String>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Mints an access token for `scope`. Its audience is the resources that the scope belongs to, by default the issuer.
+pub(super) fn prepare(
+    exchange: &Exchange<'_>,
+    client: &Client,
+    origin: &Origin<'_>,
+    scope: Scope,
+) -> Result<Prepared, Broken> {
+    let resources: Vec<_> = exchange
+        .config
+        .resources
+        .iter()
+        .filter(|resource| resource.scopes.iter().any(|name| scope.contains(name)))
+        .collect();
+    let mut audience: Vec<String> = resources.iter().map(|resource| resource.identifier.clone()).collect();
+    if audience.is_empty() {
+        audience.push(exchange.config.issuer.as_str().to_owned());
+    }
+    let format = resources
+        .iter()
+        .find_map(|resource| resource.access_token_format)
+        .unwrap_or(client.metadata.access_token_format);
+    let id = crate::db::ids::new_id(exchange.now);
+    let expires_at = (exchange.now + exchange.config.tokens.access).min(origin.session_expires_at);
+    let scope_text = scope.to_string();
+    let minted = exchange.mint.access_token(&AccessTokenFacts {
+        id,
+        format,
+        algorithm: client.signing_algorithm(),
+        user_id: origin.user_id,
+        client_id: &client.id,
+        sid: origin.sid,
+        scope: &scope_text,
+        audience: &audience,
+        acr: origin.acr,
+        amr: origin.amr,
+        auth_time: origin.auth_time,
+        issued_at: exchange.now,
+        expires_at,
+    })?;
+    Ok(Prepared { id, minted, scope, scope_text, audience, expires_at })
+}
+
+impl Prepared {
+    /// The row to store.
+    pub fn row(&self) -> crate::db::access_tokens::NewAccessToken<'_> {
+        crate::db::access_tokens::NewAccessToken {
+            id: self.id,
+            secret_hash: self.minted.stored(),
+            scope: &self.scope_text,
+            audience: &self.audience,
+            expires_at: self.expires_at,
+        }
+    }
+
+    /// The answer, with an ID token where somebody is signed in and `openid` was granted.
+    pub fn respond(
+        self,
+        exchange: &Exchange<'_>,
+        client: &Client,
+        origin: &Origin<'_>,
+        nonce: Option<&str>,
+        refresh_token: Option<String>,
+    ) -> Result<TokenResponse, Broken> {
+        let access_token = self.minted.token.into_text();
+        let id_token = match origin.user_id {
+            Some(subject) if self.scope.contains(OPENID) => {
+                let requested = requested_claims(origin);
+                Some(exchange.mint.id_token(
+                    client.signing_algorithm(),
+                    &IdTokenFacts {
+                        subject,
+                        client_id: &client.id,
+                        sid: origin.sid,
+                        authentication: Authentication {
+                            acr: origin.acr,
+                            amr: origin.amr,
+                            auth_time: origin.auth_time,
+                        },
+                        nonce,
+                        requested: &requested,
+                        access_token: &access_token,
+                        issued_at: exchange.now,
+                        expires_at: exchange.now + exchange.config.tokens.access,
+                    },
+                )?)
+            }
+            _ => None,
+        };
+        Ok(TokenResponse {
+            access_token,
+            token_type: "Bearer",
+            expires_in: (self.expires_at - exchange.now).num_seconds(),
+            scope: self.scope_text,
+            refresh_token,
+            id_token,
+        })
+    }
+}
+
+/// What the `claims` parameter asked for in the ID token (OIDC Core §5.5).
+fn requested_claims(origin: &Origin<'_>) -> Map<String, Value> {
+    let requested: Option<ClaimsRequest> = origin.claims.and_then(|claims| serde_json::from_value(claims.clone()).ok());
+    match (requested, origin.user_claims.and_then(Value::as_object)) {
+        (Some(requested), Some(person)) => claims::release(person, &Scope::default(), &requested.id_token),
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,83 @@
+//! Cross-origin reading: discovery and JWKS for everyone, the rest for the origins of the client it is about. Never with
+//! credentials, never at the authorization endpoint (a script must not read a redirect).
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderName, HeaderValue},
+    web::Data,
+};
+
+use super::extract::Visit;
+use crate::{app::App, clients::Client, db, failure::Failure};
+
+/// For documents that are public anyway.
+pub const EVERYONE: (HeaderName, HeaderValue) = (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+
+/// Lets the client's own origins read the answer.
+pub fn allow_client(visit: &Visit, client: Option<&Client>, response: &mut HttpResponse) {
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    let Some(origin) = &visit.origin else { return };
+    if client.is_some_and(|client| client.has_origin(origin))
+        && let Ok(origin) = HeaderValue::from_str(origin)
+    {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers
+            .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("WWW-Authenticate, Retry-After"));
+    }
+}
+
+/// Answers a preflight, which comes without credentials and so before client authentication: yes to an origin of any
+/// client.
+pub async fn preflight(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
+    let mut response = HttpResponse::NoContent();
+    response.insert_header((header::VARY, "Origin"));
+    let Some(origin) = visit.origin.clone() else { return response.finish() };
+    if !request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        return response.finish();
+    }
+    let known = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| db::clients::is_origin(tx, &origin).await.map_err(Failure::from))
+        .await;
+    match known {
+        Ok(true) => response
+            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"))
+            .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"))
+            .finish(),
+        Ok(false) => response.finish(),
+        Err(failure) => super::render::json::failure(&visit, &failure),
+    }
+}
+
+/// As [`allow_client`], where the client is only named: for errors, which tell nothing that needs proof.
+pub async fn allow_named(app: &App, visit: &Visit, client_id: Option<&str>, response: &mut HttpResponse) {
+    let client = match (&visit.origin, client_id) {
+        (Some(_), Some(client_id)) => app
+            .db
+            .single(visit.now, &visit.trace, async |tx| db::clients::find(tx, client_id).await.map_err(Failure::from))
+            .await
+            .ok()
+            .flatten()
+            .and_then(|row| Client::from_row(row).ok()),
+        _ => None,
+    };
+    allow_client(visit, client.as_ref(), response);
+}
+
+/// As [`preflight`] judges: for errors that are about no client in particular.
+pub async fn allow_known_origin(app: &App, visit: &Visit, response: &mut HttpResponse) {
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    let Some(origin) = &visit.origin else { return };
+    let known = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| db::clients::is_origin(tx, origin).await.map_err(Failure::from))
+        .await;
+    if let (Ok(true), Ok(value)) = (known, HeaderValue::from_str(origin)) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, value);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("WWW-Authenticate"));
+    }
+}

@@ -1,0 +1,27 @@
+//! CSRF tokens of forms that belong to a session rather than to a pending request, and who the forms speak to.
+
+use crate::{
+    app::App,
+    db::sessions::LiveSession,
+    http::render::views,
+    jose::{base64url, from_base64url},
+    oauth::Parameters,
+};
+
+/// The token of a session's forms; another one after every change of its secret.
+pub fn token(app: &App, session: &LiveSession) -> String {
+    base64url(&app.csrf.mac(&[b"session", session.id.as_bytes(), &session.secret_generation.to_be_bytes()]))
+}
+
+/// Whether a form carries the session's token; in constant time.
+pub fn fits(app: &App, session: &LiveSession, form: &Parameters) -> bool {
+    form.get("csrf").and_then(from_base64url).is_some_and(|tag| {
+        app.csrf.verify(&[b"session", session.id.as_bytes(), &session.secret_generation.to_be_bytes()], &tag)
+    })
+}
+
+/// Who is signed in.
+pub fn person(session: &LiveSession) -> views::Person {
+    let name = session.user_claims.as_ref().and_then(|claims| claims.get("name")).and_then(|name| name.as_str());
+    views::Person { username: session.username.clone().unwrap_or_default(), name: name.map(str::to_owned) }
+}

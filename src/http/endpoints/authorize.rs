@@ -1,0 +1,270 @@
+//! The authorization endpoint (OAuth 2.1 §3.1, OIDC Core §3.1.2).
+//!
+//! A request whose answer is clear is answered with two statements. Any other is stored, the browser goes to a page,
+//! and every page returns to [`resume`].
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{Data, Path},
+};
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    authorize::{self, AuthorizationRequest, Decision, Issue, Owner, Standing},
+    db::{Outcome, authorization_codes, authorization_requests, sessions::LiveSession},
+    failure::Failure,
+    http::{
+        extract::{Browser, Form, Visit, session_cookie},
+        pending::{Known, gone, told, understand},
+        render::answer,
+    },
+    oauth::{Error, Parameters},
+    sessions,
+};
+
+/// How long a person may take.
+const PATIENCE: TimeDelta = TimeDelta::hours(1);
+
+pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
+    match Parameters::parse(request.query_string().as_bytes()) {
+        Ok(parameters) => begin(&app, &visit, &parameters, false).await,
+        Err(error) => answer::refusal(&app, &visit, &error),
+    }
+}
+
+pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+    // A cross-site POST comes without the Lax cookie: keep the request and let a GET of our own bring it.
+    begin(&app, &visit, &form.0, visit.cookie.is_none()).await
+}
+
+async fn begin(app: &App, visit: &Visit, parameters: &Parameters, keep: bool) -> HttpResponse {
+    let Some(client_id) = parameters.get("client_id") else {
+        return answer::refusal(app, visit, &Error::invalid_request("client_id is missing, or sent more than once"));
+    };
+    let session_id = visit.cookie.as_ref().map(|cookie| cookie.session_id);
+    let situation = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            authorization_requests::find_situation(tx, client_id, session_id).await.map_err(Failure::from)
+        })
+        .await;
+    let known = match situation.and_then(|situation| Known::of(app, visit, situation)) {
+        Ok(known) => known,
+        Err(failure) => return answer::failure(app, visit, &failure),
+    };
+    let request = match understand(app, visit, parameters, &known.client) {
+        Ok(request) => request,
+        Err(response) => return response,
+    };
+    if keep {
+        return store(app, visit, &known, parameters, None, |id| format!("/oauth/authorize/{id}")).await;
+    }
+    proceed(app, visit, &known, &request, parameters, None).await
+}
+
+async fn proceed(
+    app: &App,
+    visit: &Visit,
+    known: &Known,
+    request: &AuthorizationRequest,
+    parameters: &Parameters,
+    stored: Option<&authorization_requests::AuthorizationRequest>,
+) -> HttpResponse {
+    let standing = Standing { session: known.session.as_ref(), consented: &known.consented, stored, now: visit.now };
+    let page = match authorize::decide(request, &standing) {
+        Decision::Issue(user_id) => return issue(app, visit, known, request, stored, user_id).await,
+        Decision::Refuse(error) => {
+            told(visit, &error);
+            let response = request.refuse(app.config.issuer.as_str(), &error);
+            return answer::respond(app, visit, &known.client, &response);
+        }
+        Decision::SignIn => "/login",
+        Decision::SelectAccount => "/select-account",
+        Decision::Consent(_) => "/consent",
+    };
+    match stored {
+        Some(stored) => answer::see_other(&app.config.issuer.url(&format!("{page}?request={}", stored.id))),
+        None => {
+            let session = known.session.as_ref();
+            store(app, visit, known, parameters, Some(session), |id| format!("{page}?request={id}")).await
+        }
+    }
+}
+
+/// Stores the request. `browser`: in the browser's session, which begins now if there is none; `None`: in nobody's yet.
+async fn store(
+    app: &App,
+    visit: &Visit,
+    known: &Known,
+    parameters: &Parameters,
+    browser: Option<Option<&LiveSession>>,
+    then: impl FnOnce(Uuid) -> String,
+) -> HttpResponse {
+    let stored = app
+        .db
+        .work(visit.now, &visit.trace, async |tx| {
+            let mut begun = None;
+            let holder = match browser {
+                None => None,
+                Some(Some(session)) => Some(session.root_id),
+                Some(None) => {
+                    begun = Some(sessions::start_visitor(tx, &app.config.sessions).await?);
+                    begun
+                }
+            };
+            let expires_at = tx.now + PATIENCE;
+            let id = authorization_requests::insert(tx, holder, &known.client.id, &parameters.to_query(), expires_at)
+                .await?;
+            Ok::<_, Failure>((id, begun))
+        })
+        .await;
+    match stored {
+        Ok((id, begun)) => {
+            let mut response = answer::see_other(&app.config.issuer.url(&then(id)));
+            if let Some(session_id) = begun {
+                add_cookie(&mut response, app, session_id, 0);
+            }
+            response
+        }
+        Err(failure) => answer::failure(app, visit, &failure),
+    }
+}
+
+fn add_cookie(response: &mut HttpResponse, app: &App, session_id: Uuid, generation: i32) {
+    if let Err(error) = response.add_cookie(&session_cookie(app, session_id, generation)) {
+        tracing::error!(%error, "session cookie");
+    }
+}
+
+async fn issue(
+    app: &App,
+    visit: &Visit,
+    known: &Known,
+    request: &AuthorizationRequest,
+    stored: Option<&authorization_requests::AuthorizationRequest>,
+    user_id: Uuid,
+) -> HttpResponse {
+    let Some(session) = &known.session else {
+        return answer::failure(app, visit, &crate::failure::Broken::new("a code for nobody's session").into());
+    };
+    let what = Issue {
+        request,
+        request_id: stored.map(|stored| stored.id),
+        client: &known.client,
+        session,
+        sid: known.sid,
+        user_id,
+    };
+    let issued = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            authorize::issue(tx, &app.mint.codes, &app.config.tokens, &what).await.map_err(Failure::from)
+        })
+        .await;
+    match issued {
+        Ok(Some(code)) => {
+            let response = request.respond(app.config.issuer.as_str(), vec![("code", code.into_text())]);
+            answer::respond(app, visit, &known.client, &response)
+        }
+        // Sent twice at once, and the other was faster: come back for the same code.
+        Ok(None) => match stored {
+            Some(stored) => answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{}", stored.id))),
+            None => answer::failure(app, visit, &crate::failure::Broken::new("no code was issued").into()),
+        },
+        Err(failure) => answer::failure(app, visit, &failure),
+    }
+}
+
+/// A stored request goes on: after a page, or after a cross-site POST.
+pub async fn resume(app: Data<App>, visit: Visit, id: Path<Uuid>) -> HttpResponse {
+    match resumed(&app, &visit, *id).await {
+        Ok(response) => response,
+        Err(failure) => answer::failure(&app, &visit, &failure),
+    }
+}
+
+async fn resumed(app: &App, visit: &Visit, id: Uuid) -> Outcome<HttpResponse> {
+    let (browser, stored) = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            let browser = Browser::find(app, visit, tx).await?;
+            Ok::<_, Failure>((browser, authorization_requests::find(tx, id).await?))
+        })
+        .await?;
+    let Some(mut stored) = stored else {
+        return Ok(gone(app, visit));
+    };
+    let mut begun = None;
+    match authorize::owner(&stored, browser.session.as_ref(), browser.outdated, None) {
+        Owner::This | Owner::Successor => {}
+        Owner::Another => return Ok(gone(app, visit)),
+        Owner::Nobody => {
+            let claimed = app
+                .db
+                .work(visit.now, &visit.trace, async |tx| {
+                    let holder = match &browser.session {
+                        Some(session) => session.root_id,
+                        None => {
+                            let id = sessions::start_visitor(tx, &app.config.sessions).await?;
+                            begun = Some(id);
+                            id
+                        }
+                    };
+                    Ok::<_, Failure>(authorization_requests::claim(tx, id, holder).await?.then_some(holder))
+                })
+                .await?;
+            let Some(holder) = claimed else { return Ok(gone(app, visit)) };
+            stored.session_id = Some(holder);
+        }
+    }
+    let session_id = browser.session.as_ref().map(|session| session.id);
+    let situation = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            authorization_requests::find_situation(tx, &stored.client_id, session_id).await.map_err(Failure::from)
+        })
+        .await?;
+    let known = Known::of(app, visit, situation)?;
+    let parameters = Parameters::parse(stored.parameters.as_bytes())?;
+    let request = match understand(app, visit, &parameters, &known.client) {
+        Ok(request) => request,
+        Err(response) => return Ok(response),
+    };
+    let mut response = match (stored.completed_at, stored.code_id) {
+        (Some(_), Some(code_id)) => same_again(app, visit, &known, &request, code_id).await?,
+        _ => proceed(app, visit, &known, &request, &parameters, Some(&stored)).await,
+    };
+    if let Some(session_id) = begun {
+        add_cookie(&mut response, app, session_id, 0);
+    }
+    Ok(response)
+}
+
+/// The request was answered: a form sent twice, the back button. The same code again while it is unused; a used one is
+/// never sent twice, for its second use would end the family.
+async fn same_again(
+    app: &App,
+    visit: &Visit,
+    known: &Known,
+    request: &AuthorizationRequest,
+    code_id: Uuid,
+) -> Outcome<HttpResponse> {
+    let unused = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            authorization_codes::is_unused(tx, code_id).await.map_err(Failure::from)
+        })
+        .await?;
+    if unused {
+        let code = app.mint.codes.code(code_id).into_text();
+        let response = request.respond(app.config.issuer.as_str(), vec![("code", code)]);
+        return Ok(answer::respond(app, visit, &known.client, &response));
+    }
+    let name = known.client.display_name();
+    let message = format!("This sign-in to {name} is complete. You can go back to it, or close this page.");
+    let hint = known.client.metadata.client_uri.as_deref();
+    Ok(answer::error_page(app, visit, StatusCode::OK, "You are signed in", &message, hint, None))
+}

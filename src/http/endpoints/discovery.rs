@@ -1,0 +1,66 @@
+//! Discovery (OpenID Connect Discovery 1.0 §4, RFC 8414 §3).
+
+use actix_web::{
+    HttpResponse,
+    http::header,
+    web::{Bytes, Data},
+};
+
+use crate::{
+    clients::authenticate,
+    config::Config,
+    grants::GRANTS,
+    http::cors,
+    jose::{ASSERTION_ALGORITHMS, Algorithm},
+    oauth::{
+        Acr,
+        metadata::{Endpoints, Provider, document},
+        scope::STANDARD_SCOPES,
+    },
+};
+
+/// The document, made once.
+pub struct Discovery(Bytes);
+
+impl Discovery {
+    pub fn new(config: &Config) -> Self {
+        let standard = STANDARD_SCOPES.iter().map(|scope| scope.name);
+        // A privileged scope is announced when there is a way to earn it.
+        let declared = config.scopes.iter().filter(|scope| scope.privileged.is_none()).map(|scope| scope.name.as_str());
+        let scopes: Vec<_> = standard.chain(declared).collect();
+        let grant_types: Vec<_> = GRANTS.iter().map(|grant| grant.name).collect();
+        let methods: Vec<_> = authenticate::method_names().collect();
+        let own = ["sub", "iss", "aud", "exp", "iat", "auth_time", "acr", "amr", "azp", "sid", "nonce", "at_hash"];
+        let claims: Vec<_> =
+            own.into_iter().chain(STANDARD_SCOPES.iter().flat_map(|scope| scope.claims.iter().copied())).collect();
+        let document = document(&Provider {
+            issuer: config.issuer.as_str(),
+            endpoints: Endpoints {
+                authorization: "/oauth/authorize",
+                token: "/oauth/token",
+                userinfo: "/oauth/userinfo",
+                jwks: "/oauth/jwks",
+                introspection: "/oauth/introspect",
+                revocation: "/oauth/revoke",
+                end_session: "/oauth/end_session",
+            },
+            scopes: &scopes,
+            grant_types: &grant_types,
+            client_authentication_methods: &methods,
+            client_assertion_algorithms: &ASSERTION_ALGORITHMS,
+            id_token_algorithms: &Algorithm::ALL.map(Algorithm::as_str),
+            acr_values: &[Acr::Pwd.as_str()],
+            claims: &claims,
+            ui_locales: &["en"],
+        });
+        Self(Bytes::from(document.to_string()))
+    }
+}
+
+pub async fn discovery(document: Data<Discovery>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+        .insert_header(cors::EVERYONE)
+        .body(document.0.clone())
+}

@@ -1,0 +1,134 @@
+//! Token introspection (RFC 7662): one statement finds the caller and whether the token is live.
+
+use actix_web::{HttpResponse, http::StatusCode, web::Data};
+use serde_json::{Map, Value, json};
+
+use super::client_call::{audiences, authenticator, credentials};
+use crate::{
+    app::App,
+    clients::Client,
+    db::{
+        Outcome,
+        access_tokens::{self, LiveToken},
+        grants::{self, RefreshState},
+    },
+    failure::Failure,
+    http::{
+        extract::{Form, Visit},
+        render::json,
+    },
+    oauth::{
+        Error,
+        client_metadata::{AuthMethod, Introspection},
+    },
+    tokens::{Presented, RefreshSecrets},
+};
+
+pub async fn introspect(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+    match run(&app, &visit, &form).await {
+        Ok(answer) => json::private(StatusCode::OK, &answer),
+        Err(failure) => json::failure(&visit, &failure),
+    }
+}
+
+async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<Value> {
+    let credentials = credentials(visit, &form.0)?;
+    let token = form.0.require("token")?;
+    let audiences = audiences(app, "/oauth/introspect");
+    let audiences = audiences.each_ref().map(String::as_str);
+    let authenticator = authenticator(app, visit, &audiences);
+    let client_id = credentials.client_id.as_str();
+    let dead = json!({ "active": false });
+    if let Some(presented) = RefreshSecrets::parse(token) {
+        let found = app
+            .db
+            .single(visit.now, &visit.trace, async |tx| {
+                grants::find_refresh_with_client(tx, client_id, Some(presented.grant_id)).await.map_err(Failure::from)
+            })
+            .await?;
+        let (row, state) = found.map_or((None, None), |(row, state)| (Some(row), state));
+        let caller = confidential(authenticator.authenticate(&credentials, row).await?)?;
+        let live = state.filter(|state| {
+            app.mint.refresh.is_genuine(&presented, &state.seed)
+                && presented.generation == state.generation
+                && may_see(&caller, &state.client_id, &[])
+        });
+        return Ok(live.map_or(dead, |state| refresh_answer(app, &caller, &state)));
+    }
+    let presented = Presented::read(token, &app.mint.keys);
+    let found = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            let id = presented.as_ref().map(|presented| presented.id);
+            access_tokens::find_live_with_caller(tx, client_id, id).await.map_err(Failure::from)
+        })
+        .await?;
+    let (row, token) = found.map_or((None, None), |(row, token)| (Some(row), token));
+    let caller = confidential(authenticator.authenticate(&credentials, row).await?)?;
+    // RFC 7662 §2.2: what the caller may not see looks like what is not there.
+    let live = token.zip(presented).filter(|(token, presented)| {
+        presented.is_genuine(token) && may_see(&caller, &token.token_client_id, &token.audience)
+    });
+    Ok(live.map_or(dead, |(token, _)| access_answer(app, &caller, &token)))
+}
+
+/// RFC 7662 §2.1: the endpoint requires authorization, or it could be scanned for tokens.
+fn confidential(caller: Client) -> Result<Client, Failure> {
+    if caller.metadata.token_endpoint_auth_method == AuthMethod::None {
+        return Err(Error::invalid_client("a public client may not introspect tokens").into());
+    }
+    Ok(caller)
+}
+
+fn may_see(caller: &Client, issued_to: &str, audience: &[String]) -> bool {
+    caller.metadata.introspection == Introspection::Any
+        || caller.id == issued_to
+        || audience.iter().any(|audience| *audience == caller.id)
+}
+
+fn access_answer(app: &App, caller: &Client, token: &LiveToken) -> Value {
+    let mut answer = Map::new();
+    answer.insert("active".into(), true.into());
+    answer.insert("iss".into(), app.config.issuer.as_str().into());
+    answer.insert("token_type".into(), "Bearer".into());
+    answer.insert("scope".into(), token.scope.as_str().into());
+    answer.insert("client_id".into(), token.token_client_id.as_str().into());
+    answer.insert("exp".into(), token.expires_at.timestamp().into());
+    answer.insert("iat".into(), token.issued_at.timestamp().into());
+    answer.insert("jti".into(), token.id.to_string().into());
+    answer.insert(
+        "aud".into(),
+        if let [one] = token.audience.as_slice() { one.as_str().into() } else { json!(token.audience) },
+    );
+    let subject = token.user_id.map_or_else(|| token.token_client_id.clone(), |id| id.to_string());
+    answer.insert("sub".into(), subject.into());
+    answer.insert("sid".into(), token.sid.to_string().into());
+    if token.user_id.is_some() {
+        answer.insert("username".into(), json!(token.username));
+        answer.insert("acr".into(), token.acr.as_str().into());
+        answer.insert("amr".into(), json!(token.amr));
+        answer.insert("auth_time".into(), json!(token.auth_time.map(|at| at.timestamp())));
+    }
+    let id = session_id(caller, token.session_id, token.sid);
+    answer.insert(
+        "session".into(),
+        json!({ "id": id, "kind": token.session_kind, "started_at": token.session_started_at.timestamp(),
+            "expires_at": token.session_expires_at.timestamp() }),
+    );
+    Value::Object(answer)
+}
+
+fn refresh_answer(app: &App, caller: &Client, state: &RefreshState) -> Value {
+    json!({
+        "active": true, "iss": app.config.issuer.as_str(), "client_id": state.client_id, "scope": state.scope,
+        "sub": state.user_id, "username": state.username, "sid": state.sid, "exp": state.session_expires_at.timestamp(),
+        "acr": state.acr, "amr": state.amr, "auth_time": state.auth_time.map(|at| at.timestamp()),
+        "session": { "id": session_id(caller, state.session_id, state.sid), "kind": state.session_kind,
+            "started_at": state.session_started_at.timestamp(), "expires_at": state.session_expires_at.timestamp() },
+    })
+}
+
+/// The session's own id is for callers that may see every token; others know it by the client's `sid`.
+fn session_id(caller: &Client, session_id: uuid::Uuid, sid: uuid::Uuid) -> uuid::Uuid {
+    if caller.metadata.introspection == Introspection::Any { session_id } else { sid }
+}

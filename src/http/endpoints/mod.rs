@@ -1,0 +1,12 @@
+//! One file per protocol endpoint. Endpoints never call one another.
+
+pub mod authorize;
+mod client_call;
+pub mod discovery;
+pub mod end_session;
+pub mod health;
+pub mod introspect;
+pub mod jwks;
+pub mod revoke;
+pub mod token;
+pub mod userinfo;

@@ -1,0 +1,40 @@
+//! The token endpoint (OAuth 2.1 §3.2).
+
+use actix_web::{HttpResponse, http::StatusCode, web::Data};
+
+use super::client_call::{audiences, authenticator, credentials};
+use crate::{
+    app::App,
+    clients::Client,
+    db::Outcome,
+    grants::{Exchange, TokenResponse, exchange},
+    http::{
+        cors,
+        extract::{Form, Visit},
+        render::json,
+    },
+};
+
+pub async fn token(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+    let answer = run(&app, &visit, &form).await;
+    let (mut response, client) = match answer {
+        Ok((client, tokens)) => (json::private(StatusCode::OK, &tokens), Some(client)),
+        Err(failure) => (json::failure(&visit, &failure), None),
+    };
+    match client {
+        Some(client) => cors::allow_client(&visit, Some(&client), &mut response),
+        // A script has to be able to read why it was refused, too.
+        None => cors::allow_named(&app, &visit, form.0.get("client_id"), &mut response).await,
+    }
+    response
+}
+
+async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, TokenResponse)> {
+    let parameters = &form.0;
+    let credentials = credentials(visit, parameters)?;
+    let audiences = audiences(app, "/oauth/token");
+    let audiences = audiences.each_ref().map(String::as_str);
+    let context =
+        Exchange { db: &app.db, mint: &app.mint, config: &app.config, now: visit.now, trace: &visit.trace, parameters };
+    exchange(&context, &authenticator(app, visit, &audiences), &credentials).await
+}

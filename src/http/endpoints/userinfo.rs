@@ -1,0 +1,79 @@
+//! Userinfo (OIDC Core §5.3): one statement finds the token with the person.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{Bytes, Data},
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    app::App,
+    db::{Outcome, access_tokens},
+    engine::resource,
+    failure::Failure,
+    http::{cors, extract::Visit, render::json},
+    oauth::{ClaimsRequest, Error, Parameters, Scope, claims, scope::OPENID},
+    tokens::Presented,
+};
+
+pub async fn userinfo(app: Data<App>, visit: Visit, request: HttpRequest, body: Bytes) -> HttpResponse {
+    match run(&app, &visit, &request, &body).await {
+        Ok((client_id, claims)) => {
+            let mut response = json::private(StatusCode::OK, &claims);
+            cors::allow_named(&app, &visit, Some(&client_id), &mut response).await;
+            response
+        }
+        Err(failure) => {
+            let mut response = json::bearer_failure(&visit, &failure);
+            cors::allow_known_origin(&app, &visit, &mut response).await;
+            response
+        }
+    }
+}
+
+async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> Outcome<(String, Map<String, Value>)> {
+    let token = bearer(visit, request, body)?;
+    let invalid = || Error::invalid_token("the access token is not valid (any more)");
+    let presented = Presented::read(&token, &app.mint.keys).ok_or_else(invalid)?;
+    let live = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            access_tokens::find_live(tx, presented.id).await.map_err(Failure::from)
+        })
+        .await?
+        .filter(|row| presented.is_genuine(row))
+        .ok_or_else(invalid)?;
+    resource::admit(OPENID, &live.scope)?;
+    let user_id = live.user_id.ok_or_else(|| Error::invalid_token("the access token speaks of nobody"))?;
+    let requested: ClaimsRequest =
+        live.claims.and_then(|claims| serde_json::from_value(claims).ok()).unwrap_or_default();
+    let person = live.user_claims.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut claims = claims::release(&person, &Scope::parse(&live.scope)?, &requested.userinfo);
+    claims.insert("sub".into(), user_id.to_string().into());
+    Ok((live.token_client_id, claims))
+}
+
+/// The token, from the header or the form body, in one place only (RFC 6750 §2).
+fn bearer(visit: &Visit, request: &HttpRequest, body: &Bytes) -> Result<String, Failure> {
+    let from_header = match visit.authorization.as_deref().map(|header| header.split_once(' ').unwrap_or((header, "")))
+    {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim().to_owned()),
+        _ => None,
+    };
+    let is_form =
+        actix_web::HttpMessage::content_type(request).eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    let from_body = if is_form && !body.is_empty() {
+        let parameters = Parameters::parse(body)?;
+        parameters.refuse_repeated()?;
+        parameters.get("access_token").map(str::to_owned)
+    } else {
+        None
+    };
+    match (from_header, from_body) {
+        (Some(_), Some(_)) => Err(Error::invalid_request("the access token is sent in more than one way").into()),
+        (Some(token), None) | (None, Some(token)) if !token.is_empty() => Ok(token),
+        // RFC 6750 §3.1: no token, no error code.
+        _ => Err(Error::invalid_token("").into()),
+    }
+}

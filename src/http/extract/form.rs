@@ -1,0 +1,80 @@
+//! A form body: the only body that the protocol endpoints and pages take.
+
+use std::pin::Pin;
+
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError,
+    dev::Payload,
+    http::StatusCode,
+    web::{Bytes, BytesMut},
+};
+use futures_util::StreamExt;
+
+use crate::{
+    http::render::json,
+    oauth::{Error, Parameters, parameters::MAX_ENCODED},
+};
+
+/// The parameters of an `application/x-www-form-urlencoded` body (RFC 6749 appendix B).
+pub struct Form(pub Parameters);
+
+/// Why a body was not read.
+#[derive(Debug)]
+pub struct BadForm {
+    status: StatusCode,
+    error: Error,
+}
+
+impl std::fmt::Display for BadForm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.error.description)
+    }
+}
+
+impl ResponseError for BadForm {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        json::error(self.status, &self.error)
+    }
+}
+
+impl FromRequest for Form {
+    type Error = BadForm;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, BadForm>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_form = request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded");
+        let payload = payload.take();
+        Box::pin(async move {
+            if !is_form {
+                return Err(BadForm {
+                    status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    error: Error::invalid_request("the body must be application/x-www-form-urlencoded"),
+                });
+            }
+            let body = read(payload).await?;
+            Parameters::parse(&body).map(Self).map_err(|error| BadForm { status: StatusCode::BAD_REQUEST, error })
+        })
+    }
+}
+
+async fn read(mut payload: Payload) -> Result<Bytes, BadForm> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| BadForm {
+            status: StatusCode::BAD_REQUEST,
+            error: Error::invalid_request("the body could not be read"),
+        })?;
+        if body.len() + chunk.len() > MAX_ENCODED {
+            return Err(BadForm {
+                status: StatusCode::PAYLOAD_TOO_LARGE,
+                error: Error::invalid_request("the body is too long"),
+            });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}

@@ -1,0 +1,73 @@
+//! A request's circumstances: its one instant, where it comes from, the cookie it shows.
+
+use std::{convert::Infallible, future::Ready, sync::Arc};
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header, web::Data};
+use chrono::{DateTime, Utc};
+
+use super::{agent, source};
+use crate::{
+    app::App,
+    db::{Trace, ids},
+    sessions::{Cookies, PresentedCookie},
+};
+
+/// One request, seen from outside. Taken once: every part of the house sees the same instant and the same request id.
+#[derive(Clone)]
+pub struct Visit(Arc<Inner>);
+
+pub struct Inner {
+    pub now: DateTime<Utc>,
+    pub trace: Trace,
+    /// The session cookie, if there is one of the right form.
+    pub cookie: Option<PresentedCookie>,
+    pub authorization: Option<String>,
+    pub origin: Option<String>,
+}
+
+impl std::ops::Deref for Visit {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Visit {
+    /// The visit of this request; the same one each time.
+    pub fn of(request: &HttpRequest, app: &App) -> Self {
+        if let Some(visit) = request.extensions().get::<Self>() {
+            return visit.clone();
+        }
+        let now = app.clock.now();
+        let address = source::address(request, &app.config.trusted_proxies);
+        let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let agent = text(header::USER_AGENT);
+        let visit = Self(Arc::new(Inner {
+            now,
+            trace: Trace {
+                request_id: ids::new_id(now).to_string(),
+                source_hash: Some(app.sources.hash(&address.to_string())),
+                agent_hash: agent.map(|agent| app.sources.hash(agent)),
+                place: Some(source::place(address)),
+                device: agent.map(agent::describe),
+            },
+            cookie: request.cookie(app.cookies.name()).and_then(|cookie| Cookies::parse(cookie.value())),
+            authorization: text(header::AUTHORIZATION).map(str::to_owned),
+            origin: text(header::ORIGIN).map(str::to_owned),
+        }));
+        request.extensions_mut().insert(visit.clone());
+        visit
+    }
+}
+
+impl FromRequest for Visit {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        #[expect(clippy::expect_used, reason = "routes::application puts it there")]
+        let app = request.app_data::<Data<App>>().expect("the application");
+        std::future::ready(Ok(Self::of(request, app)))
+    }
+}

@@ -1,0 +1,185 @@
+//! One's own account: sessions, what clients may do, and the ways to end each.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Path},
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    audit::{self, Action, Actor, Event},
+    db::{
+        Outcome, Tx, clients as client_rows, consents,
+        sessions::{self as session_rows, Filter, ListedSession, LiveSession},
+    },
+    failure::Failure,
+    http::{
+        csrf,
+        extract::{Browser, Form, Visit, expired_cookie},
+        render::{Moment, Page, PageName, answer, views},
+    },
+    oauth::{Error, Parameters},
+    sessions,
+};
+
+pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
+    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
+    let shown = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            let browser = Browser::find(&app, &visit, tx).await?;
+            let Some((session, user_id)) = browser.signed_in() else { return Ok(None) };
+            Ok::<_, Failure>(Some(context(&app, tx, session, user_id, parameters.get("done")).await?))
+        })
+        .await;
+    match shown {
+        Ok(Some(context)) => answer::page(&app, &visit, Page::new(PageName::Account), &context),
+        Ok(None) => answer::see_other(&app.config.issuer.url("/login")),
+        Err(failure) => answer::failure(&app, &visit, &failure),
+    }
+}
+
+async fn context(
+    app: &App,
+    tx: &mut Tx,
+    session: &LiveSession,
+    user_id: Uuid,
+    done: Option<&str>,
+) -> Outcome<views::Account> {
+    let filter = Filter { user_id: Some(user_id), live_only: true, limit: 200, ..Filter::default() };
+    let rows = session_rows::load(tx, &filter).await?;
+    let allowed = consents::load_of_user(tx, user_id).await?;
+    let names = names(tx).await?;
+    let name_of =
+        |id: &str| names.iter().find(|(known, _)| known == id).map_or_else(|| id.to_owned(), |(_, name)| name.clone());
+    let now = tx.now;
+    let (offline, own): (Vec<&ListedSession>, Vec<&ListedSession>) = rows.iter().partition(|row| row.kind == "offline");
+    Ok(views::Account {
+        user: csrf::person(session),
+        csrf: csrf::token(app, session),
+        action_base: app.config.issuer.url("/account"),
+        notice: done.and_then(notice).map(str::to_owned),
+        sessions: own
+            .into_iter()
+            .map(|row| views::AccountSession {
+                id: row.id.to_string(),
+                current: row.id == session.root_id,
+                kind: row.kind.clone(),
+                device: row.device.clone().unwrap_or_else(|| "Unknown device".to_owned()),
+                place: row.place.clone(),
+                started_at: Moment::new(row.created_at, now),
+                last_seen_at: Moment::new(row.last_seen_at, now),
+                expires_at: Moment::new(row.expires_at, now),
+                clients: row.clients.iter().map(|id| name_of(id)).collect(),
+            })
+            .collect(),
+        consents: allowed
+            .into_iter()
+            .map(|row| views::AccountConsent {
+                client_name: name_of(&row.client_id),
+                client_id: row.client_id,
+                scopes: row.scope,
+                granted_at: Moment::new(row.granted_at, now),
+            })
+            .collect(),
+        offline: offline
+            .into_iter()
+            .map(|row| views::AccountOffline {
+                id: row.id.to_string(),
+                client_name: row.client_id.as_deref().map(name_of).unwrap_or_default(),
+                started_at: Moment::new(row.created_at, now),
+                expires_at: Moment::new(row.expires_at, now),
+            })
+            .collect(),
+    })
+}
+
+async fn names(tx: &mut Tx) -> Outcome<Vec<(String, String)>> {
+    let rows = client_rows::load_all(tx).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let name =
+                row.metadata.get("client_name").and_then(|name| name.as_str()).unwrap_or(&row.client_id).to_owned();
+            (row.client_id, name)
+        })
+        .collect())
+}
+
+/// What has just been done, in a sentence. Only known words: the address bar is not a place to put sentences into.
+fn notice(done: &str) -> Option<&'static str> {
+    match done {
+        "end" => Some("That session has ended."),
+        "end-others" => Some("All other sessions have ended."),
+        "withdraw" => Some("That access has been withdrawn."),
+        _ => None,
+    }
+}
+
+pub async fn post(app: Data<App>, visit: Visit, action: Path<String>, form: Form) -> HttpResponse {
+    match run(&app, &visit, &action, &form.0).await {
+        Ok(response) => response,
+        Err(failure) => answer::failure(&app, &visit, &failure),
+    }
+}
+
+async fn run(app: &App, visit: &Visit, action: &str, form: &Parameters) -> Outcome<HttpResponse> {
+    let browser = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| Browser::find(app, visit, tx).await.map_err(Failure::from))
+        .await?;
+    let Some((session, user_id)) = browser.signed_in() else {
+        return Ok(answer::see_other(&app.config.issuer.url("/login")));
+    };
+    if !csrf::fits(app, session, form) {
+        return Err(Error::invalid_request("this form is out of date; please reload the page").into());
+    }
+    let signed_out = app
+        .db
+        .work(visit.now, &visit.trace, async |tx| match action {
+            "end" => end_one(tx, session, user_id, form).await,
+            "end-others" => {
+                sessions::end_others(tx, user_id, session.root_id, Actor::User).await?;
+                Ok(false)
+            }
+            "withdraw" => withdraw(tx, session, user_id, form).await,
+            "sign-out" => {
+                sessions::end(tx, session.root_id, "signed_out", Actor::User).await?;
+                Ok(true)
+            }
+            _ => Err(Error::invalid_request("there is no such action").into()),
+        })
+        .await?;
+    let next = if signed_out { "/".to_owned() } else { format!("/account?done={action}") };
+    let mut response = answer::see_other(&app.config.issuer.url(&next));
+    if signed_out && let Err(error) = response.add_cookie(&expired_cookie(app)) {
+        tracing::error!(%error, "expired cookie");
+    }
+    Ok(response)
+}
+
+/// Ends a session of this person's, offline access included. `true`: it was the one at hand.
+async fn end_one(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Parameters) -> Outcome<bool> {
+    let id: Uuid = form.require("session")?.parse().map_err(|_| Error::invalid_request("session is not an id"))?;
+    let filter = Filter { id: Some(id), user_id: Some(user_id), limit: 1, ..Filter::default() };
+    // Somebody else's session looks like none.
+    if session_rows::load(tx, &filter).await?.is_empty() {
+        return Err(Error::invalid_request("there is no such session").into());
+    }
+    sessions::end(tx, id, "ended_by_user", Actor::User).await?;
+    Ok(id == session.root_id)
+}
+
+async fn withdraw(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Parameters) -> Outcome<bool> {
+    let client_id = form.require("client_id")?;
+    let ended = consents::withdraw(tx, user_id, client_id).await?;
+    let mut subject = sessions::subject(session);
+    subject.client_id = Some(client_id.to_owned());
+    audit::record(
+        tx,
+        Event::done(Action::ConsentWithdrawn, Actor::User, subject).detail(json!({ "grants_ended": ended })),
+    );
+    Ok(false)
+}

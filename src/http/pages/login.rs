@@ -1,0 +1,242 @@
+//! Sign-in with a password.
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
+
+use crate::{
+    app::App,
+    audit::{self, Action, Actor, Event, Subject},
+    authentication::PasswordVerdict,
+    authorize::{csrf, csrf_fits},
+    db::{Outcome, users},
+    failure::Failure,
+    http::{
+        csrf as session_csrf,
+        extract::{Browser, Form, Visit, session_cookie},
+        pending::{Pending, pending},
+        render::{Page, PageName, answer, views},
+    },
+    oauth::{Acr, Error, Parameters},
+    risk::{Attempt, Gate},
+    sessions::{self, SignIn, SignedIn},
+};
+
+/// What the sign-in is for.
+enum Purpose {
+    Request(Box<Pending>),
+    /// A page of our own: the account.
+    Account(Browser),
+}
+
+impl Purpose {
+    fn browser(&self) -> &Browser {
+        match self {
+            Self::Request(pending) => &pending.browser,
+            Self::Account(browser) => browser,
+        }
+    }
+
+    fn next(&self, app: &App) -> String {
+        match self {
+            Self::Request(pending) => app.config.issuer.url(&format!("/oauth/authorize/{}", pending.stored.id)),
+            Self::Account(_) => app.config.issuer.url("/account"),
+        }
+    }
+
+    fn csrf(&self, app: &App) -> String {
+        match self {
+            Self::Request(pending) => csrf(&app.csrf, pending.stored.id),
+            Self::Account(browser) => {
+                browser.session.as_ref().map(|session| session_csrf::token(app, session)).unwrap_or_default()
+            }
+        }
+    }
+
+    fn csrf_fits(&self, app: &App, form: &Parameters) -> bool {
+        match self {
+            Self::Request(pending) => form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, tag)),
+            Self::Account(browser) => {
+                browser.session.as_ref().is_some_and(|session| session_csrf::fits(app, session, form))
+            }
+        }
+    }
+}
+
+pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
+    let parameters = match Parameters::parse(request.query_string().as_bytes()) {
+        Ok(parameters) => parameters,
+        Err(error) => return answer::refusal(&app, &visit, &error),
+    };
+    let (purpose, begun) = match purpose(&app, &visit, parameters.get("request")).await {
+        Ok(found) => found,
+        Err(response) => return response,
+    };
+    let hint = match &purpose {
+        Purpose::Request(pending) => pending.request.login_hint.clone(),
+        Purpose::Account(_) => None,
+    };
+    let mut response = show(&app, &visit, &purpose, StatusCode::OK, hint.unwrap_or_default(), None, None);
+    if let Some(cookie) = begun
+        && let Err(error) = response.add_cookie(&cookie)
+    {
+        tracing::error!(%error, "visitor cookie");
+    }
+    response
+}
+
+/// What the sign-in is for; a visitor session for the forms of our own pages where there is none yet.
+async fn purpose(
+    app: &App,
+    visit: &Visit,
+    request: Option<&str>,
+) -> Result<(Purpose, Option<actix_web::cookie::Cookie<'static>>), HttpResponse> {
+    if request.is_some() {
+        return Ok((Purpose::Request(Box::new(pending(app, visit, request).await?)), None));
+    }
+    app.db
+        .work(visit.now, &visit.trace, async |tx| {
+            let mut browser = Browser::find(app, visit, tx).await?;
+            let mut begun = None;
+            if browser.session.is_none() {
+                let id = sessions::start_visitor(tx, &app.config.sessions).await?;
+                browser.session = crate::db::sessions::find_live(tx, id).await?;
+                begun = Some(session_cookie(app, id, 0));
+            }
+            Ok::<_, Failure>((Purpose::Account(browser), begun))
+        })
+        .await
+        .map_err(|failure| answer::failure(app, visit, &failure))
+}
+
+fn show(
+    app: &App,
+    visit: &Visit,
+    purpose: &Purpose,
+    status: StatusCode,
+    username: String,
+    error: Option<String>,
+    retry_after: Option<u32>,
+) -> HttpResponse {
+    let (client, request, target) = match purpose {
+        Purpose::Request(pending) => (
+            Some(answer::client_view(&pending.client, Some(&pending.request.redirect_uri))),
+            Some(pending.stored.id.to_string()),
+            Some(pending.request.redirect_uri.as_str()),
+        ),
+        Purpose::Account(_) => (None, None, None),
+    };
+    let context = views::Login {
+        action: app.config.issuer.url("/login"),
+        csrf: purpose.csrf(app),
+        request,
+        client,
+        username,
+        error,
+        retry_after: retry_after.map(u64::from),
+    };
+    let page =
+        Page::new(PageName::Login).status(status).retry_after(retry_after.map(u64::from)).may_redirect_to(target);
+    answer::page(app, visit, page, &context)
+}
+
+pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+    let form = form.0;
+    let (purpose, begun) = match purpose(&app, &visit, form.get("request")).await {
+        Ok(found) => found,
+        Err(response) => return response,
+    };
+    if begun.is_some() || !purpose.csrf_fits(&app, &form) {
+        // No cookie came with the form, or it is not one of ours: the browser keeps none, or another site sent it.
+        let error = Error::invalid_request("this form is out of date, or cookies are switched off");
+        return answer::refusal(&app, &visit, &error);
+    }
+    match attempt(&app, &visit, &purpose, &form).await {
+        Ok(response) => response,
+        Err(failure) => answer::failure(&app, &visit, &failure),
+    }
+}
+
+async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters) -> Outcome<HttpResponse> {
+    let username = form.get("username").unwrap_or_default().trim().to_owned();
+    let password = form.get("password").unwrap_or_default().to_owned();
+    if username.is_empty() || password.is_empty() || username.len() > 256 {
+        let error = Some("Please enter your username and your password.".to_owned());
+        return Ok(show(app, visit, purpose, StatusCode::BAD_REQUEST, username, error, None));
+    }
+    let source = visit.trace.source_hash.clone().unwrap_or_default();
+    let account = users::username_key(&username);
+    // Counted and committed before the password is looked at; the connection is given back before hashing.
+    let (gate, found) = app
+        .db
+        .work(visit.now, &visit.trace, async |tx| {
+            let gate = app.sources.count(tx, Attempt::SignIn, &account, &source).await?;
+            let found = match gate {
+                Gate::Open(_) => users::find_with_password(tx, &username).await?,
+                Gate::Closed(_) => None,
+            };
+            Ok::<_, Failure>((gate, found))
+        })
+        .await?;
+    let buckets = match gate {
+        Gate::Open(buckets) => buckets,
+        Gate::Closed(seconds) => {
+            crate::metrics::refused("sign_in_throttled");
+            let error = Some("Too many attempts. Please wait a moment before you try again.".to_owned());
+            return Ok(show(app, visit, purpose, StatusCode::TOO_MANY_REQUESTS, username, error, Some(seconds)));
+        }
+    };
+    let stored = found.as_ref().and_then(|(_, hash)| hash.clone());
+    let verdict = app.passwords.verify(password.clone(), stored).await?;
+    let user = found.map(|(user, _)| user).filter(|user| user.disabled_at.is_none());
+    let Some(user) = user.filter(|_| verdict != PasswordVerdict::DoesNotFit) else {
+        return refuse(app, visit, purpose, username).await;
+    };
+    let rehashed =
+        if verdict == PasswordVerdict::FitsOldHash { Some(app.passwords.hash(password).await?) } else { None };
+    let signed_in = app
+        .db
+        .work(visit.now, &visit.trace, async |tx| {
+            app.sources.forgive(tx, &buckets).await?;
+            if let Some(phc) = &rehashed {
+                let declared = users::find_declared_password(tx, user.id).await?.flatten();
+                users::set_password(tx, user.id, phc, declared.as_deref()).await?;
+            }
+            let browser = purpose.browser();
+            let sign_in = SignIn {
+                user: &user,
+                acr: Acr::Pwd,
+                amr: &["pwd"],
+                current: browser.session.as_ref(),
+                visitor_id: browser.outdated,
+            };
+            sessions::sign_in(tx, &sign_in, &app.config.sessions).await.map_err(Failure::from)
+        })
+        .await?;
+    Ok(welcome(app, purpose, &signed_in))
+}
+
+fn welcome(app: &App, purpose: &Purpose, signed_in: &SignedIn) -> HttpResponse {
+    let mut response = answer::see_other(&purpose.next(app));
+    if let Err(error) = response.add_cookie(&session_cookie(app, signed_in.session_id, signed_in.generation)) {
+        tracing::error!(%error, "session cookie");
+    }
+    response
+}
+
+/// One answer, whether the person exists or not.
+async fn refuse(app: &App, visit: &Visit, purpose: &Purpose, username: String) -> Outcome<HttpResponse> {
+    app.db
+        .work(visit.now, &visit.trace, async |tx| {
+            let session = purpose.browser().session.as_ref();
+            let subject = session.map(sessions::subject).unwrap_or_default();
+            let subject = Subject { user_id: None, ..subject };
+            let hashed = app.sources.hash(&users::username_key(&username));
+            let event = Event::refused(Action::SignIn, Actor::Visitor, subject, "wrong_credentials");
+            // The name as a keyed hash: people type their password there.
+            audit::record(tx, event.detail(serde_json::json!({ "account": crate::jose::base64url(&hashed) })));
+            Ok::<_, Failure>(())
+        })
+        .await?;
+    crate::metrics::refused("wrong_credentials");
+    let error = Some("Username or password is not right.".to_owned());
+    Ok(show(app, visit, purpose, StatusCode::UNAUTHORIZED, username, error, None))
+}

@@ -1,0 +1,9 @@
+//! One file per page. A page shows what was decided, notes what the person did, and returns to the authorization
+//! endpoint; pages never call one another.
+
+pub mod account;
+pub mod consent;
+pub mod login;
+pub mod select_account;
+pub mod set_up;
+pub mod welcome;

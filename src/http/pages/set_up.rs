@@ -1,0 +1,121 @@
+//! The first administrator: a one-time link, printed by the server at its start, sets name and password.
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
+use serde_json::json;
+
+use crate::{
+    app::App,
+    audit::{self, Action, Actor, Event, Subject},
+    db::{Outcome, set_up_links, users},
+    failure::Failure,
+    http::{
+        extract::{Form, Visit},
+        render::{Page, PageName, answer, views},
+    },
+    jose::sha256,
+    oauth::{Error, Parameters},
+};
+
+/// NIST SP 800-63B-4 §3.1.1.2: a password that stands alone has at least 15 characters.
+const MIN_PASSWORD: usize = 15;
+
+pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
+    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
+    let token = parameters.get("token").unwrap_or_default();
+    let good = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            let dead = users::an_admin_exists(tx).await?;
+            Ok::<_, Failure>(!dead && set_up_links::is_good(tx, &sha256(&[token.as_bytes()])).await?)
+        })
+        .await;
+    match good {
+        Ok(true) => show(&app, &visit, StatusCode::OK, token, "", None),
+        Ok(false) => dead(&app, &visit),
+        Err(failure) => answer::failure(&app, &visit, &failure),
+    }
+}
+
+pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+    match run(&app, &visit, &form.0).await {
+        Ok(response) => response,
+        Err(failure) => answer::failure(&app, &visit, &failure),
+    }
+}
+
+async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpResponse> {
+    let token = form.require("token")?;
+    let username = form.get("username").unwrap_or_default().trim();
+    let password = form.get("password").unwrap_or_default();
+    let wrong = if username.is_empty() || username.len() > 256 {
+        Some("Please choose a username.")
+    } else if password.chars().count() < MIN_PASSWORD {
+        Some("Please choose a password of at least 15 characters. A few unrelated words make a good one.")
+    } else if form.get("password_again") != Some(password) {
+        Some("The two passwords are not the same.")
+    } else {
+        None
+    };
+    if let Some(wrong) = wrong {
+        return Ok(show(app, visit, StatusCode::BAD_REQUEST, token, username, Some(wrong)));
+    }
+    // Before the costly hash: is there anything to set up?
+    let secret_hash = sha256(&[token.as_bytes()]);
+    let good = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            set_up_links::is_good(tx, &secret_hash).await.map_err(Failure::from)
+        })
+        .await?;
+    if !good {
+        return Ok(dead(app, visit));
+    }
+    let phc = app.passwords.hash(password.to_owned()).await?;
+    let made = app
+        .db
+        .work(visit.now, &visit.trace, async |tx| {
+            // The link's row is the lock: of two uses at once the second finds it used.
+            if !set_up_links::consume(tx, &secret_hash).await? || users::an_admin_exists(tx).await? {
+                return Ok(None);
+            }
+            let Some(user) = users::insert(tx, username, &json!({}), true).await? else {
+                return Err(Failure::from(Error::invalid_request("this username is taken")));
+            };
+            users::set_password(tx, user.id, &phc, None).await?;
+            let subject = Subject { user_id: Some(user.id), ..Subject::default() };
+            audit::record(tx, Event::done(Action::AdministratorSetUp, Actor::Visitor, subject));
+            Ok(Some(user))
+        })
+        .await;
+    match made {
+        Ok(Some(_)) => Ok(answer::see_other(&app.config.issuer.url("/account"))),
+        Ok(None) => Ok(dead(app, visit)),
+        Err(Failure::Refused(error)) => {
+            Ok(show(app, visit, StatusCode::BAD_REQUEST, token, username, Some(error.description.as_ref())))
+        }
+        Err(broken) => Err(broken),
+    }
+}
+
+fn show(
+    app: &App,
+    visit: &Visit,
+    status: StatusCode,
+    token: &str,
+    username: &str,
+    error: Option<&str>,
+) -> HttpResponse {
+    let context = views::SetUp {
+        action: app.config.issuer.url("/set-up"),
+        token: token.to_owned(),
+        username: username.to_owned(),
+        error: error.map(str::to_owned),
+    };
+    answer::page(app, visit, Page::new(PageName::SetUp).status(status), &context)
+}
+
+fn dead(app: &App, visit: &Visit) -> HttpResponse {
+    let message = "It was used, it is older than an hour, or this server already has an administrator.";
+    let hint = "Restart the server for a new link, or add an administrator with `mooring user add NAME --admin`.";
+    answer::error_page(app, visit, StatusCode::NOT_FOUND, "This set-up link is not valid", message, Some(hint), None)
+}

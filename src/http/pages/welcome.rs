@@ -1,0 +1,30 @@
+//! The front page: what this server is, and the way to one's account.
+
+use actix_web::{HttpResponse, web::Data};
+
+use crate::{
+    app::App,
+    failure::Failure,
+    http::{
+        csrf::person,
+        extract::{Browser, Visit},
+        render::{Page, PageName, answer, views},
+    },
+};
+
+pub async fn get(app: Data<App>, visit: Visit) -> HttpResponse {
+    let browser = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| Browser::find(&app, &visit, tx).await.map_err(Failure::from))
+        .await;
+    match browser {
+        Ok(browser) => {
+            let context = views::Welcome {
+                issuer: app.config.issuer.as_str().to_owned(),
+                signed_in: browser.signed_in().map(|(session, _)| person(session)),
+            };
+            answer::page(&app, &visit, Page::new(PageName::Welcome), &context)
+        }
+        Err(failure) => answer::failure(&app, &visit, &failure),
+    }
+}

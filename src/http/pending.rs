@@ -1,0 +1,128 @@
+//! Authorization requests between the endpoint and the pages: who asks, whose browser it is, what is pending.
+
+use actix_web::{HttpResponse, http::StatusCode};
+use uuid::Uuid;
+
+use super::{
+    extract::{Browser, Visit},
+    render::answer,
+};
+use crate::{
+    app::App,
+    authorize::{self, Asked, AuthorizationRequest, Misunderstood, Owner},
+    clients::Client,
+    db::{
+        Outcome,
+        authorization_requests::{self, Situation},
+        sessions::{self, LiveSession},
+    },
+    failure::Failure,
+    oauth::{Error, Parameters},
+};
+
+/// The client, and the browser's session if its cookie is genuine.
+pub struct Known {
+    pub client: Client,
+    pub session: Option<LiveSession>,
+    pub sid: Option<Uuid>,
+    pub consented: Vec<String>,
+}
+
+impl Known {
+    pub fn of(app: &App, visit: &Visit, situation: Situation) -> Outcome<Self> {
+        let row = situation.client.ok_or_else(|| Error::invalid_request("there is no client of this client_id"))?;
+        let client = Client::from_row(row)?;
+        let session = Browser::recognise(app, visit, situation.session);
+        let (sid, consented) =
+            if session.is_some() { (situation.sid, situation.consented) } else { (None, Vec::new()) };
+        Ok(Self { client, session, sid, consented })
+    }
+}
+
+/// Runs the checks; `Err`: what to answer instead.
+pub fn understand(
+    app: &App,
+    visit: &Visit,
+    parameters: &Parameters,
+    client: &Client,
+) -> Result<AuthorizationRequest, HttpResponse> {
+    let public_jwks = app.mint.keys.public_jwks();
+    let asked = Asked {
+        parameters,
+        client,
+        scopes: &app.config.scopes,
+        public_jwks: &public_jwks,
+        issuer: app.config.issuer.as_str(),
+    };
+    authorize::understand(&asked).map_err(|misunderstood| match misunderstood {
+        Misunderstood::Untrusted(error) => answer::refusal(app, visit, &error),
+        Misunderstood::Refused(response, error) => {
+            told(visit, &error);
+            answer::respond(app, visit, client, &response)
+        }
+        Misunderstood::Broken(failure) => answer::failure(app, visit, &failure),
+    })
+}
+
+/// A relying party is told: counted and logged.
+pub fn told(visit: &Visit, error: &Error) {
+    crate::metrics::refused(error.code.as_str());
+    tracing::info!(request_id = %visit.trace.request_id, code = error.code.as_str(), detail = error.detail.as_deref(),
+        description = %error.description, "refused to a relying party");
+}
+
+/// The stored request has expired, or is another browser's.
+pub fn gone(app: &App, visit: &Visit) -> HttpResponse {
+    let message = "It has expired, or it was begun in another browser.";
+    let hint = "Go back to the application and sign in from there.";
+    answer::error_page(
+        app,
+        visit,
+        StatusCode::BAD_REQUEST,
+        "This sign-in cannot be continued",
+        message,
+        Some(hint),
+        None,
+    )
+}
+
+/// A pending request for a page: its client, what it asks for, and whose browser this is.
+pub struct Pending {
+    pub stored: authorization_requests::AuthorizationRequest,
+    pub client: Client,
+    pub request: AuthorizationRequest,
+    pub browser: Browser,
+}
+
+/// Finds the pending request that a page is about. `Err`: what to show instead.
+pub async fn pending(app: &App, visit: &Visit, id: Option<&str>) -> Result<Pending, HttpResponse> {
+    let Some(id) = id.and_then(|id| id.parse::<Uuid>().ok()) else { return Err(gone(app, visit)) };
+    let found = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            let browser = Browser::find(app, visit, tx).await?;
+            let Some(stored) = authorization_requests::find(tx, id).await? else { return Ok(None) };
+            let holder = match stored.session_id {
+                Some(holder) if browser.outdated.is_some() => sessions::find_live(tx, holder).await?,
+                _ => None,
+            };
+            let session_id = browser.session.as_ref().map(|session| session.id);
+            let situation = authorization_requests::find_situation(tx, &stored.client_id, session_id).await?;
+            Ok::<_, Failure>(Some((browser, stored, holder, situation)))
+        })
+        .await
+        .map_err(|failure| answer::failure(app, visit, &failure))?;
+    let Some((browser, stored, holder, situation)) = found else { return Err(gone(app, visit)) };
+    match authorize::owner(&stored, browser.session.as_ref(), browser.outdated, holder.as_ref()) {
+        Owner::This | Owner::Successor => {}
+        Owner::Nobody | Owner::Another => return Err(gone(app, visit)),
+    }
+    if stored.completed_at.is_some() {
+        return Err(answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{id}"))));
+    }
+    let known = Known::of(app, visit, situation).map_err(|failure| answer::failure(app, visit, &failure))?;
+    let parameters =
+        Parameters::parse(stored.parameters.as_bytes()).map_err(|error| answer::refusal(app, visit, &error))?;
+    let request = understand(app, visit, &parameters, &known.client)?;
+    Ok(Pending { stored, client: known.client, request, browser })
+}

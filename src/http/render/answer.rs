@@ -1,0 +1,125 @@
+//! Answers for browsers: redirects, form posts and error pages.
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+
+use super::{Page, PageName, last_resort, views};
+use crate::{
+    app::App,
+    authorize::{Response, ResponseMode},
+    clients::Client,
+    failure::Failure,
+    http::extract::Visit,
+    metrics,
+    oauth::{Error, TrustedRedirectUri},
+};
+
+/// 303: whatever the method was, the browser goes on with GET (RFC 9700 §4.12).
+pub fn see_other(location: &str) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, location))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .finish()
+}
+
+/// The answer to an authorization request, the way the relying party listens.
+pub fn respond(app: &App, visit: &Visit, client: &Client, response: &Response) -> HttpResponse {
+    match response.mode {
+        ResponseMode::Query => see_other(&response.location()),
+        ResponseMode::FormPost => {
+            let context = views::FormPost {
+                action: response.redirect_uri.as_str().to_owned(),
+                fields: response.parameters.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+                client: Some(client_view(client, None)),
+            };
+            page(
+                app,
+                visit,
+                Page::new(PageName::FormPost).may_redirect_to(Some(response.redirect_uri.as_str())),
+                &context,
+            )
+        }
+    }
+}
+
+/// A page; the last resort where even that fails.
+pub fn page(app: &App, visit: &Visit, page: Page, context: &impl Serialize) -> HttpResponse {
+    page.respond(&app.templates, context).unwrap_or_else(|broken| {
+        tracing::error!(request_id = %visit.trace.request_id, %broken, "page");
+        last_resort(StatusCode::INTERNAL_SERVER_ERROR, &visit.trace.request_id)
+    })
+}
+
+/// An error page in a person's words.
+pub fn failure(app: &App, visit: &Visit, failure: &Failure) -> HttpResponse {
+    match failure {
+        Failure::Refused(error) => refusal(app, visit, error),
+        Failure::Broken(broken) => {
+            tracing::error!(request_id = %visit.trace.request_id, %broken, "broken");
+            let (status, message) = if broken.is_retryable() {
+                (StatusCode::SERVICE_UNAVAILABLE, "The server cannot answer right now. Please try again in a moment.")
+            } else {
+                (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side. It has been noted.")
+            };
+            error_page(app, visit, status, "That did not work", message, None, None)
+        }
+    }
+}
+
+/// A refusal that cannot be told to a relying party.
+pub fn refusal(app: &App, visit: &Visit, error: &Error) -> HttpResponse {
+    metrics::refused(error.code.as_str());
+    tracing::info!(request_id = %visit.trace.request_id, code = error.code.as_str(), detail = error.detail.as_deref(),
+        description = %error.description, "refused on a page");
+    let status = if error.retry_after.is_some() { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::BAD_REQUEST };
+    let hint = "Go back to the application that sent you here and start again. If that does not help, tell its developers what stands below.";
+    error_page(
+        app,
+        visit,
+        status,
+        "This request cannot be answered",
+        &error.description,
+        Some(hint),
+        Some(error.code.as_str()),
+    )
+}
+
+/// An error page with words of the caller's.
+pub fn error_page(
+    app: &App,
+    visit: &Visit,
+    status: StatusCode,
+    title: &str,
+    message: &str,
+    hint: Option<&str>,
+    code: Option<&str>,
+) -> HttpResponse {
+    let context = views::ErrorPage {
+        title: title.to_owned(),
+        message: message.to_owned(),
+        hint: hint.map(str::to_owned),
+        code: code.map(str::to_owned),
+        request_id: Some(visit.trace.request_id.clone()),
+    };
+    page(app, visit, Page::new(PageName::Error).status(status), &context)
+}
+
+/// The client as pages show it.
+pub fn client_view(client: &Client, redirect_uri: Option<&TrustedRedirectUri>) -> views::Client {
+    let metadata = &client.metadata;
+    views::Client {
+        name: client.display_name().to_owned(),
+        uri: metadata.client_uri.clone(),
+        logo: metadata.logo_uri.clone(),
+        policy_uri: metadata.policy_uri.clone(),
+        tos_uri: metadata.tos_uri.clone(),
+        redirect_host: redirect_uri.and_then(|uri| {
+            let url = url::Url::parse(uri.as_str()).ok()?;
+            Some(url.host_str().map_or_else(|| format!("{}:", url.scheme()), str::to_owned))
+        }),
+    }
+}

@@ -1,0 +1,105 @@
+//! JSON answers, and errors in the form of their RFCs.
+
+use actix_web::{
+    HttpResponse, HttpResponseBuilder,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    failure::Failure,
+    http::extract::Visit,
+    metrics,
+    oauth::{Error, ErrorCode},
+};
+
+/// A JSON answer that nobody may keep (RFC 6749 §5.1).
+pub fn private(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+    no_store(&mut HttpResponse::build(status)).json(body)
+}
+
+fn no_store(builder: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
+    builder
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::PRAGMA, "no-cache"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+}
+
+/// A refusal as RFC 6749 §5.2 writes it.
+pub fn error(status: StatusCode, error: &Error) -> HttpResponse {
+    metrics::refused(error.code.as_str());
+    let mut builder = HttpResponse::build(status);
+    if let Some(seconds) = error.retry_after {
+        builder.insert_header((header::RETRY_AFTER, seconds));
+    }
+    no_store(&mut builder).json(json!({ "error": error.code.as_str(), "error_description": error.description }))
+}
+
+/// A failure at an endpoint where clients authenticate.
+pub fn failure(visit: &Visit, failure: &Failure) -> HttpResponse {
+    let refused = match failure {
+        Failure::Refused(refused) => refused,
+        Failure::Broken(_) => return broken(visit, failure),
+    };
+    tracing::info!(request_id = %visit.trace.request_id, code = refused.code.as_str(), detail = refused.detail.as_deref(),
+        description = %refused.description, "refused");
+    let status = match refused.code {
+        _ if refused.retry_after.is_some() => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let mut response = error(status, refused);
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 6749 §5.2, RFC 9110 §15.5.2: a 401 says how to do better.
+        response.headers_mut().insert(
+            header::WWW_AUTHENTICATE,
+            header::HeaderValue::from_static("Basic realm=\"mooring\", charset=\"UTF-8\""),
+        );
+    }
+    response
+}
+
+/// A failure at an endpoint that takes access tokens (RFC 6750 §3).
+pub fn bearer_failure(visit: &Visit, failure: &Failure) -> HttpResponse {
+    let refused = match failure {
+        Failure::Refused(refused) => refused,
+        Failure::Broken(_) => return broken(visit, failure),
+    };
+    let (status, challenge) = match refused.code {
+        ErrorCode::InsufficientScope => (StatusCode::FORBIDDEN, challenge(refused)),
+        ErrorCode::InvalidRequest => (StatusCode::BAD_REQUEST, challenge(refused)),
+        // §3.1: a request without any token is told no error.
+        ErrorCode::InvalidToken if refused.description.is_empty() => (StatusCode::UNAUTHORIZED, "Bearer".to_owned()),
+        _ => (StatusCode::UNAUTHORIZED, challenge(refused)),
+    };
+    let mut response = error(status, refused);
+    if let Ok(challenge) = header::HeaderValue::from_str(&challenge) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+fn challenge(refused: &Error) -> String {
+    format!(
+        "Bearer error=\"{}\", error_description=\"{}\"",
+        refused.code.as_str(),
+        refused.description.replace(['"', '\\'], "'")
+    )
+}
+
+fn broken(visit: &Visit, failure: &Failure) -> HttpResponse {
+    let (status, code) = match failure {
+        Failure::Broken(broken) => {
+            tracing::error!(request_id = %visit.trace.request_id, %broken, "broken");
+            if broken.is_retryable() {
+                (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::TemporarilyUnavailable)
+            } else {
+                (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::ServerError)
+            }
+        }
+        Failure::Refused(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::ServerError),
+    };
+    let description = format!("something went wrong here; it is in the log as request {}", visit.trace.request_id);
+    error(status, &Error::new(code, description))
+}

@@ -1,0 +1,332 @@
+//! A server in this process, with a configuration, a clock and a database of its own.
+//!
+//! Stories talk to it over HTTP. Beside that there are the operator's hands ([`Server::work`], as a command of the
+//! command line would), a look at what was stored ([`Server::rows`]) and the clock. It stops, and its database goes,
+//! when it is dropped.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::{Arc, Once, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use chrono::TimeDelta;
+use mooring::{
+    app::App,
+    clients,
+    clock::Clock,
+    config::{Config, Sources},
+    db::{Database, Trace, Tx, partitions, users},
+    failure::Broken,
+    http,
+    jose::MasterSecret,
+};
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio_postgres::SimpleQueryMessage;
+
+use super::{
+    agent::Agent,
+    client::Client,
+    cluster::{self, MASTER, TestDatabase},
+    declared,
+};
+
+/// How a server under test differs from the usual one.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    environment: Vec<(String, String)>,
+    tables: String,
+    connections: Option<usize>,
+    path: &'static str,
+}
+
+impl Settings {
+    /// A key such as `tokens.refresh_grace`.
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.environment.push((format!("MOORING_{}", key.to_uppercase().replace('.', "__")), value.to_owned()));
+        self
+    }
+
+    /// Further `[[client]]`, `[[user]]`, `[[scope]]` or `[[resource]]`.
+    pub fn declare(mut self, tables: &str) -> Self {
+        self.tables.push_str(tables);
+        self
+    }
+
+    /// The size of the server's pool.
+    pub fn connections(mut self, size: usize) -> Self {
+        self.connections = Some(size);
+        self
+    }
+
+    /// An issuer with a path.
+    pub fn path(mut self, path: &'static str) -> Self {
+        self.path = path;
+        self
+    }
+}
+
+pub struct Server {
+    pub issuer: String,
+    pub app: Arc<App>,
+    pub clock: Clock,
+    /// Looks and changes beside the server, as a command would; its own connections, so that the server's are counted
+    /// alone.
+    operator: Database,
+    http: reqwest::Client,
+    owner_url: String,
+    discovery: Value,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    pub async fn start(settings: Settings) -> Self {
+        log();
+        let database = TestDatabase::create().await;
+        let (owner_url, server_url) = (database.owner_url.clone(), database.server_url.clone());
+        let operator = Database::new(&server_url, 2).unwrap_or_else(|stop| panic!("{stop}"));
+        let clock = Clock::default();
+        let (tell, told) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let serving = {
+            let clock = clock.clone();
+            move || serve(&settings, &server_url, &clock, &tell, stopped, database)
+        };
+        let thread = thread::Builder::new().name("server".into()).spawn(serving).expect("a thread");
+        let (app, address): (Arc<App>, SocketAddr) = tokio::task::spawn_blocking(move || told.recv())
+            .await
+            .expect("not cancelled")
+            .expect("the server starts; the panic above says why it did not");
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .tls_certs_only([])
+            .resolve("localhost", address)
+            .build()
+            .expect("an HTTP client");
+        let issuer = app.config.issuer.as_str().to_owned();
+        let mut server = Self {
+            issuer,
+            app,
+            clock,
+            operator,
+            http,
+            owner_url,
+            discovery: Value::Null,
+            stop: Some(stop),
+            thread: Some(thread),
+        };
+        let url = format!("{}/.well-known/openid-configuration", server.issuer);
+        let answer = server.http.get(url).send().await.expect("the server answers");
+        assert_eq!(answer.status(), 200, "discovery");
+        server.discovery = answer.json().await.expect("the discovery document is JSON");
+        server
+    }
+
+    /// The usual one.
+    pub async fn usual() -> Self {
+        Self::start(Settings::default()).await
+    }
+
+    pub fn discovery(&self) -> &Value {
+        &self.discovery
+    }
+
+    /// The URL that discovery gives for an endpoint, such as `token_endpoint`.
+    pub fn endpoint(&self, name: &str) -> String {
+        self.discovery[name].as_str().unwrap_or_else(|| panic!("discovery has no {name}")).to_owned()
+    }
+
+    /// The URL of a path that the contract names.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer)
+    }
+
+    /// Does not follow redirects and keeps no cookies.
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// A browser that has not been here before.
+    pub fn agent(&self) -> Agent {
+        Agent::new(self)
+    }
+
+    /// One of the declared clients.
+    pub fn client(&self, id: &str) -> Client<'_> {
+        Client::declared(self, id)
+    }
+
+    /// Does what an operator's command would, in one transaction, at the server's time.
+    pub async fn work<T>(&self, work: impl AsyncFnOnce(&mut Tx) -> Result<T, Broken>) -> T {
+        self.operator.work(self.clock.now(), &Trace::default(), work).await.expect("the operator's work")
+    }
+
+    /// Lets time pass for everyone; the partitions follow, as the server's job would have them.
+    pub async fn advance(&self, by: TimeDelta) {
+        self.clock.advance(by);
+        self.work(async |tx| partitions::maintain(tx).await).await;
+    }
+
+    /// What is stored, as the owner sees it: every value as text.
+    pub async fn rows(&self, query: &str) -> Vec<Vec<Option<String>>> {
+        let client = cluster::connect(&self.owner_url).await;
+        let messages = client.simple_query(query).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+        messages
+            .iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => {
+                    Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The first value of the first row; `""` for null.
+    pub async fn value(&self, query: &str) -> String {
+        let row = self.rows(query).await.into_iter().next().unwrap_or_else(|| panic!("no row: {query}"));
+        row.into_iter().next().flatten().unwrap_or_default()
+    }
+
+    /// The id of a person.
+    pub async fn user_id(&self, username: &str) -> String {
+        self.value(&format!("SELECT id FROM users WHERE username = '{username}'")).await
+    }
+
+    /// How many events of an action and outcome the trail has.
+    pub async fn events(&self, action: &str, outcome: &str) -> u32 {
+        let count = format!("SELECT count(*) FROM audit_events WHERE action = '{action}' AND outcome = '{outcome}'");
+        self.value(&count).await.parse().expect("a count")
+    }
+
+    /// A connection as the role that the server has.
+    pub async fn connect_as_server(&self) -> tokio_postgres::Client {
+        cluster::connect(self.app.config.database.url.as_deref().expect("given below")).await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.operator.close();
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What breaks in a server is shown; more of it with `MOORING_TEST_LOG=debug` or another filter.
+fn log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let filter = std::env::var("MOORING_TEST_LOG").unwrap_or_else(|_| "error".to_owned());
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
+    });
+}
+
+/// The server's thread: prepares as `serve` does, serves, and takes the database away again.
+fn serve(
+    settings: &Settings,
+    url: &str,
+    clock: &Clock,
+    tell: &mpsc::Sender<(Arc<App>, SocketAddr)>,
+    stopped: oneshot::Receiver<()>,
+    database: TestDatabase,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (server, app) = bind(settings, url, clock).await;
+        tell.send((app.clone(), server.address())).expect("somebody waits for the server");
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        server.run(stopped).await.unwrap_or_else(|stop| panic!("{stop}"));
+        app.db.close();
+        database.drop_now().await;
+    });
+}
+
+async fn bind(settings: &Settings, url: &str, clock: &Clock) -> (http::Server, Arc<App>) {
+    for attempt in 0.. {
+        // The issuer names the port, so it is chosen before it is bound; somebody else may be quicker.
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port();
+        let config = configuration(settings, url, port);
+        let size = config.database.max_connections;
+        let master = MasterSecret::from_bytes(MASTER.as_bytes()).expect("long enough");
+        let db = Database::new(url, size).unwrap_or_else(|stop| panic!("{stop}"));
+        let app = App::new(config, clock.clone(), db, &master).unwrap_or_else(|stop| panic!("{stop}"));
+        prepare(&app).await.expect("what is declared is applied");
+        match http::Server::bind(app.clone()) {
+            Ok(server) => return (server, app),
+            Err(stop) if attempt == 10 => panic!("{stop}"),
+            Err(_) => {}
+        }
+    }
+    unreachable!("the tenth attempt panics")
+}
+
+fn configuration(settings: &Settings, url: &str, port: u16) -> Config {
+    let file = Scratch::new(port);
+    let text = format!(
+        "issuer = \"http://localhost:{port}{}\"\nlisten = \"127.0.0.1:{port}\"\n{}{}",
+        settings.path,
+        declared::toml(),
+        settings.tables
+    );
+    fs::write(&file.0, text).expect("a configuration file");
+    let usual = [
+        ("DATABASE_URL", url),
+        ("MOORING_SECRETS__MASTER", MASTER),
+        ("MOORING_DATABASE__MAX_CONNECTIONS", &settings.connections.unwrap_or(4).to_string()),
+        ("MOORING_SERVER__WORKERS", "1"),
+        ("MOORING_SERVER__SHUTDOWN_TIMEOUT", "0s"),
+        ("MOORING_METRICS__LISTEN", "off"),
+        ("MOORING_PASSWORDS__MEMORY_KIB", "64"),
+        ("MOORING_PASSWORDS__ITERATIONS", "1"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let overridden = |name: &str| settings.environment.iter().any(|(other, _)| other == name);
+    let mut environment: Vec<_> = usual.into_iter().filter(|(name, _)| !overridden(name)).collect();
+    environment.extend(settings.environment.iter().cloned());
+    Config::load(Sources { file: Some(file.0.clone()), environment }).unwrap_or_else(|stop| panic!("{stop}"))
+}
+
+async fn prepare(app: &App) -> Result<(), Broken> {
+    app.db
+        .work(app.clock.now(), &Trace::default(), async |tx| {
+            for client in &app.config.clients {
+                clients::apply_declared(tx, client).await?;
+            }
+            for user in &app.config.users {
+                let claims = Value::Object(user.claims.clone());
+                if let Some(added) = users::insert(tx, &user.username, &claims, user.admin).await? {
+                    let hash = app.passwords.hash(user.password.expose().to_owned()).await?;
+                    users::set_password(tx, added.id, &hash, None).await?;
+                }
+            }
+            app.mint.keys.reload(tx).await
+        })
+        .await
+}
+
+/// A file that goes again.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(port: u16) -> Self {
+        Self(std::env::temp_dir().join(format!("mooring-test-{}-{port}.toml", std::process::id())))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
