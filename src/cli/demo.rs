@@ -1,9 +1,0 @@
-//! `mooring demo`.
-
-use super::Cli;
-use crate::failure::Stop;
-
-#[expect(clippy::unused_async, reason = "a command is awaited")]
-pub async fn run(_cli: &Cli) -> Result<(), Stop> {
-    Err(Stop::new("the demo is not built in yet"))
-}
