@@ -174,7 +174,9 @@ async fn the_server_cannot_change_the_trail() {
     let server = Server::usual().await;
     live_a_little(&server).await;
     let client = server.connect_as_server().await;
-    let partition = server.value("SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_events'::regclass LIMIT 1").await;
+    let partition = server
+        .value("SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_events'::regclass LIMIT 1")
+        .await;
     for statement in [
         "UPDATE audit_events SET outcome = 'done'".to_owned(),
         "DELETE FROM audit_events".to_owned(),
@@ -221,7 +223,11 @@ async fn every_change_is_in_the_trail() {
     told("a wrong password", &["visitor visitor sign_in refused"]).await;
 
     let page = agent.sign_in(&page, ALICE, PASSWORD).await;
-    told("the right one", &["visitor user session.ended done", "user user session.started done", "user user sign_in done"]).await;
+    told(
+        "the right one",
+        &["visitor user session.ended done", "user user session.started done", "user user sign_in done"],
+    )
+    .await;
 
     let page = agent.decide(&page, "allow").await;
     told("consent", &["user user consent.granted done", "user user code.issued done"]).await;
