@@ -106,7 +106,7 @@ pub fn run() -> ExitCode {
 async fn dispatch(cli: &Cli) -> Result<(), Stop> {
     match &cli.command {
         None | Some(Command::Serve) => serve::run(cli).await,
-        Some(Command::Demo(demo)) => demo::run(cli, demo).await,
+        Some(Command::Demo(demo)) => Box::pin(demo::run(cli, demo)).await,
         Some(command) => {
             // Dropping what is under way leaves the embedded database as it should be left.
             tokio::select! {

@@ -83,7 +83,15 @@ impl Opened {
         let app = &self.app;
         let seal = self.master.derive(Purpose::SealSigningKeys);
         // Before anything is made: a set sealed under another secret must not be mixed with a new one.
-        reload_keys(app).await?;
+        reload_keys(app).await.map_err(|broken| {
+            let mends = !broken.is_retryable();
+            let stop = Stop::from(broken);
+            if mends {
+                stop.mend("set secrets.master_file or MOORING_SECRETS__MASTER to the one it was made with")
+            } else {
+                stop
+            }
+        })?;
         if !app.mint.keys.are_complete(app.clock.now()) {
             let now = app.clock.now();
             app.db.work(now, &Trace::default(), async |tx| tokens::generate_missing(tx, &seal).await).await?;
@@ -104,7 +112,12 @@ pub(super) async fn database(config: &Config, role: Role) -> Result<(Option<Embe
         if role == Role::Server {
             let owner = config.database.migrate_url.as_deref().unwrap_or(url);
             migrations::migrate(owner, url).await?;
-        } else if !migrations::pending(&db).await?.is_empty() {
+            return Ok((None, db));
+        }
+        let pending = migrations::pending(&db).await.map_err(|broken| {
+            Stop::from(broken).mend("check DATABASE_URL, or leave it unset to use the embedded PostgreSQL")
+        })?;
+        if !pending.is_empty() {
             return Err(Stop::new("the database has not the schema of this program").mend("run `mooring migrate`"));
         }
         return Ok((None, db));

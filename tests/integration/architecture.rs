@@ -16,9 +16,9 @@ const ROWS: &[&[&str]] = &[
     &["cli", "http", "jobs", "app"],
     &["authorize", "grants"],
     &["clients", "sessions", "tokens", "authentication", "risk", "audit", "notices"],
-    &["engine", "db"],
+    &["engine", "db", "outbound"],
     &["oauth", "jose"],
-    &["clock", "failure", "config"],
+    &["clock", "failure", "config", "metrics"],
 ];
 
 /// Imports within a row, or upwards. The pairs of one row must not form a circle.
