@@ -4,6 +4,7 @@
 //! grants or clients.
 
 pub mod assets;
+mod client_call;
 mod cors;
 mod csrf;
 pub mod demo;

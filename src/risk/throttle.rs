@@ -1,7 +1,9 @@
 //! Throttling of guesses, per (account, source) and per source.
 //!
-//! Leaky buckets in PostgreSQL, so that every replica counts in the same ones. An attempt is counted before its secret
-//! is looked at and forgiven when it fits, so that guesses made at once do not slip through. Buckets are per source: an
+//! Leaky buckets in PostgreSQL, so that every replica counts in the same ones. A sign-in is counted before its password
+//! is looked at and forgiven when it fits, so that guesses made at once do not slip through. A client's secret is random
+//! and cannot be guessed, so only failures are counted, which keeps a good call at one statement; what is slowed down
+//! there is noise. Buckets are per source: an
 //! account is never locked for everybody because somebody guesses at it.
 
 use crate::{
