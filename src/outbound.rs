@@ -55,9 +55,10 @@ impl Unfetched {
     }
 
     /// With what it came of: the library's own words end where the cause begins.
-    fn of(error: &reqwest::Error) -> Self {
+    fn of(error: reqwest::Error) -> Self {
+        let error = error.without_url();
         let mut said = error.to_string();
-        let mut cause = std::error::Error::source(error);
+        let mut cause = std::error::Error::source(&error);
         while let Some(inner) = cause {
             said = format!("{said}: {inner}");
             cause = inner.source();
@@ -95,7 +96,7 @@ impl Outbound {
         if !trusted.is_empty() {
             https = https.tls_certs_merge(trusted);
         }
-        let failed = |error: reqwest::Error| Stop::new(format_args!("[outbound]: {}", Unfetched::of(&error)));
+        let failed = |error: reqwest::Error| Stop::new(format_args!("[outbound]: {}", Unfetched::of(error)));
         Ok(Self {
             https: https.build().map_err(failed)?,
             // It speaks no TLS, so it need not read the system's authorities.
@@ -108,17 +109,13 @@ impl Outbound {
     pub async fn get_json(&self, url: &str) -> Result<Value, Unfetched> {
         let url = Url::parse(url).map_err(|error| Unfetched::because(format_args!("not a URL: {error}")))?;
         let client = self.client_for(&url)?;
-        let mut answer = client
-            .get(url)
-            .header(reqwest::header::ACCEPT, "application/json")
-            .send()
-            .await
-            .map_err(|error| Unfetched::of(&error))?;
+        let mut answer =
+            client.get(url).header(reqwest::header::ACCEPT, "application/json").send().await.map_err(Unfetched::of)?;
         if answer.status() != reqwest::StatusCode::OK {
             return Err(Unfetched::because(format_args!("the answer is {}", answer.status())));
         }
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| Unfetched::of(&error))? {
+        while let Some(chunk) = answer.chunk().await.map_err(Unfetched::of)? {
             if body.len() + chunk.len() > LONGEST {
                 return Err(Unfetched::because(format_args!("the answer is longer than {LONGEST} octets")));
             }

@@ -26,13 +26,11 @@ static DOCS: &[Part] = &[
 ];
 
 pub(super) fn run(docs: &Docs) -> Result<(), Stop> {
-    match docs.part.as_deref().and_then(|name| DOCS.iter().find(|part| part.name == name)) {
-        Some(part) => output::line((part.text)().trim_end()),
-        None => {
-            let parts: Vec<_> = DOCS.iter().map(|part| [part.name.to_owned(), part.about.to_owned()]).collect();
-            output::table(["PART", "WHAT IT TELLS"], &parts)
-        }
+    if let Some(part) = docs.part.as_deref().and_then(|name| DOCS.iter().find(|part| part.name == name)) {
+        return output::line((part.text)().trim_end());
     }
+    let parts: Vec<_> = DOCS.iter().map(|part| [part.name.to_owned(), part.about.to_owned()]).collect();
+    output::table(["PART", "WHAT IT TELLS"], &parts)
 }
 
 fn commands() -> String {

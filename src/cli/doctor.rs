@@ -18,6 +18,15 @@ const OLDEST: i32 = 150_000;
 /// What tokens and sessions forgive.
 const DRIFT: TimeDelta = TimeDelta::seconds(5);
 
+fn ok(what: impl Display) -> Result<(), Stop> {
+    output::line(&format!("ok      {what}"))
+}
+
+/// Something that works and could be better.
+fn note(what: impl Display, mend: &str) -> Result<(), Stop> {
+    output::line(&format!("note    {what}\n        {mend}"))
+}
+
 /// Counts what failed.
 #[derive(Default)]
 struct Report {
@@ -25,15 +34,6 @@ struct Report {
 }
 
 impl Report {
-    fn ok(&self, what: impl Display) -> Result<(), Stop> {
-        output::line(&format!("ok      {what}"))
-    }
-
-    /// Something that works and could be better.
-    fn note(&self, what: impl Display, mend: &str) -> Result<(), Stop> {
-        output::line(&format!("note    {what}\n        {mend}"))
-    }
-
     fn failed(&mut self, what: impl Display, mend: &str) -> Result<(), Stop> {
         self.failed += 1;
         output::line(&format!("FAILED  {what}\n        {mend}"))
@@ -64,7 +64,7 @@ pub(super) async fn run(cli: &Cli) -> Result<(), Stop> {
             return report.verdict();
         }
     };
-    report.ok(format_args!("configuration: issuer {}", config.issuer.as_str()))?;
+    ok(format_args!("configuration: issuer {}", config.issuer.as_str()))?;
     let separate_owner = config.database.url.is_none() || config.database.migrate_url.is_some();
     match open(config.clone(), Role::Command).await {
         Err(stop) => report.stopped("database and master secret", &stop)?,
@@ -81,7 +81,7 @@ pub(super) async fn run(cli: &Cli) -> Result<(), Stop> {
 async fn check(report: &mut Report, opened: &Opened, separate_owner: bool) -> Result<(), Stop> {
     let app = &opened.app;
     let trace = Trace::default();
-    report.ok(format_args!("database: {}, schema up to date", opened.data))?;
+    ok(format_args!("database: {}, schema up to date", opened.data))?;
     let (facts, may_change, missing) = app
         .db
         .single(app.clock.now(), &trace, async |tx| -> Result<_, Stop> {
@@ -90,21 +90,22 @@ async fn check(report: &mut Report, opened: &Opened, separate_owner: bool) -> Re
         })
         .await?;
     if facts.version_number >= OLDEST {
-        report.ok(format_args!("PostgreSQL {}", facts.version))?;
+        ok(format_args!("PostgreSQL {}", facts.version))?;
     } else {
         report.failed(format_args!("PostgreSQL {} is too old", facts.version), "use version 15 or later")?;
     }
     clock(report, app.clock.now(), facts.clock)?;
     let mend = "let database.migrate_url name the owner and database.url a role of its own, then run `mooring migrate`";
+    let role = &facts.role;
     match (may_change, separate_owner) {
-        (false, _) => report.ok(format_args!("role {} cannot change audit events", facts.role))?,
+        (false, _) => ok(format_args!("role {role} cannot change audit events"))?,
         (true, false) => {
-            report.note(format_args!("role {} owns the schema: it could change audit events", facts.role), mend)?
+            note(format_args!("role {role} owns the schema: it could change audit events"), mend)?;
         }
-        (true, true) => report.failed(format_args!("role {} can change audit events", facts.role), mend)?,
+        (true, true) => report.failed(format_args!("role {role} can change audit events"), mend)?,
     }
     if missing.is_empty() {
-        report.ok("partitions: made ahead")?;
+        ok("partitions: made ahead")?;
     } else {
         report.failed(
             format_args!("partitions of {} are missing", missing.join(", ")),
@@ -112,7 +113,7 @@ async fn check(report: &mut Report, opened: &Opened, separate_owner: bool) -> Re
         )?;
     }
     match opened.ready_keys().await {
-        Ok(()) => report.ok("signing keys: open under the master secret"),
+        Ok(()) => ok("signing keys: open under the master secret"),
         Err(stop) => report.stopped("signing keys", &stop),
     }
 }
@@ -120,7 +121,7 @@ async fn check(report: &mut Report, opened: &Opened, separate_owner: bool) -> Re
 fn clock(report: &mut Report, ours: DateTime<Utc>, theirs: DateTime<Utc>) -> Result<(), Stop> {
     let drift = (ours - theirs).abs();
     if drift <= DRIFT {
-        return report.ok("clock: agrees with the database's");
+        return ok("clock: agrees with the database's");
     }
     report.failed(
         format_args!("clock: {} s from the database's", drift.num_seconds()),
@@ -135,11 +136,11 @@ async fn issuer(report: &mut Report, config: &Config) -> Result<(), Stop> {
     let outbound = Outbound::new(&config::Outbound { trust: config.outbound.trust.clone(), allow: anywhere })?;
     let url = config.issuer.url("/.well-known/openid-configuration");
     match outbound.get_json(&url).await {
-        Err(error) => report.note(
+        Err(error) => note(
             format_args!("issuer: {url} is not to be had: {error}"),
             "fine while the server does not run; else check DNS, proxy and certificate",
         ),
-        Ok(document) if document["issuer"] == issuer => report.ok(format_args!("issuer: {url} answers")),
+        Ok(document) if document["issuer"] == issuer => ok(format_args!("issuer: {url} answers")),
         Ok(_) => report.failed(
             format_args!("issuer: {url} is answered by another"),
             "let `issuer` be the public URL of this server, and the proxy lead there",

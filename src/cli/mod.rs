@@ -6,7 +6,7 @@
 mod audit;
 mod client;
 mod declared;
-pub mod demo;
+mod demo;
 mod docs;
 mod doctor;
 mod keys;
@@ -21,10 +21,7 @@ mod user;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{
-    CommandFactory, Parser, Subcommand,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 pub use self::{
     open::{Opened, open},
@@ -51,7 +48,7 @@ enum Command {
     /// Serve; what `mooring` alone does
     Serve,
     /// Serve demo users, a demo relying party and a demo API, and walk through one complete flow
-    Demo,
+    Demo(demo::Demo),
     /// Bring the database to the schema of this program
     Migrate,
     /// Add and disable people
@@ -109,7 +106,7 @@ pub fn run() -> ExitCode {
 async fn dispatch(cli: &Cli) -> Result<(), Stop> {
     match &cli.command {
         None | Some(Command::Serve) => serve::run(cli).await,
-        Some(Command::Demo) => demo::run(cli).await,
+        Some(Command::Demo(demo)) => Box::pin(demo::run(cli, demo)).await,
         Some(command) => {
             // Dropping what is under way leaves the embedded database as it should be left.
             tokio::select! {
@@ -122,7 +119,7 @@ async fn dispatch(cli: &Cli) -> Result<(), Stop> {
 
 async fn work(cli: &Cli, command: &Command) -> Result<(), Stop> {
     match command {
-        Command::Serve | Command::Demo => Ok(()),
+        Command::Serve | Command::Demo(_) => Ok(()),
         Command::Docs(docs) => docs::run(docs),
         Command::Doctor => doctor::run(cli).await,
         Command::Migrate => migrate::run(&cli.configuration()?).await,
@@ -137,14 +134,7 @@ async fn work(cli: &Cli, command: &Command) -> Result<(), Stop> {
 /// The parser's paragraphs as one line.
 fn misused(error: &clap::Error) -> Stop {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let known = match error.get(ContextKind::ValidSubcommand) {
-            Some(ContextValue::Strings(names)) => names.join(", "),
-            _ => String::new(),
-        };
-        return Stop::usage(format_args!(
-            "the command goes on: see --help{}{known}",
-            if known.is_empty() { "" } else { " for " }
-        ));
+        return Stop::usage("the command goes on: --help says how");
     }
     let text = error.to_string();
     let mut said = String::new();

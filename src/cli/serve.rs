@@ -79,12 +79,12 @@ async fn listen(opened: &Opened, stop: impl Future<Output = ()>, on_ready: impl 
     let ready = Ready { address: server.address(), metrics: metrics.as_ref().map(MetricsServer::address), set_up };
     let jobs = jobs::start(app);
     on_ready(&ready);
-    let served = server.run(stop).await;
+    let outcome = server.run(stop).await;
     jobs.stop().await;
     if let Some(metrics) = metrics {
         metrics.stop().await;
     }
-    served
+    outcome
 }
 
 /// The listener of the figures. Without it the server is as good as ever, so its port is not worth a refused start.

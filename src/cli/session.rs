@@ -52,9 +52,9 @@ pub(super) struct List {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "which", required = true, multiple = false, args = ["id", "user"])]
 pub(super) struct End {
     /// Its id, or the `sid` under which a client knows it
+    #[arg(conflicts_with = "user")]
     id: Option<Uuid>,
     /// Everything of this person: offline access too, and a sign-in under way
     #[arg(long)]
@@ -75,6 +75,9 @@ pub(super) async fn run(config: Config, command: &Session) -> Result<(), Stop> {
     match command {
         Session::List(what) => opened(config, async |opened| list(opened, what).await).await,
         Session::Show { id } => opened(config, async |opened| show(opened, *id).await).await,
+        Session::End(End { id: None, user: None, .. }) => {
+            Err(Stop::usage("say which: an ID, or --user NAME for everything of theirs"))
+        }
         Session::End(what) => opened(config, async |opened| end(opened, what).await).await,
     }
 }
@@ -160,10 +163,8 @@ async fn end(opened: &Opened, what: &End) -> Result<(), Stop> {
         .work(app.clock.now(), &Trace::default(), async |tx| -> Result<String, Stop> {
             if let Some(id) = what.id {
                 let id = resolve(tx, id).await?;
-                return Ok(match sessions::end(tx, id, &what.reason, Actor::Operator).await? {
-                    true => format!("ended {id}"),
-                    false => format!("{id} had ended already"),
-                });
+                let ended = sessions::end(tx, id, &what.reason, Actor::Operator).await?;
+                return Ok(if ended { format!("ended {id}") } else { format!("{id} had ended already") });
             }
             let name = what.user.as_deref().unwrap_or_default();
             let user = user::find(tx, name).await?;

@@ -28,11 +28,31 @@ pub async fn migrate(migrate_url: &str, server_url: &str) -> Result<usize, Stop>
     .await
     .map_err(Stop::new)?;
     let applied = applied.map_err(|error| Stop::new(format_args!("migration failed: {error}")))?;
-    if let (Some(role), true) = (server.role(), server.role() != owner.role()) {
+    if let (Some(role), true) = (server.role(), server.role() != owner.role())
+        && (applied > 0 || !has_rights(&mut conn, role).await?)
+    {
         grant_rights(&mut conn, role).await?;
     }
     conn.batch_execute("SELECT pg_advisory_unlock(hashtext('mooring.migrate'))").await.map_err(failed)?;
     Ok(applied)
+}
+
+/// Whether the rights have been given: giving them again would get in the way of whoever makes partitions just now.
+async fn has_rights(conn: &mut AsyncPgConnection, role: &str) -> Result<bool, Stop> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        given: bool,
+    }
+    let row: Row = diesel::sql_query(
+        "SELECT has_table_privilege($1, 'partitioned_tables', 'SELECT') AND NOT has_table_privilege($1, 'audit_events', \
+         'UPDATE') AND NOT has_table_privilege($1, 'audit_events', 'DELETE') AS given",
+    )
+    .bind::<diesel::sql_types::Text, _>(role)
+    .get_result(conn)
+    .await
+    .map_err(failed)?;
+    Ok(row.given)
 }
 
 async fn grant_rights(conn: &mut AsyncPgConnection, role: &str) -> Result<(), Stop> {
@@ -45,7 +65,8 @@ async fn grant_rights(conn: &mut AsyncPgConnection, role: &str) -> Result<(), St
          GRANT SELECT ON __diesel_schema_migrations, partitioned_tables TO {role};
          GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {role};
          DO $$ DECLARE child regclass; BEGIN
-             FOR child IN SELECT inhrelid::regclass FROM pg_inherits LOOP
+             FOR child IN SELECT i.inhrelid::regclass FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                          WHERE c.relkind = 'r' LOOP
                  EXECUTE format('REVOKE ALL ON %s FROM {role}', child);
              END LOOP;
          END $$"

@@ -68,6 +68,31 @@ impl Database {
         Ok(Self { pool, statements })
     }
 
+    /// Host and database of a URL, for people: never a role, never a password.
+    #[must_use]
+    pub fn place(url: &str) -> String {
+        use tokio_postgres::config::Host;
+        let parsed = tokio_postgres::Config::from_str(&split_tls_parameters(url).0).ok();
+        let Some(config) = parsed else { return "the database of database.url".to_owned() };
+        let hosts: Vec<String> = config
+            .get_hosts()
+            .iter()
+            .enumerate()
+            .map(|(n, host)| {
+                let host = match host {
+                    Host::Tcp(name) => name.clone(),
+                    Host::Unix(directory) => directory.display().to_string(),
+                };
+                // One port may stand for all hosts.
+                match config.get_ports().get(n).or(config.get_ports().first()) {
+                    Some(port) => format!("{host}:{port}"),
+                    None => host,
+                }
+            })
+            .collect();
+        format!("{}/{}", hosts.join(","), config.get_dbname().or(config.get_user()).unwrap_or_default())
+    }
+
     pub(super) async fn connection(&self) -> Result<Object<AsyncPgConnection>, Broken> {
         match self.pool.get().await {
             Ok(conn) => Ok(conn),
@@ -113,7 +138,7 @@ impl Target {
     /// verify chain and name; absent, it is `disable` on a socket or loopback and `verify-full` elsewhere.
     /// `sslrootcert` names a PEM file; absent, the system's authorities count.
     pub(super) fn parse(url: &str) -> Result<Self, Stop> {
-        let (bare, sslmode, root_certificate) = split_tls_parameters(url)?;
+        let (bare, sslmode, root_certificate) = split_tls_parameters(url);
         let mut config = tokio_postgres::Config::from_str(&bare)
             .map_err(|error| Stop::new(format_args!("the database URL is not understood: {error}")))?;
         let local = config.get_hosts().iter().all(|host| match host {
@@ -152,15 +177,12 @@ impl Target {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             ConnectionError::BadConnection(format!("{error}{cause}"))
         };
-        match &self.tls {
-            Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await.map_err(bad)?;
-                AsyncPgConnection::try_from_client_and_connection(client, connection).await
-            }
-            None => {
-                let (client, connection) = self.config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
-                AsyncPgConnection::try_from_client_and_connection(client, connection).await
-            }
+        if let Some(tls) = &self.tls {
+            let (client, connection) = self.config.connect(tls.clone()).await.map_err(bad)?;
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await
+        } else {
+            let (client, connection) = self.config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await
         }
     }
 
@@ -171,8 +193,8 @@ impl Target {
 }
 
 /// Takes `sslmode` and `sslrootcert` out of the query: the driver knows fewer modes than libpq.
-fn split_tls_parameters(url: &str) -> Result<(String, Option<String>, Option<String>), Stop> {
-    let Some((base, query)) = url.split_once('?') else { return Ok((url.to_owned(), None, None)) };
+fn split_tls_parameters(url: &str) -> (String, Option<String>, Option<String>) {
+    let Some((base, query)) = url.split_once('?') else { return (url.to_owned(), None, None) };
     let (mut sslmode, mut root, mut rest) = (None, None, Vec::new());
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -185,8 +207,8 @@ fn split_tls_parameters(url: &str) -> Result<(String, Option<String>, Option<Str
             _ => rest.push(pair),
         }
     }
-    let bare = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
-    Ok((bare, sslmode, root))
+    let stripped = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+    (stripped, sslmode, root)
 }
 
 fn tls(root_certificate: Option<&str>) -> Result<MakeRustlsConnect, Stop> {
@@ -213,6 +235,15 @@ fn tls(root_certificate: Option<&str>) -> Result<MakeRustlsConnect, Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_place_of_a_database_never_tells_the_password() {
+        assert_eq!(Database::place("postgres://u:hunter2@db.example:5433/m?sslmode=disable"), "db.example:5433/m");
+        assert_eq!(Database::place("postgres://u:hunter2@/m?host=/run/pg&password=hunter2"), "/run/pg/m");
+        assert_eq!(Database::place("postgres://u:hunter2@a,b:5433/m"), "a:5432,b:5433/m");
+        assert!(!Database::place("postgres://u:hunt#er2@b/m").contains("er2"));
+        assert!(!Database::place("postgres://u:hunt/er2@b/m").contains("er2"));
+    }
 
     #[test]
     fn a_remote_database_is_verified_unless_told_otherwise() {

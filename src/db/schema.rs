@@ -37,7 +37,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{Uuid, Timestamptz, Text, Nullable, Jsonb, Bytea};
     use super::sql_types::Xid8;
 
     /// What happened; append-only. The session has no foreign key: the trail outlives it.

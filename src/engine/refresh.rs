@@ -86,7 +86,7 @@ fn grant(facts: &RefreshFacts<'_>) -> Result<Grant, Broken> {
 }
 
 fn refusal(mut error: MachineError) -> Failure {
-    match error.description().map(|description| description.kind()) {
+    match error.description().map(oxide_auth::code_grant::error::AccessTokenError::kind) {
         Some(AccessTokenErrorType::InvalidScope) => Error::invalid_scope("scope goes beyond what was granted").into(),
         Some(_) => Error::invalid_grant("the refresh token was not issued to this client").into(),
         None => out_of_turn("refresh").into(),

@@ -6,6 +6,7 @@
 pub mod assets;
 mod cors;
 mod csrf;
+pub mod demo;
 mod endpoints;
 pub mod extract;
 mod metrics;
@@ -13,6 +14,7 @@ mod middleware;
 mod pages;
 mod pending;
 pub mod render;
+pub mod resource_server;
 mod routes;
 mod server;
 

@@ -12,11 +12,18 @@ use actix_web::{
 };
 
 use super::{
-    assets::asset, cors::preflight, endpoints::*, extract::Visit, middleware::around, pages::*, render::answer,
+    assets::asset,
+    cors::preflight,
+    endpoints::{authorize, discovery, end_session, health, introspect, jwks, revoke, token, userinfo},
+    extract::Visit,
+    middleware::around,
+    pages::{account, consent, login, select_account, set_up, welcome},
+    render::answer,
 };
 use crate::{app::App, oauth::metadata::well_known_paths};
 
 /// The whole server as one actix application.
+#[expect(clippy::needless_pass_by_value, reason = "what is returned would borrow it otherwise")]
 pub fn application(
     app: Arc<App>,
 ) -> ActixApp<

@@ -53,18 +53,17 @@ impl Keys {
             self.current_set().keys.iter().map(|(_, key)| (key.kid().to_owned(), key.clone())).collect();
         let (mut keys, mut public) = (Vec::new(), Vec::new());
         for row in signing_keys::load_published(tx).await? {
-            let key = match held.get(&row.kid) {
-                Some(key) => key.clone(),
-                None => {
-                    let algorithm: Algorithm = row.algorithm.parse().map_err(Broken::new)?;
-                    let der = self.seal.open(row.kid.as_bytes(), &row.sealed).map_err(|_| {
-                        Broken::new(format_args!(
-                            "signing key {} does not open: the master secret is not the one of this database",
-                            row.kid
-                        ))
-                    })?;
-                    Arc::new(SigningKey::from_pkcs8(algorithm, &der)?)
-                }
+            let key = if let Some(key) = held.get(&row.kid) {
+                key.clone()
+            } else {
+                let algorithm: Algorithm = row.algorithm.parse().map_err(Broken::new)?;
+                let der = self.seal.open(row.kid.as_bytes(), &row.sealed).map_err(|_| {
+                    Broken::new(format_args!(
+                        "signing key {} does not open: the master secret is not the one of this database",
+                        row.kid
+                    ))
+                })?;
+                Arc::new(SigningKey::from_pkcs8(algorithm, &der)?)
             };
             keys.push((row.signs_from, key));
             public.push(row.public_jwk);

@@ -112,11 +112,8 @@ async fn the_redirect_uri_need_not_be_sent_again() {
     let server = Server::usual().await;
     let client = server.client("web");
     let code = client.code(&server.agent(), "openid").await;
-    let form = [
-        ("grant_type", "authorization_code"),
-        ("code", code.code.as_str()),
-        ("code_verifier", code.verifier.as_str()),
-    ];
+    let form =
+        [("grant_type", "authorization_code"), ("code", code.code.as_str()), ("code_verifier", code.verifier.as_str())];
     client.token(&form).await.tokens();
 }
 
@@ -155,9 +152,8 @@ async fn the_id_token_says_who_when_and_how() {
         assert_eq!((&claims["acr"], &claims["amr"]), (&json!("urn:mooring:acr:pwd"), &json!(["pwd"])));
         assert!((now - claims["auth_time"].as_i64().unwrap()).abs() < 30);
         let names: Vec<&str> = claims.as_object().unwrap().keys().map(String::as_str).collect();
-        let mut expected = [
-            "iss", "sub", "aud", "azp", "exp", "iat", "sid", "acr", "amr", "auth_time", "at_hash", "nonce",
-        ];
+        let mut expected =
+            ["iss", "sub", "aud", "azp", "exp", "iat", "sid", "acr", "amr", "auth_time", "at_hash", "nonce"];
         expected.sort_unstable();
         assert_eq!(names, expected, "claims of scopes are at userinfo (OIDC Core §5.4)");
         // Without openid there is none.
@@ -227,7 +223,8 @@ async fn scopes_of_a_resource_make_a_token_for_it() {
 /// No token outlives its session.
 #[tokio::test]
 async fn tokens_end_with_the_session_at_the_latest() {
-    let settings = Settings::default().set("sessions.absolute", "3m").set("sessions.idle", "3m").set("tokens.code", "5m");
+    let settings =
+        Settings::default().set("sessions.absolute", "3m").set("sessions.idle", "3m").set("tokens.code", "5m");
     let server = Server::start(settings).await;
     let client = server.client("jwt");
     let tokens = client.tokens(&server.agent(), "openid").await;
@@ -262,7 +259,10 @@ async fn privileged_scopes_are_never_issued() {
     let waiting = client.code(&agent, "openid").await;
     server.rows("UPDATE grants SET scope = scope || ' payments:write'").await;
     for answer in [client.refresh(&tokens.refresh).await, client.redeem(&waiting).await] {
-        assert!(answer.status == 400 || !answer.ok()["scope"].as_str().unwrap().contains("payments:write"), "{answer:?}");
+        assert!(
+            answer.status == 400 || !answer.ok()["scope"].as_str().unwrap().contains("payments:write"),
+            "{answer:?}"
+        );
     }
 }
 
@@ -281,7 +281,8 @@ async fn nothing_secret_is_in_an_address() {
     let cookie = agent.cookie().value;
     page = agent.submit_step(&page.sign_in_form("alice", PASSWORD)).await;
     for url in seen.iter().chain(page.location().iter()).skip(1) {
-        for secret in [PASSWORD, cookie.as_str(), agent.cookie().value.as_str(), "mo_ac_", REDIRECT_URI, "the%20state"] {
+        for secret in [PASSWORD, cookie.as_str(), agent.cookie().value.as_str(), "mo_ac_", REDIRECT_URI, "the%20state"]
+        {
             assert!(!url.as_str().contains(secret), "{url}");
         }
     }

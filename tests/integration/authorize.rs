@@ -52,7 +52,8 @@ async fn prompt_login_re_authenticates_and_keeps_the_sid() {
     let old = agent.cookie().value;
     let page = agent.sign_in(&page, ALICE, PASSWORD).await;
     assert_ne!(agent.cookie().value, old, "a new secret");
-    let after = token::claims(&client.redeem(&Code { code: page.code(), verifier: request.verifier }).await.tokens().id);
+    let after =
+        token::claims(&client.redeem(&Code { code: page.code(), verifier: request.verifier }).await.tokens().id);
     assert_eq!(before["sid"], after["sid"]);
     assert!(after["auth_time"].as_i64().unwrap() - before["auth_time"].as_i64().unwrap() >= 120);
 }
@@ -258,7 +259,9 @@ async fn other_errors_go_to_the_relying_party() {
         (usual.clone().with("claims", "[]"), "invalid_request"),
         (usual.clone().with("nonce", &somewhat_long), "invalid_request"),
         (
-            usual.clone().with("claims", &json!({ "id_token": { "acr": { "essential": true, "value": "phr" } } }).to_string()),
+            usual
+                .clone()
+                .with("claims", &json!({ "id_token": { "acr": { "essential": true, "value": "phr" } } }).to_string()),
             "unmet_authentication_requirements",
         ),
     ] {
@@ -355,7 +358,12 @@ async fn the_redirect_uri_keeps_its_query_and_loopback_its_port() {
         }
         native.redeem(&code).await.tokens();
     }
-    for uri in ["http://localhost:7778/callback", "http://127.0.0.2:7777/callback", "com.example.app:/other", "com.example.app://callback"] {
+    for uri in [
+        "http://localhost:7778/callback",
+        "http://127.0.0.2:7777/callback",
+        "com.example.app:/other",
+        "com.example.app://callback",
+    ] {
         uri.clone_into(&mut native.redirect_uri);
         agent.step(&native.request("openid").url()).await.is_error_page(400);
     }
@@ -550,7 +558,11 @@ async fn guessing_is_throttled() {
     }
     let last = answers.last().unwrap();
     assert_eq!(last.status, 429, "{}", last.body);
-    assert!(last.header("retry-after").parse::<u32>().is_ok_and(|seconds| (1..=60).contains(&seconds)), "{:?}", last.headers);
+    assert!(
+        last.header("retry-after").parse::<u32>().is_ok_and(|seconds| (1..=60).contains(&seconds)),
+        "{:?}",
+        last.headers
+    );
     assert!(last.asks_for_password(), "the form stays: {}", last.body);
     // Not even the right one now.
     assert_eq!(agent.sign_in(&page, ALICE, PASSWORD).await.status, 429);

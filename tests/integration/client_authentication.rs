@@ -6,11 +6,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use mooring::jose;
 use serde_json::{Value, json};
 
-use crate::support::{
-    Answer, Client, Method, Server,
-    client::basic,
-    declared::SECRET,
-};
+use crate::support::{Answer, Client, Method, Server, client::basic, declared::SECRET};
 
 /// The request of a machine, or what else proves that the client was believed.
 async fn call(client: &Client<'_>, authorization: Option<String>, more: &[(&str, &str)]) -> Answer {
@@ -27,7 +23,8 @@ async fn call(client: &Client<'_>, authorization: Option<String>, more: &[(&str,
 #[tokio::test]
 async fn each_client_by_its_own_mechanism() {
     let server = Server::usual().await;
-    let (web, post, spa, pkj) = (server.client("web"), server.client("post"), server.client("spa"), server.client("pkj"));
+    let (web, post, spa, pkj) =
+        (server.client("web"), server.client("post"), server.client("spa"), server.client("pkj"));
     for client in [&web, &post, &spa, &pkj] {
         // Believed, and then refused for the token.
         client.refresh("nobody's").await.refused("invalid_grant");
@@ -55,7 +52,11 @@ async fn each_client_by_its_own_mechanism() {
     }
     let stranger = Client { id: "nobody".into(), ..web.clone() };
     let (unknown, known) = (stranger.refresh("x").await, web.by(Method::Basic("wrong".into())).refresh("x").await);
-    assert_eq!(unknown.refused("invalid_client").text, known.refused("invalid_client").text, "unknown or wrong: no telling");
+    assert_eq!(
+        unknown.refused("invalid_client").text,
+        known.refused("invalid_client").text,
+        "unknown or wrong: no telling"
+    );
 }
 
 /// RFC 6749 §2.3: not more than one mechanism.
@@ -171,7 +172,10 @@ async fn an_assertion_says_for_whom_and_until_when() {
     ] {
         let answer = by_assertion(&pkj, &pkj.assertion(&wrong)).await;
         let error = answer.json()["error"].clone();
-        assert!(error == "invalid_client" || (error == "invalid_request" && answer.status == 400), "{wrong}: {answer:?}");
+        assert!(
+            error == "invalid_client" || (error == "invalid_request" && answer.status == 400),
+            "{wrong}: {answer:?}"
+        );
     }
 }
 
@@ -182,7 +186,8 @@ async fn an_assertion_is_signed_by_a_key_of_the_client() {
     let good = pkj.assertion(&json!({}));
     let claims: Value = crate::support::token::claims(&good);
     let (stranger, _) = jose::SigningKey::generate(jose::Algorithm::Es256).unwrap();
-    let symmetric = encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
+    let symmetric =
+        encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
     let unsigned = format!("{}.{}.", jose::base64url(br#"{"alg":"none"}"#), good.split('.').nth(1).unwrap());
     let (head, signature) = good.rsplit_once('.').unwrap();
     let tampered = format!("{head}.{}", signature.chars().rev().collect::<String>());

@@ -13,7 +13,15 @@ async fn a_machine_gets_what_it_is_registered_for() {
     assert_eq!(tokens.all["scope"], "ships:read ships:write");
     assert!(tokens.refresh.is_empty() && tokens.id.is_empty(), "{}", tokens.all);
     assert_eq!(machine.client_credentials("ships:read").await.tokens().all["scope"], "ships:read");
-    for wrong in ["openid", "ships:read openid", "email", "offline_access", "payments:write", "unheard-of", "ships:read payments:write"] {
+    for wrong in [
+        "openid",
+        "ships:read openid",
+        "email",
+        "offline_access",
+        "payments:write",
+        "unheard-of",
+        "ships:read payments:write",
+    ] {
         machine.client_credentials(wrong).await.refused("invalid_scope");
     }
     let seen = machine.introspect(&tokens.access).await.ok();

@@ -116,7 +116,9 @@ impl<'s> Moored<'s> {
         // What a later refresh gives hangs on the offline session; the tokens of the redemption do not.
         let offline = client.refresh(&offline.refresh).await.tokens();
         let waiting = client.code(&agent, "openid").await;
-        let session = server.value("SELECT id FROM sessions WHERE kind = 'user' AND ended_at IS NULL ORDER BY id DESC LIMIT 1").await;
+        let session = server
+            .value("SELECT id FROM sessions WHERE kind = 'user' AND ended_at IS NULL ORDER BY id DESC LIMIT 1")
+            .await;
         let moored = Self {
             stolen: agent.copy(),
             session: session.parse().unwrap(),
@@ -129,7 +131,10 @@ impl<'s> Moored<'s> {
             rotated_away: first,
         };
         // The control: all of it is alive, and another code can be had and redeemed.
-        assert!(moored.client.is_active(&moored.family.access).await && moored.client.is_active(&moored.offline.access).await);
+        assert!(
+            moored.client.is_active(&moored.family.access).await
+                && moored.client.is_active(&moored.offline.access).await
+        );
         moored.client.userinfo(&moored.family.access).await.ok();
         moored.client.userinfo(&moored.offline.access).await.ok();
         let silent = moored.stolen.open(&moored.client.request("openid").with("prompt", "none").url()).await;
@@ -201,7 +206,9 @@ impl<'s> Moored<'s> {
             }
             OfflineByOperator => {
                 let id = server.value("SELECT id FROM sessions WHERE kind = 'offline'").await.parse().unwrap();
-                assert!(server.work(async |tx| sessions::end(tx, id, "ended_by_operator", Actor::Operator).await).await);
+                assert!(
+                    server.work(async |tx| sessions::end(tx, id, "ended_by_operator", Actor::Operator).await).await
+                );
             }
             OfflineOnTheAccountPage => {
                 let account = self.agent.open(&server.at("/account")).await;
@@ -267,7 +274,8 @@ async fn account_in_another_browser(server: &Server) -> (Agent, crate::support::
 async fn tell(ending: Ending, client: &str) {
     let takes = &TABLE.iter().find(|(it, _)| *it == ending).expect("every ending is in the table").1;
     // Lifetimes so that what dies does not die of old age.
-    let settings = Settings::default().set("tokens.code", "10m").set("tokens.access", "1h").set("sessions.offline_absolute", "1d");
+    let settings =
+        Settings::default().set("tokens.code", "10m").set("tokens.access", "1h").set("sessions.offline_absolute", "1d");
     let settings = match ending {
         Idle => settings.set("sessions.idle", "3m"),
         AbsoluteEnd => settings.set("sessions.idle", "8m").set("sessions.absolute", "8m"),

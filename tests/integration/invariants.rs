@@ -171,7 +171,9 @@ fn readable_forms(secret: &str) -> Vec<String> {
 async fn the_server_cannot_change_the_trail() {
     let server = Server::usual().await;
     live_a_little(&server).await;
-    let partition = server.value("SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_events'::regclass LIMIT 1").await;
+    let partition = server
+        .value("SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_events'::regclass LIMIT 1")
+        .await;
     for statement in [
         "UPDATE audit_events SET outcome = 'done'".to_owned(),
         "DELETE FROM audit_events".to_owned(),

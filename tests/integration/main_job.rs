@@ -1,12 +1,12 @@
 //! The product's sentence, told once from end to end: a person signs in at a relying party, everything that comes of it
 //! hangs on one session, and ending the session ends all of it.
 
+use mooring::{audit::Actor, sessions};
 use openidconnect::{
     AccessToken, AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest, HttpResponse,
     IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, RedirectUrl, Scope, TokenResponse,
     core::{CoreAuthenticationFlow, CoreClient, CoreProviderMetadata, CoreUserInfoClaims},
 };
-use mooring::{audit::Actor, sessions};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -61,7 +61,10 @@ async fn walk(id: &str) {
     let id_token = token::verify(&server, &tokens.id).await.claims;
     let sub = server.user_id(ALICE).await;
     assert_eq!((id_token["sub"].as_str(), id_token["aud"].as_str()), (Some(sub.as_str()), Some(id)));
-    assert_eq!((id_token["nonce"].as_str(), id_token["acr"].as_str()), (Some("the-nonce"), Some("urn:mooring:acr:pwd")));
+    assert_eq!(
+        (id_token["nonce"].as_str(), id_token["acr"].as_str()),
+        (Some("the-nonce"), Some("urn:mooring:acr:pwd"))
+    );
     assert_eq!(id_token["amr"], serde_json::json!(["pwd"]));
     assert!(id_token["auth_time"].is_i64() && id_token["at_hash"].is_string(), "{id_token}");
     let sid = id_token["sid"].as_str().expect("a sid");
@@ -70,14 +73,20 @@ async fn walk(id: &str) {
     assert_eq!(introspection["active"], true);
     assert_eq!((introspection["sid"].as_str(), introspection["sub"].as_str()), (Some(sid), Some(sub.as_str())));
     assert_eq!(introspection["client_id"], id);
-    assert_eq!((introspection["session"]["kind"].as_str(), introspection["session"]["id"].as_str()), (Some("user"), Some(sid)));
+    assert_eq!(
+        (introspection["session"]["kind"].as_str(), introspection["session"]["id"].as_str()),
+        (Some("user"), Some(sid))
+    );
     assert!(introspection["session"]["started_at"].is_i64() || introspection["session"]["started_at"].is_string());
 
     if id == "jwt" {
         let access = token::verify(&server, &tokens.access).await;
         assert_eq!(access.header.typ.as_deref(), Some("at+jwt"));
         assert_eq!((access.claims["sid"].as_str(), access.claims["client_id"].as_str()), (Some(sid), Some("jwt")));
-        assert_eq!((access.claims["aud"].as_str(), access.claims["sub"].as_str()), (Some(server.issuer.as_str()), Some(sub.as_str())));
+        assert_eq!(
+            (access.claims["aud"].as_str(), access.claims["sub"].as_str()),
+            (Some(server.issuer.as_str()), Some(sub.as_str()))
+        );
     } else {
         assert!(tokens.access.starts_with("mo_at_"));
     }
@@ -159,7 +168,12 @@ async fn a_foreign_relying_party_signs_a_person_in() {
         let alg = id_token.signing_alg().unwrap();
         assert_eq!(
             *at_hash,
-            openidconnect::AccessTokenHash::from_token(tokens.access_token(), alg, id_token.signing_key(&verifier).unwrap()).unwrap(),
+            openidconnect::AccessTokenHash::from_token(
+                tokens.access_token(),
+                alg,
+                id_token.signing_key(&verifier).unwrap()
+            )
+            .unwrap(),
             "{id}"
         );
         assert_eq!(claims.subject().as_str(), server.user_id(ALICE).await);
@@ -175,8 +189,7 @@ async fn a_foreign_relying_party_signs_a_person_in() {
         assert_eq!(name.as_deref(), Some("Alice Example"));
 
         let refresh_token = tokens.refresh_token().expect("a refresh token").clone();
-        let refreshed =
-            client.exchange_refresh_token(&refresh_token).unwrap().request_async(&http).await.unwrap();
+        let refreshed = client.exchange_refresh_token(&refresh_token).unwrap().request_async(&http).await.unwrap();
         let again: &AccessToken = refreshed.access_token();
         assert_ne!(again.secret(), tokens.access_token().secret());
     }
@@ -193,7 +206,15 @@ async fn each_relying_party_knows_the_session_by_a_sid_of_its_own() {
         let seen_by_all = server.client("api").introspect(&tokens.access).await.ok();
         assert_eq!(seen_by_all["sid"], claims["sid"], "whoever asks, a token's sid is that of its own client");
         assert_ne!(seen_by_all["session"]["id"], claims["sid"], "for introspection = any it is the session's own id");
-        assert!(!server.rows(&format!("SELECT 1 FROM sessions WHERE id = '{}'", seen_by_all["session"]["id"].as_str().unwrap())).await.is_empty());
+        assert!(
+            !server
+                .rows(&format!(
+                    "SELECT 1 FROM sessions WHERE id = '{}'",
+                    seen_by_all["session"]["id"].as_str().unwrap()
+                ))
+                .await
+                .is_empty()
+        );
         claims["sid"].clone()
     };
     let (web, web2, spa) = (sid("web").await, sid("web2").await, sid("spa").await);

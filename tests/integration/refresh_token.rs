@@ -159,7 +159,11 @@ async fn a_forged_or_foreign_token_changes_nothing() {
             server.client(thief).refresh(stolen).await.refused("invalid_grant");
         }
         client.by(Method::None).refresh(stolen).await.refused("invalid_client");
-        client.by(Method::Basic("a-guess-of-at-least-32-characters".into())).refresh(stolen).await.refused("invalid_client");
+        client
+            .by(Method::Basic("a-guess-of-at-least-32-characters".into()))
+            .refresh(stolen)
+            .await
+            .refused("invalid_client");
     }
     assert_eq!(server.value("SELECT count(*) FROM grants WHERE ended_at IS NOT NULL").await, "0");
     client.refresh(&tokens.refresh).await.tokens();

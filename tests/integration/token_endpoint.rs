@@ -3,7 +3,8 @@
 use crate::support::{Answer, Server, client::basic, declared::SECRET};
 
 async fn post(server: &Server, content_type: Option<&str>, body: &str) -> Answer {
-    let mut request = server.http().post(server.endpoint("token_endpoint")).header("authorization", basic("machine", SECRET));
+    let mut request =
+        server.http().post(server.endpoint("token_endpoint")).header("authorization", basic("machine", SECRET));
     if let Some(content_type) = content_type {
         request = request.header("content-type", content_type);
     }
@@ -16,7 +17,11 @@ const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
 async fn only_a_form_by_post_is_a_request() {
     let server = Server::usual().await;
     let body = "grant_type=client_credentials";
-    for good in ["application/x-www-form-urlencoded", "application/x-www-form-urlencoded;charset=UTF-8", "Application/X-WWW-Form-URLEncoded"] {
+    for good in [
+        "application/x-www-form-urlencoded",
+        "application/x-www-form-urlencoded;charset=UTF-8",
+        "Application/X-WWW-Form-URLEncoded",
+    ] {
         post(&server, Some(good), body).await.tokens();
     }
     for wrong in [None, Some("application/json"), Some("text/plain"), Some("multipart/form-data; boundary=x")] {
@@ -71,7 +76,8 @@ async fn what_is_missing_repeated_or_unknown_is_refused() {
     post(&server, FORM, "grant_type=client_credentials&scope=&unheard-of=1").await.tokens();
     // Parameters of the address are not those of the request.
     let url = format!("{}?grant_type=client_credentials", server.endpoint("token_endpoint"));
-    let request = server.http().post(url).header("authorization", basic("machine", SECRET)).header("content-type", FORM.unwrap());
+    let request =
+        server.http().post(url).header("authorization", basic("machine", SECRET)).header("content-type", FORM.unwrap());
     Answer::of(request).await.refused("invalid_request");
 }
 
@@ -79,7 +85,8 @@ async fn what_is_missing_repeated_or_unknown_is_refused() {
 #[tokio::test]
 async fn no_answer_shows_the_works() {
     let server = Server::usual().await;
-    for body in ["grant_type=authorization_code&code='; DROP TABLE users; --", "grant_type=%F0%9F%A6%80", "\u{0}", "%"] {
+    for body in ["grant_type=authorization_code&code='; DROP TABLE users; --", "grant_type=%F0%9F%A6%80", "\u{0}", "%"]
+    {
         let answer = post(&server, FORM, body).await;
         assert!((400..500).contains(&answer.status), "{body:?}: {answer:?}");
         for word in ["panicked", "diesel", "postgres", "src/", ".rs:", "SELECT"] {

@@ -60,7 +60,7 @@ async fn begin(app: &App, visit: &Visit, parameters: &Parameters, keep: bool) ->
         Err(response) => return response,
     };
     if keep {
-        return store(app, visit, &known, parameters, None, |id| format!("/oauth/authorize/{id}")).await;
+        return store(app, visit, &known, parameters, Holder::Nobody, |id| format!("/oauth/authorize/{id}")).await;
     }
     proceed(app, visit, &known, &request, parameters, None).await
 }
@@ -85,32 +85,38 @@ async fn proceed(
         Decision::SelectAccount => "/select-account",
         Decision::Consent(_) => "/consent",
     };
-    match stored {
-        Some(stored) => answer::see_other(&app.config.issuer.url(&format!("{page}?request={}", stored.id))),
-        None => {
-            let session = known.session.as_ref();
-            store(app, visit, known, parameters, Some(session), |id| format!("{page}?request={id}")).await
-        }
+    if let Some(stored) = stored {
+        answer::see_other(&app.config.issuer.url(&format!("{page}?request={}", stored.id)))
+    } else {
+        let session = known.session.as_ref();
+        store(app, visit, known, parameters, Holder::Browser(session), |id| format!("{page}?request={id}")).await
     }
 }
 
-/// Stores the request. `browser`: in the browser's session, which begins now if there is none; `None`: in nobody's yet.
+/// In whose hands a stored request is.
+enum Holder<'a> {
+    /// Nobody's yet: no cookie was seen.
+    Nobody,
+    /// The browser's session; it begins now if there is none.
+    Browser(Option<&'a LiveSession>),
+}
+
 async fn store(
     app: &App,
     visit: &Visit,
     known: &Known,
     parameters: &Parameters,
-    browser: Option<Option<&LiveSession>>,
+    holder: Holder<'_>,
     then: impl FnOnce(Uuid) -> String,
 ) -> HttpResponse {
     let stored = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
             let mut begun = None;
-            let holder = match browser {
-                None => None,
-                Some(Some(session)) => Some(session.root_id),
-                Some(None) => {
+            let holder = match holder {
+                Holder::Nobody => None,
+                Holder::Browser(Some(session)) => Some(session.root_id),
+                Holder::Browser(None) => {
                     begun = Some(sessions::start_visitor(tx, &app.config.sessions).await?);
                     begun
                 }
@@ -205,13 +211,12 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid) -> Outcome<HttpResponse> {
             let claimed = app
                 .db
                 .work(visit.now, &visit.trace, async |tx| {
-                    let holder = match &browser.session {
-                        Some(session) => session.root_id,
-                        None => {
-                            let id = sessions::start_visitor(tx, &app.config.sessions).await?;
-                            begun = Some(id);
-                            id
-                        }
+                    let holder = if let Some(session) = &browser.session {
+                        session.root_id
+                    } else {
+                        let id = sessions::start_visitor(tx, &app.config.sessions).await?;
+                        begun = Some(id);
+                        id
                     };
                     Ok::<_, Failure>(authorization_requests::claim(tx, id, holder).await?.then_some(holder))
                 })

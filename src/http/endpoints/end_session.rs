@@ -131,15 +131,14 @@ fn confirm(app: &App, visit: &Visit, asked: &Asked, session: &LiveSession, param
 }
 
 fn signed_out(app: &App, visit: &Visit, asked: &Asked, parameters: &Parameters, ended: bool) -> HttpResponse {
-    let mut response = match &asked.redirect {
-        Some(uri) => answer::see_other(&with_state(uri, parameters.get("state"))),
-        None => {
-            let context = views::SignedOut {
-                client: asked.client.as_ref().map(|client| answer::client_view(client, None)),
-                continue_uri: asked.client.as_ref().and_then(|client| client.metadata.client_uri.clone()),
-            };
-            answer::page(app, visit, Page::new(PageName::SignedOut), &context)
-        }
+    let mut response = if let Some(uri) = &asked.redirect {
+        answer::see_other(&with_state(uri, parameters.get("state")))
+    } else {
+        let context = views::SignedOut {
+            client: asked.client.as_ref().map(|client| answer::client_view(client, None)),
+            continue_uri: asked.client.as_ref().and_then(|client| client.metadata.client_uri.clone()),
+        };
+        answer::page(app, visit, Page::new(PageName::SignedOut), &context)
     };
     if ended && let Err(error) = response.add_cookie(&expired_cookie(app)) {
         tracing::error!(%error, "expired cookie");

@@ -81,9 +81,7 @@ fn confidential(caller: Client) -> Result<Client, Failure> {
 }
 
 fn may_see(caller: &Client, issued_to: &str, audience: &[String]) -> bool {
-    caller.metadata.introspection == Introspection::Any
-        || caller.id == issued_to
-        || audience.iter().any(|audience| *audience == caller.id)
+    caller.metadata.introspection == Introspection::Any || caller.id == issued_to || audience.contains(&caller.id)
 }
 
 fn access_answer(app: &App, caller: &Client, token: &LiveToken) -> Value {

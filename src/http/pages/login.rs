@@ -24,7 +24,7 @@ use crate::{
 enum Purpose {
     Request(Box<Pending>),
     /// A page of our own: the account.
-    Account(Browser),
+    Account(Box<Browser>),
 }
 
 impl Purpose {
@@ -101,7 +101,7 @@ async fn purpose(
                 browser.session = crate::db::sessions::find_live(tx, id).await?;
                 begun = Some(session_cookie(app, id, 0));
             }
-            Ok::<_, Failure>((Purpose::Account(browser), begun))
+            Ok::<_, Failure>((Purpose::Account(Box::new(browser)), begun))
         })
         .await
         .map_err(|failure| answer::failure(app, visit, &failure))

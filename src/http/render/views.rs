@@ -181,7 +181,7 @@ pub struct DemoHome {
     pub error: Option<String>,
 }
 
-/// `demo/signed_in.html`: posts `csrf` to the three actions.
+/// `demo/signed_in.html`: posts `csrf` to the four actions.
 #[derive(Clone, Serialize)]
 pub struct DemoSignedIn {
     pub user: Person,
@@ -190,12 +190,14 @@ pub struct DemoSignedIn {
     pub call_action: String,
     pub refresh_action: String,
     pub end_action: String,
-    /// Where one begins anew.
-    pub home: String,
+    /// Forgets the tokens, to begin anew.
+    pub forget_action: String,
     /// The account page of the server.
     pub account: String,
     /// The session has ended: the same token is shown being refused.
     pub ended: bool,
+    /// The access token died of age; the session lives.
+    pub expired: bool,
     pub notice: Option<String>,
     /// JSON, indented.
     pub id_token_claims: String,

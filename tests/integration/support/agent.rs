@@ -149,7 +149,11 @@ impl Agent {
             }
         }
         if method == Method::POST {
-            let origin = if site == Site::Cross { "https://elsewhere.example".to_owned() } else { url.origin().ascii_serialization() };
+            let origin = if site == Site::Cross {
+                "https://elsewhere.example".to_owned()
+            } else {
+                url.origin().ascii_serialization()
+            };
             request = request.header(ORIGIN, origin);
         }
         request = match fields {

@@ -334,7 +334,13 @@ impl Page {
     /// The parameters with which the browser leaves the server.
     #[track_caller]
     pub fn answer(&self) -> HashMap<String, String> {
-        assert!(matches!(self.status, 302 | 303), "no answer to the client: {} {}\n{}", self.status, self.url, self.body);
+        assert!(
+            matches!(self.status, 302 | 303),
+            "no answer to the client: {} {}\n{}",
+            self.status,
+            self.url,
+            self.body
+        );
         let location = self.location().expect("a redirect has a location");
         location.query_pairs().into_owned().collect()
     }

@@ -176,11 +176,8 @@ async fn clear_away(keeper: &Client, template: &str) {
         .expect("the databases");
     for row in left {
         let (database, lock): (String, String) = (row.get(0), row.get(1));
-        let free: bool = keeper
-            .query_one("SELECT pg_try_advisory_lock(hashtext($1))", &[&lock])
-            .await
-            .expect("a lock")
-            .get(0);
+        let free: bool =
+            keeper.query_one("SELECT pg_try_advisory_lock(hashtext($1))", &[&lock]).await.expect("a lock").get(0);
         if free {
             drop_database(keeper, &database).await;
             keeper.query_one("SELECT pg_advisory_unlock(hashtext($1))", &[&lock]).await.expect("a lock");
@@ -189,7 +186,8 @@ async fn clear_away(keeper: &Client, template: &str) {
 }
 
 async fn make_template(place: &Place, keeper: &Client, template: &str) {
-    let there = keeper.query("SELECT 1 FROM pg_database WHERE datname = $1", &[&template]).await.expect("the databases");
+    let there =
+        keeper.query("SELECT 1 FROM pg_database WHERE datname = $1", &[&template]).await.expect("the databases");
     if !there.is_empty() {
         return;
     }

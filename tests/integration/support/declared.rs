@@ -35,7 +35,8 @@ pub fn toml() -> String {
     let all_scopes = "openid profile email address phone offline_access ships:read ships:write payments:write";
     let both = r#"["authorization_code", "refresh_token"]"#;
     let at = |redirect_uris: &[&str], id: &str, method: &str, more: &str| {
-        let secret = if method.starts_with("client_secret") { format!("client_secret = \"{SECRET}\"") } else { String::new() };
+        let secret =
+            if method.starts_with("client_secret") { format!("client_secret = \"{SECRET}\"") } else { String::new() };
         format!(
             "[[client]]\nclient_id = \"{id}\"\n{secret}\nredirect_uris = {redirect_uris:?}\ngrant_types = {both}\n\
              token_endpoint_auth_method = \"{method}\"\nscope = \"{all_scopes}\"\n\

@@ -1,0 +1,326 @@
+//! The demo application: signs people in, shows what it was given, and lets them try it before and after the session
+//! has ended. It shows what no real application would: the tokens themselves.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    cookie::{Cookie, SameSite},
+    http::{StatusCode, header},
+    web,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{
+    openid::{Answer, Party, Tokens, Trouble},
+    seats::{Held, Seat, Seats},
+};
+use crate::{
+    failure::Broken,
+    http::{
+        assets,
+        render::{
+            Page, PageName, Templates, last_resort,
+            views::{DemoApiResult, DemoHome, DemoSignedIn, Person},
+        },
+    },
+    jose::constant_time_eq,
+};
+
+const COOKIE: &str = "demo_rp";
+pub const CALLBACK: &str = "/callback";
+pub const SIGNED_OUT: &str = "/signed-out";
+const SIGN_IN: &str = "/sign-in";
+const CALL: &str = "/call";
+const REFRESH: &str = "/refresh";
+const END: &str = "/end";
+const FORGET: &str = "/forget";
+
+/// The application, shared by its workers.
+pub struct RelyingParty {
+    pub party: Party,
+    pub http: reqwest::Client,
+    pub templates: Templates,
+    /// Its own address.
+    pub origin: String,
+    /// The resource of the demo API.
+    pub api: String,
+    /// The server's page for one's own sessions.
+    pub account: String,
+    /// Whom one can be, and their passwords.
+    pub users: Vec<(String, String)>,
+    pub seats: Seats,
+}
+
+type Shared = web::Data<RelyingParty>;
+
+/// Why a form is not acted on.
+enum Stray {
+    /// Nobody is signed in in this browser: the demo was started anew, or another tab has left.
+    Nobody,
+    /// It does not come from a page of ours.
+    Foreign,
+}
+
+/// The token of a form.
+#[derive(Deserialize)]
+struct Sent {
+    csrf: String,
+}
+
+pub fn routes(service: &mut web::ServiceConfig) {
+    service
+        .route("/", web::get().to(home))
+        .route(SIGN_IN, web::get().to(sign_in))
+        .route(CALLBACK, web::get().to(callback))
+        .route(SIGNED_OUT, web::get().to(signed_out))
+        .route(CALL, web::post().to(call))
+        .route(REFRESH, web::post().to(refresh))
+        .route(END, web::post().to(end))
+        .route(FORGET, web::post().to(forget))
+        .route("/assets/{name}", web::get().to(assets::asset));
+}
+
+async fn home(request: HttpRequest, app: Shared) -> HttpResponse {
+    let seat = name(&request).and_then(|id| {
+        app.seats.with(&id, |seat| {
+            let shown = seat.clone();
+            (seat.notice, seat.error) = (None, None);
+            shown
+        })
+    });
+    match seat {
+        Some(Seat { held: Some(held), csrf, notice, error, .. }) => app.show(held, csrf, notice.or(error)).await,
+        Some(seat) => app.welcome(StatusCode::OK, seat.notice, seat.error),
+        None => app.welcome(StatusCode::OK, None, None),
+    }
+}
+
+#[allow(clippy::unused_async, reason = "actix-web handlers are async")]
+async fn sign_in(request: HttpRequest, app: Shared) -> HttpResponse {
+    let asked = app.party.begin();
+    let url = asked.url.clone();
+    // The cookie is what ties the answer to this browser; without it anybody's answer would do (login CSRF).
+    if let Some(id) = name(&request)
+        && app.seats.with(&id, |seat| seat.remember(asked.clone())).is_some()
+    {
+        return see(&url).finish();
+    }
+    let id = app.seats.take(None);
+    app.seats.with(&id, |seat| seat.remember(asked));
+    see(&url).cookie(cookie(id)).finish()
+}
+
+async fn callback(request: HttpRequest, app: Shared, answer: web::Query<Answer>) -> HttpResponse {
+    let id = name(&request).unwrap_or_default();
+    let state = answer.state.as_deref().unwrap_or_default();
+    let Some(Some(asked)) = app.seats.with(&id, |seat| seat.recall(state)) else {
+        let error = "This answer belongs to no sign-in that was begun in this browser.";
+        return app.welcome(StatusCode::BAD_REQUEST, None, Some(error.to_owned()));
+    };
+    let redeemed = match app.party.check(&asked, &answer) {
+        Ok(code) => app.party.redeem(&asked, code).await,
+        Err(trouble) => Err(trouble),
+    };
+    match redeemed {
+        Ok(tokens) => {
+            // A new name: whoever knew the one from before the sign-in knows nothing now.
+            app.seats.leave(&id);
+            let id = app.seats.take(Some(Held { tokens, api_result: None }));
+            see("/").cookie(cookie(id)).finish()
+        }
+        Err(trouble) if trouble.code.as_deref() == Some("access_denied") => {
+            app.seats.with(&id, |seat| seat.notice = Some("You did not allow it. Nothing was shared.".to_owned()));
+            see("/").finish()
+        }
+        Err(trouble) => app.welcome(StatusCode::BAD_REQUEST, None, Some(format!("The sign-in failed: {trouble}."))),
+    }
+}
+
+async fn call(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> HttpResponse {
+    let (id, held) = match app.sender(&request, &sent) {
+        Ok(sender) => sender,
+        Err(stray) => return app.turn_away(&stray),
+    };
+    match app.call_api(&held.tokens).await {
+        Ok(result) => {
+            app.seats.with(&id, |seat| {
+                if let Some(held) = &mut seat.held {
+                    held.api_result = Some(result);
+                }
+            });
+        }
+        Err(trouble) => app.note(&id, format!("The API could not be called: {trouble}.")),
+    }
+    see("/").finish()
+}
+
+async fn refresh(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> HttpResponse {
+    let (id, held) = match app.sender(&request, &sent) {
+        Ok(sender) => sender,
+        Err(stray) => return app.turn_away(&stray),
+    };
+    match app.party.refresh(&held.tokens).await {
+        Ok(tokens) => {
+            app.seats.with(&id, |seat| seat.held = Some(Held { tokens, api_result: None }));
+            app.note(&id, "New tokens came, and the refresh token was replaced; the session is the same.".to_owned());
+        }
+        Err(trouble) => app.note(&id, format!("The refresh token was refused: {trouble}.")),
+    }
+    see("/").finish()
+}
+
+#[allow(clippy::unused_async, reason = "actix-web handlers are async")]
+async fn end(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> HttpResponse {
+    match app.sender(&request, &sent) {
+        Ok((_, held)) => {
+            let return_to = format!("{}{SIGNED_OUT}", app.origin);
+            see(&app.party.end_session_url(&held.tokens.id_token, &return_to)).finish()
+        }
+        Err(stray) => app.turn_away(&stray),
+    }
+}
+
+/// The server sends the browser here after the sign-out. It says nothing about the session: the page asks.
+#[allow(clippy::unused_async, reason = "actix-web handlers are async")]
+async fn signed_out() -> HttpResponse {
+    see("/").finish()
+}
+
+#[allow(clippy::unused_async, reason = "actix-web handlers are async")]
+async fn forget(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> HttpResponse {
+    match app.sender(&request, &sent) {
+        Ok((id, _)) => {
+            app.seats.leave(&id);
+            see("/").finish()
+        }
+        Err(stray) => app.turn_away(&stray),
+    }
+}
+
+impl RelyingParty {
+    /// Whose form this is, if it came from a page of ours.
+    fn sender(&self, request: &HttpRequest, sent: &Sent) -> Result<(String, Held), Stray> {
+        let id = name(request).ok_or(Stray::Nobody)?;
+        let (csrf, held) = self.seats.with(&id, |seat| (seat.csrf.clone(), seat.held.clone())).ok_or(Stray::Nobody)?;
+        let held = held.ok_or(Stray::Nobody)?;
+        if constant_time_eq(csrf.as_bytes(), sent.csrf.as_bytes()) { Ok((id, held)) } else { Err(Stray::Foreign) }
+    }
+
+    fn turn_away(&self, stray: &Stray) -> HttpResponse {
+        match stray {
+            Stray::Nobody => see("/").finish(),
+            Stray::Foreign => {
+                let error = "This form was not sent from this page, or the page was an old one. Please try again.";
+                self.welcome(StatusCode::FORBIDDEN, None, Some(error.to_owned()))
+            }
+        }
+    }
+
+    fn note(&self, id: &str, text: String) {
+        self.seats.with(id, |seat| seat.notice = Some(text));
+    }
+
+    fn welcome(&self, status: StatusCode, notice: Option<String>, error: Option<String>) -> HttpResponse {
+        let view = DemoHome {
+            sign_in: SIGN_IN.to_owned(),
+            issuer: self.party.discovery.issuer.clone(),
+            users: self.users.clone(),
+            notice,
+            error,
+        };
+        shown(Page::new(PageName::DemoHome).status(status).respond(&self.templates, &view))
+    }
+
+    async fn show(&self, held: Held, csrf: String, notice: Option<String>) -> HttpResponse {
+        let Held { tokens, api_result } = held;
+        let (introspection, userinfo) = futures_util::future::join(
+            self.party.introspect(&tokens.access_token),
+            self.party.userinfo(&tokens.access_token),
+        )
+        .await;
+        let ended = match &introspection {
+            Ok(answer) if !is_active(answer) => self.is_refresh_token_dead(&tokens).await,
+            _ => false,
+        };
+        let expired = matches!(&introspection, Ok(answer) if !is_active(answer)) && !ended;
+        let claim = |name: &str| {
+            let told = userinfo.as_ref().ok().and_then(|claims| claims.get(name));
+            told.or_else(|| tokens.id_claims.get(name)).and_then(Value::as_str).map(ToOwned::to_owned)
+        };
+        let username = claim("preferred_username").or_else(|| claim("sub")).unwrap_or_default();
+        let view = DemoSignedIn {
+            user: Person { name: claim("name"), username },
+            issuer: self.party.discovery.issuer.clone(),
+            csrf,
+            call_action: CALL.to_owned(),
+            refresh_action: REFRESH.to_owned(),
+            end_action: END.to_owned(),
+            forget_action: FORGET.to_owned(),
+            account: self.account.clone(),
+            ended,
+            expired,
+            notice,
+            id_token_claims: indented(&tokens.id_claims),
+            introspection: told(&introspection),
+            userinfo: told(&userinfo),
+            access_token: tokens.access_token,
+            api_result,
+        };
+        // The form that ends the session is answered with a redirect to the server.
+        let page = Page::new(PageName::DemoSignedIn).may_redirect_to(Some(&self.party.discovery.end_session_endpoint));
+        shown(page.respond(&self.templates, &view))
+    }
+
+    /// An access token dies of age, too; the refresh token tells the two apart.
+    async fn is_refresh_token_dead(&self, tokens: &Tokens) -> bool {
+        let Some(refresh_token) = &tokens.refresh_token else { return true };
+        self.party.introspect(refresh_token).await.is_ok_and(|answer| !is_active(&answer))
+    }
+
+    async fn call_api(&self, tokens: &Tokens) -> Result<DemoApiResult, Trouble> {
+        let answer = self.http.get(&self.api).bearer_auth(&tokens.access_token).send().await?;
+        let status = answer.status();
+        let challenge = answer.headers().get(header::WWW_AUTHENTICATE.as_str());
+        let challenge = challenge.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+        let body = answer.text().await?;
+        let body = serde_json::from_str(&body).map_or(body, |json: Value| indented(&json));
+        Ok(DemoApiResult { status: status.as_u16(), ok: status.is_success(), challenge, body })
+    }
+}
+
+fn is_active(introspection: &Map<String, Value>) -> bool {
+    introspection.get("active") == Some(&Value::Bool(true))
+}
+
+fn indented(json: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(json).unwrap_or_default()
+}
+
+fn told(answer: &Result<Map<String, Value>, Trouble>) -> String {
+    match answer {
+        Ok(claims) => indented(claims),
+        Err(trouble) => format!("refused: {trouble}"),
+    }
+}
+
+fn shown(page: Result<HttpResponse, Broken>) -> HttpResponse {
+    page.unwrap_or_else(|broken| {
+        tracing::error!(%broken, "a page of the demo could not be shown");
+        last_resort(StatusCode::INTERNAL_SERVER_ERROR, "")
+    })
+}
+
+fn name(request: &HttpRequest) -> Option<String> {
+    request.cookie(COOKIE).map(|cookie| cookie.value().to_owned())
+}
+
+/// A session cookie: no expiry. Not `Secure`, because the demo speaks http on the loopback interface only.
+fn cookie(id: String) -> Cookie<'static> {
+    Cookie::build(COOKIE, id).path("/").http_only(true).same_site(SameSite::Lax).finish()
+}
+
+fn see(address: &str) -> actix_web::HttpResponseBuilder {
+    let mut answer = HttpResponse::SeeOther();
+    answer.insert_header((header::LOCATION, address)).insert_header((header::CACHE_CONTROL, "no-store"));
+    answer
+}
