@@ -496,6 +496,24 @@ async fn a_double_submit_is_one_sign_in_and_one_code() {
     assert_eq!(server.value(&format!("{user}{live}")).await, "7", "one session for each round, and the first");
 }
 
+/// The same with the form of a re-authentication.
+#[tokio::test]
+async fn a_double_submit_of_a_re_authentication_keeps_the_browser_signed_in() {
+    let server = Server::start(Settings::default().set("server.workers", "2")).await;
+    let client = server.client("web");
+    let agent = signed_in(&server).await;
+    for round in 0..6 {
+        server.advance(TimeDelta::minutes(1)).await;
+        let request = client.request("openid").with("prompt", "login");
+        let form = agent.open(&request.url()).await.sign_in_form(ALICE, PASSWORD);
+        let (one, other) = tokio::join!(agent.submit(&form), agent.submit(&form));
+        assert_eq!(one.code(), other.code(), "round {round}: one code");
+        let silent = agent.open(&client.request("openid").with("prompt", "none").url()).await;
+        assert!(silent.answer().contains_key("code"), "round {round}: {:?}", silent.answer());
+    }
+    assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'user'").await, "1");
+}
+
 #[tokio::test]
 async fn a_double_consent_is_one_code() {
     let server = Server::start(Settings::default().set("server.workers", "2")).await;

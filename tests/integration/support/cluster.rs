@@ -13,6 +13,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use mooring::{
@@ -22,7 +23,7 @@ use mooring::{
     jose::{MasterSecret, Purpose, random_bytes, sha256},
     tokens,
 };
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use url::Url;
 
 /// Of every server under test, so that the template can hold sealed keys.
@@ -211,26 +212,41 @@ async fn make_template(place: &Place, keeper: &Client, template: &str) {
         match keeper.batch_execute(&format!("ALTER DATABASE {building} RENAME TO {template}")).await {
             Ok(()) => return,
             Err(error) if attempt == 100 => panic!("the template is in use: {error}"),
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
 }
 
 async fn drop_database(client: &Client, name: &str) {
-    // Without it the next run clears away.
-    if let Err(error) = client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await {
-        eprintln!("{name} is left for the next run: {error}");
+    let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+    // A connection that has just been closed is still there for a moment.
+    for _ in 0..50 {
+        if client.batch_execute(&statement).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    eprintln!("{name} is left for the next run, which clears it away");
 }
 
-/// A connection outside the product, for looking at what it stored.
-pub async fn connect(url: &str) -> Client {
+async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection to PostgreSQL");
     tokio::spawn(async move {
         // Dropping the database cuts it.
         let _ = connection.await;
     });
     client
+}
+
+/// Runs statements outside the product, on a connection that is gone when this returns: a database with users cannot be
+/// dropped.
+pub async fn query(url: &str, statements: &str) -> Result<Vec<SimpleQueryMessage>, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection to PostgreSQL");
+    let connection = tokio::spawn(connection);
+    let answer = client.simple_query(statements).await;
+    drop(client);
+    let _ = connection.await;
+    answer
 }
 
 /// A database of one test. Give it back with [`TestDatabase::drop_now`].
@@ -250,6 +266,10 @@ impl TestDatabase {
     }
 
     pub async fn drop_now(self) {
+        // The owner cannot force another role's connections off, but each role its own.
+        let own = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND usename = current_user AND pid <> pg_backend_pid()";
+        let _ = query(&self.server_url, own).await;
         let client = connect(&CLUSTER.place.meeting_point()).await;
         drop_database(&client, &self.name).await;
     }

@@ -174,8 +174,8 @@ impl Server {
 
     /// What is stored, as the owner sees it: every value as text.
     pub async fn rows(&self, query: &str) -> Vec<Vec<Option<String>>> {
-        let client = cluster::connect(&self.owner_url).await;
-        let messages = client.simple_query(query).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+        let messages =
+            cluster::query(&self.owner_url, query).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
         messages
             .iter()
             .filter_map(|message| match message {
@@ -204,9 +204,11 @@ impl Server {
         self.value(&count).await.parse().expect("a count")
     }
 
-    /// A connection as the role that the server has.
-    pub async fn connect_as_server(&self) -> tokio_postgres::Client {
-        cluster::connect(self.app.config.database.url.as_deref().expect("given below")).await
+    /// Runs statements as the role that the server has; `Err` is the SQLSTATE.
+    pub async fn as_server(&self, statements: &str) -> Result<(), String> {
+        let url = self.app.config.database.url.as_deref().expect("every server under test has one");
+        let answer = cluster::query(url, statements).await;
+        answer.map(drop).map_err(|error| error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned()))
     }
 }
 
