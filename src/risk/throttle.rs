@@ -30,8 +30,9 @@ impl Attempt {
     /// (failures that fit, how many leak a second) of the bucket of one account and source, then of one source.
     fn limits(self) -> [(f64, f64); 2] {
         match self {
-            // Five guesses, then one every 30 s; 30 from one source, then one every 2 s: many people share an address.
-            Self::SignIn => [(5.0, 1.0 / 30.0), (30.0, 0.5)],
+            // Ten guesses, then one every 30 s; 40 from one source, then one every 2 s: many people share an address, and
+            // attempts whose password is being checked count until it fits.
+            Self::SignIn => [(10.0, 1.0 / 30.0), (40.0, 0.5)],
             Self::ClientSecret => [(10.0, 1.0 / 10.0), (60.0, 1.0)],
         }
     }

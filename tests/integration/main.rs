@@ -6,6 +6,7 @@ mod authorization_code;
 mod authorize;
 mod client_authentication;
 mod client_credentials;
+mod contracts;
 mod demo;
 mod endings;
 mod interleavings;
