@@ -208,11 +208,11 @@ pub async fn find_with_client(
         diesel::sql_query(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, k.* FROM clients c \
              LEFT JOIN (SELECT k.id AS code_id, k.grant_id, k.session_id, s.kind AS session_kind, \
-                 s.expires_at AS session_expires_at, z.epoch, g.client_id AS code_client_id, k.redirect_uri, \
+                 s.expires_at AS session_expires_at, s.epoch, g.client_id AS code_client_id, k.redirect_uri, \
                  k.code_challenge, k.expires_at, k.consumed_at, g.user_id, s.user_claims, s.username, g.sid, g.scope, \
                  g.acr, g.amr, g.auth_time, g.nonce, g.claims \
                  FROM authorization_codes k JOIN live_grants($3) g ON g.id = k.grant_id \
-                 JOIN live_sessions($3) s ON s.id = k.session_id JOIN sessions z ON z.id = k.session_id \
+                 JOIN live_sessions($3) s ON s.id = k.session_id \
                  WHERE k.id = $2) k ON true WHERE c.client_id = $1",
         )
         .bind::<sql::Text, _>(client_id)
