@@ -232,7 +232,6 @@ pub async fn redeem(
     code_id: Uuid,
     token: &NewAccessToken<'_>,
     refresh_seed: Option<&[u8]>,
-    offline_session_id: Option<Uuid>,
 ) -> Result<bool, Broken> {
     let now = tx.now;
     let events = tx.take_events();
@@ -240,11 +239,10 @@ pub async fn redeem(
         diesel::sql_query(concat!(
             "WITH consumed AS (UPDATE authorization_codes SET consumed_at = $2 WHERE id = $1 AND consumed_at IS NULL \
                  AND expires_at > $2 RETURNING grant_id, session_id), \
-             family AS (UPDATE grants g SET refresh_seed = $8, refresh_generation = 1, refresh_rotated_at = $2, \
-                 offline_session_id = $9 FROM consumed c WHERE g.id = c.grant_id AND $8 IS NOT NULL), \
+             family AS (UPDATE grants g SET refresh_seed = $8, refresh_generation = 1, refresh_rotated_at = $2 FROM consumed c WHERE g.id = c.grant_id AND $8 IS NOT NULL), \
              events AS (INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, \
                  reason, detail, source_hash, agent_hash, trace) SELECT e.* FROM (",
-            event_rows!("$10"),
+            event_rows!("$9"),
             ") e, consumed) \
              INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
              SELECT $3, grant_id, session_id, $4, $5, $6, $2, $7 FROM consumed"
@@ -257,7 +255,6 @@ pub async fn redeem(
         .bind::<sql::Array<sql::Text>, _>(token.audience)
         .bind::<sql::Timestamptz, _>(token.expires_at)
         .bind::<sql::Nullable<sql::Bytea>, _>(refresh_seed)
-        .bind::<sql::Nullable<sql::Uuid>, _>(offline_session_id)
         .bind::<sql::Jsonb, _>(events),
     )
     .execute(tx.conn())
