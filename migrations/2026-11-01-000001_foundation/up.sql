@@ -107,6 +107,7 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_parent ON sessions (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX sessions_visitor ON sessions (visitor_id) WHERE visitor_id IS NOT NULL;
+CREATE INDEX sessions_visitors ON sessions (id) WHERE kind = 'visitor';
 CREATE INDEX sessions_user ON sessions (user_id) WHERE ended_at IS NULL AND user_id IS NOT NULL;
 CREATE INDEX sessions_service ON sessions (client_id, id) WHERE kind = 'service' AND ended_at IS NULL;
 COMMENT ON TABLE sessions IS 'What every code and token hangs on. Ending it is one UPDATE of one row.';

@@ -9,6 +9,7 @@ use super::{
 use crate::failure::Stop;
 
 /// RFC 6749 §4.1.2: a maximum lifetime of 10 minutes is recommended.
+const LONGEST_ACCESS: TimeDelta = TimeDelta::hours(12);
 const LONGEST_CODE: TimeDelta = TimeDelta::minutes(10);
 
 static CODE: Key<TimeDelta> = Key::or("code", "60s", "An authorization code; at most 10 minutes.");
@@ -43,6 +44,11 @@ pub fn read(from: &Reader<'_>) -> Result<Tokens, Stop> {
     };
     if tokens.code > LONGEST_CODE {
         return Err(from.wrong(&CODE, "it must not be longer than 10m (RFC 6749 §4.1.2); 60s is plenty"));
+    }
+    if tokens.access > LONGEST_ACCESS {
+        return Err(
+            from.wrong(&ACCESS, "it must not be longer than 12h: the tables of tokens are cut for that; 5m is plenty")
+        );
     }
     Ok(tokens)
 }

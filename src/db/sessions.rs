@@ -388,6 +388,31 @@ pub async fn load(tx: &mut Tx, filter: &Filter<'_>) -> Result<Vec<ListedSession>
     .or_broken("list sessions")
 }
 
+/// Removes visitor sessions that came to nothing: dead for long, nobody signed in, nothing hangs on them. Returns how
+/// many, at most `limit`. What they did stays in the audit trail.
+pub async fn sweep_visitors(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
+    let now = tx.now;
+    Cached(
+        diesel::sql_query(
+            "WITH victims AS (SELECT s.id FROM sessions s JOIN session_activity a ON a.session_id = s.id \
+                 WHERE s.kind = 'visitor' AND s.id < uuid_floor($1 - interval '1 day') \
+                 AND (s.ended_at IS NOT NULL OR s.expires_at < $1 OR a.last_seen_at + s.idle_timeout < $1) \
+                 AND NOT EXISTS (SELECT FROM sessions c WHERE c.visitor_id = s.id) \
+                 AND NOT EXISTS (SELECT FROM grants g WHERE g.session_id = s.id) \
+                 AND NOT EXISTS (SELECT FROM session_clients k WHERE k.session_id = s.id) \
+                 AND NOT EXISTS (SELECT FROM authorization_requests r WHERE r.session_id = s.id) \
+                 ORDER BY s.id LIMIT $2 FOR UPDATE OF s SKIP LOCKED), \
+             activity AS (DELETE FROM session_activity a USING victims v WHERE a.session_id = v.id) \
+             DELETE FROM sessions s USING victims v WHERE s.id = v.id",
+        )
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::BigInt, _>(limit),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("sweep visitor sessions")
+}
+
 /// Live sessions by kind, for the metrics.
 pub async fn count_live(tx: &mut Tx) -> Result<Vec<(String, i64)>, Broken> {
     #[derive(QueryableByName)]

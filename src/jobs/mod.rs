@@ -9,6 +9,7 @@ mod keys;
 mod partitions;
 mod throttles;
 mod upkeep;
+mod visitors;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -33,7 +34,7 @@ pub struct Job {
 
 /// All of them.
 pub static JOBS: &[Job] =
-    &[partitions::JOB, keys::JOB, throttles::JOB, authorization_requests::JOB, gauges::JOB, upkeep::JOB];
+    &[partitions::JOB, keys::JOB, throttles::JOB, authorization_requests::JOB, visitors::JOB, gauges::JOB, upkeep::JOB];
 
 /// The jobs of a running server.
 pub struct Running(JoinSet<()>);

@@ -54,12 +54,17 @@ pub async fn sign_in(tx: &mut Tx, sign_in: &SignIn<'_>, limits: &config::Session
             start(tx, sign_in, Some(session.root_id), limits).await
         }
         None => {
-            if let Some(outdated) = sign_in.outdated
-                && let Some(again) = just_signed_in(tx, sign_in, outdated).await?
-            {
-                return Ok(again);
+            let mut predecessor = sign_in.outdated;
+            if let Some(outdated) = predecessor {
+                if let Some(again) = just_signed_in(tx, sign_in, outdated).await? {
+                    return Ok(again);
+                }
+                // What waits in a session that goes on stays there: this cookie does not speak for it any more.
+                if sessions::find_live(tx, outdated).await?.is_some() {
+                    predecessor = None;
+                }
             }
-            start(tx, sign_in, sign_in.outdated, limits).await
+            start(tx, sign_in, predecessor, limits).await
         }
     }
 }

@@ -56,9 +56,12 @@ impl Purpose {
             Self::Request(pending) => {
                 form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, None, tag))
             }
-            Self::Account(browser) => {
-                browser.session.as_ref().is_some_and(|session| session_csrf::fits(app, session, form))
-            }
+            // A form sent twice: the first has ended the visitor session that both carry.
+            Self::Account(browser) => match (&browser.session, browser.outdated) {
+                (Some(session), _) => session_csrf::fits(app, session, form),
+                (None, Some(outdated)) => session_csrf::fits_first(app, outdated, form),
+                (None, None) => false,
+            },
         }
     }
 }
@@ -68,7 +71,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         Ok(parameters) => parameters,
         Err(error) => return answer::refusal(&app, &visit, &error),
     };
-    let (purpose, begun) = match purpose(&app, &visit, parameters.get("request")).await {
+    let (purpose, begun) = match purpose(&app, &visit, parameters.get("request"), true).await {
         Ok(found) => found,
         Err(response) => return response,
     };
@@ -103,11 +106,13 @@ fn needs_sign_in(pending: &Pending, visit: &Visit) -> bool {
     decide(&pending.request, &standing) == Decision::SignIn
 }
 
-/// What the sign-in is for; a visitor session for the forms of our own pages where there is none yet.
+/// What the sign-in is for; `may_begin`: a visitor session for the forms of our own pages where there is
+/// none yet.
 async fn purpose(
     app: &App,
     visit: &Visit,
     request: Option<&str>,
+    may_begin: bool,
 ) -> Result<(Purpose, Option<actix_web::cookie::Cookie<'static>>), HttpResponse> {
     if request.is_some() {
         return Ok((Purpose::Request(Box::new(pending(app, visit, request).await?)), None));
@@ -116,7 +121,7 @@ async fn purpose(
         .work(visit.now, &visit.trace, async |tx| {
             let mut browser = Browser::find(app, visit, tx).await?;
             let mut begun = None;
-            if browser.session.is_none() {
+            if may_begin && browser.session.is_none() {
                 let id = sessions::start_visitor(tx, &app.config.sessions).await?;
                 browser.session = crate::db::sessions::find_live(tx, id).await?;
                 begun = Some(session_cookie(app, id, 0));
@@ -160,11 +165,11 @@ fn show(
 
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     let form = form.0;
-    let (purpose, begun) = match purpose(&app, &visit, form.get("request")).await {
-        Ok(found) => found,
+    let purpose = match purpose(&app, &visit, form.get("request"), false).await {
+        Ok((purpose, _)) => purpose,
         Err(response) => return response,
     };
-    if begun.is_some() || !purpose.csrf_fits(&app, &form) {
+    if !purpose.csrf_fits(&app, &form) {
         // No cookie came with the form, or it is not one of ours: the browser keeps none, or another site sent it.
         let error = Error::invalid_request("this form is out of date, or cookies are switched off");
         return answer::refusal(&app, &visit, &error);
