@@ -44,6 +44,8 @@ enum Ending {
     AllOthersEnded,
     /// Somebody else signs in in the same browser.
     Superseded,
+    /// What alice had allowed the client, taken back on the account page.
+    ConsentWithdrawn,
     /// The offline session alone.
     OfflineByOperator,
     OfflineOnTheAccountPage,
@@ -85,6 +87,7 @@ const TABLE: &[(Ending, Takes)] = &[
     (EndedOnTheAccountPage, SESSION),
     (AllOthersEnded, SESSION),
     (Superseded, SESSION),
+    (ConsentWithdrawn, takes(true, true, true, false)),
     (OfflineByOperator, OFFLINE),
     (OfflineOnTheAccountPage, OFFLINE),
 ];
@@ -203,6 +206,10 @@ impl<'s> Moored<'s> {
             Superseded => {
                 let page = self.agent.open(&self.client.request("openid").with("prompt", "login").url()).await;
                 self.agent.sign_in(&page, BOB, PASSWORD).await;
+            }
+            ConsentWithdrawn => {
+                let account = self.agent.open(&server.at("/account")).await;
+                self.agent.submit(&account.with_button("client_id", &self.client.id)).await;
             }
             OfflineByOperator => {
                 let id = server.value("SELECT id FROM sessions WHERE kind = 'offline'").await.parse().unwrap();
@@ -330,6 +337,7 @@ stories! {
     a_session_ended_on_the_account_page: EndedOnTheAccountPage;
     all_other_sessions_ended: AllOthersEnded;
     another_person_signs_in: Superseded;
+    a_consent_withdrawn: ConsentWithdrawn;
     offline_access_ended_by_the_operator: OfflineByOperator;
     offline_access_ended_on_the_account_page: OfflineOnTheAccountPage;
 }

@@ -280,7 +280,9 @@ impl<'s> Round<'s> {
         if choices.below(8) > 0
             && let Held::Code(chosen) = &chosen.held
         {
-            self.given.borrow_mut().retain(|given| !matches!(&given.held, Held::Code(code) if code.code == chosen.code));
+            self.given
+                .borrow_mut()
+                .retain(|given| !matches!(&given.held, Held::Code(code) if code.code == chosen.code));
         }
         Some(chosen)
     }

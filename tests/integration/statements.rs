@@ -26,9 +26,17 @@ async fn looking_at_tokens() {
     for id in ["web", "jwt"] {
         let client = server.client(id);
         let tokens = client.tokens(&server.agent(), "openid").await;
-        assert_eq!(cost(&server, async || assert!(client.is_active(&tokens.access).await)).await, 1, "introspection ({id})");
+        assert_eq!(
+            cost(&server, async || assert!(client.is_active(&tokens.access).await)).await,
+            1,
+            "introspection ({id})"
+        );
         assert_eq!(cost(&server, async || client.userinfo(&tokens.access).await.ok()).await, 1, "userinfo ({id})");
-        assert_eq!(cost(&server, async || client.introspect(&tokens.refresh).await.ok()).await, 1, "of a refresh token");
+        assert_eq!(
+            cost(&server, async || client.introspect(&tokens.refresh).await.ok()).await,
+            1,
+            "of a refresh token"
+        );
         assert_eq!(cost(&server, async || assert!(!client.is_active("nonsense").await)).await, 1, "of nonsense");
     }
     assert_eq!(cost(&server, async || userinfo(&server, "nonsense").await.token_refused().status).await, 0);
@@ -62,7 +70,8 @@ async fn asking_for_tokens() {
         assert_eq!(server.app.db.statements() - before, 4, "refresh and its duplicate ({id})");
     }
     let machine = server.client("machine");
-    let client_credentials = cost(&server, async || machine.client_credentials("ships:read").await.tokens().access).await;
+    let client_credentials =
+        cost(&server, async || machine.client_credentials("ships:read").await.tokens().access).await;
     assert_eq!(client_credentials, 2, "client_credentials");
 }
 

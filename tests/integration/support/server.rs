@@ -120,7 +120,9 @@ impl Server {
             stop: Some(stop),
             thread: Some(thread),
         };
-        let url = format!("{}/.well-known/openid-configuration", server.issuer);
+        // Behind a proxy that speaks TLS the issuer is not where the server listens.
+        let path = server.app.config.issuer.path();
+        let url = format!("http://{address}{path}/.well-known/openid-configuration");
         let answer = server.http.get(url).send().await.expect("the server answers");
         assert_eq!(answer.status(), 200, "discovery");
         server.discovery = answer.json().await.expect("the discovery document is JSON");
