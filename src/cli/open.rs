@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use super::declared;
+use super::{declared, not_yet};
 use crate::{
     app::App,
     clock::Clock,
@@ -56,6 +56,9 @@ pub async fn open(config: Config, role: Role) -> Result<Opened, Stop> {
     let clock = Clock::default();
     // What is wrong with the configuration is said before anything is made.
     let source = config.master_source()?;
+    if role == Role::Server {
+        not_yet::check(&config)?;
+    }
     let (embedded, db) = database(&config, role).await?;
     keep_partitions(&db, &clock).await?;
     let master = master_secret(&source, &db, &clock).await?;
@@ -83,7 +86,15 @@ impl Opened {
         let app = &self.app;
         let seal = self.master.derive(Purpose::SealSigningKeys);
         // Before anything is made: a set sealed under another secret must not be mixed with a new one.
-        reload_keys(app).await?;
+        reload_keys(app).await.map_err(|broken| {
+            let mends = !broken.is_retryable();
+            let stop = Stop::from(broken);
+            if mends {
+                stop.mend("set secrets.master_file or MOORING_SECRETS__MASTER to the one it was made with")
+            } else {
+                stop
+            }
+        })?;
         if !app.mint.keys.are_complete(app.clock.now()) {
             let now = app.clock.now();
             app.db.work(now, &Trace::default(), async |tx| tokens::generate_missing(tx, &seal).await).await?;
@@ -104,7 +115,12 @@ pub(super) async fn database(config: &Config, role: Role) -> Result<(Option<Embe
         if role == Role::Server {
             let owner = config.database.migrate_url.as_deref().unwrap_or(url);
             migrations::migrate(owner, url).await?;
-        } else if !migrations::pending(&db).await?.is_empty() {
+            return Ok((None, db));
+        }
+        let pending = migrations::pending(&db).await.map_err(|broken| {
+            Stop::from(broken).mend("check DATABASE_URL, or leave it unset to use the embedded PostgreSQL")
+        })?;
+        if !pending.is_empty() {
             return Err(Stop::new("the database has not the schema of this program").mend("run `mooring migrate`"));
         }
         return Ok((None, db));

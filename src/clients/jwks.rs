@@ -1,39 +1,47 @@
 //! Keys of clients, fetched from their `jwks_uri` and kept for a while.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use moka::future::Cache;
 use serde_json::Value;
 
 use crate::outbound::{Outbound, Unfetched};
 
+/// How long a set is good.
+const GOOD: Duration = Duration::from_mins(5);
+/// How soon an unknown key may ask for a fresh set.
+const FRESH: Duration = Duration::from_mins(1);
+/// How soon a set that could not be fetched is tried again: assertions are not a way to make us call somebody often.
+const FAILED: Duration = Duration::from_secs(10);
+
+type Entry = Arc<(Instant, Result<Arc<Value>, Unfetched>)>;
+
 /// JWK Sets by URL; can be dropped at any time.
-pub struct JwksCache {
-    sets: Cache<String, Arc<Value>>,
-    /// URLs fetched within the last minute: an unknown key asks for a fresh set, but not more often than that.
-    recent: Cache<String, ()>,
-}
+pub struct JwksCache(Cache<String, Entry>);
 
 impl Default for JwksCache {
     fn default() -> Self {
-        Self {
-            sets: Cache::builder().max_capacity(1000).time_to_live(Duration::from_mins(5)).build(),
-            recent: Cache::builder().max_capacity(1000).time_to_live(Duration::from_mins(1)).build(),
-        }
+        Self(Cache::builder().max_capacity(1000).time_to_live(GOOD).build())
     }
 }
 
 impl JwksCache {
-    /// The set at `uri`. `fresh`: fetch it again, unless that was done within the last minute.
+    /// The set at `uri`. `fresh`: fetch it again, unless that was done within the last minute. Callers at the same time
+    /// share one fetch.
     pub async fn get(&self, outbound: &Outbound, uri: &str, fresh: bool) -> Result<Arc<Value>, Unfetched> {
-        if let Some(held) = self.sets.get(uri).await
-            && (!fresh || self.recent.contains_key(uri))
-        {
-            return Ok(held);
+        let fetch = async || Arc::new((Instant::now(), outbound.get_json(uri).await.map(Arc::new)));
+        let mut entry = self.0.get_with_by_ref(uri, fetch()).await;
+        let outdated = match &entry.1 {
+            Ok(_) => fresh && entry.0.elapsed() > FRESH,
+            Err(_) => entry.0.elapsed() > FAILED,
+        };
+        if outdated {
+            self.0.invalidate(uri).await;
+            entry = self.0.get_with_by_ref(uri, fetch()).await;
         }
-        let set = Arc::new(outbound.get_json(uri).await?);
-        self.recent.insert(uri.to_owned(), ()).await;
-        self.sets.insert(uri.to_owned(), set.clone()).await;
-        Ok(set)
+        entry.1.clone()
     }
 }

@@ -171,24 +171,36 @@ fn seconds(delta: TimeDelta) -> f64 {
     delta.num_milliseconds() as f64 / 1000.0
 }
 
-/// The same person proved who they are again: new secret, new `auth_time`, same session. Returns the new generation.
-pub async fn reauthenticate(tx: &mut Tx, id: Uuid, acr: &str, amr: &[&str]) -> Result<Option<i32>, Broken> {
+/// The same person proved who they are again: new secret, new `auth_time`, same session. Returns the new generation;
+/// `None` when the session has ended or its generation is not the one named any more.
+pub async fn reauthenticate(
+    tx: &mut Tx,
+    id: Uuid,
+    generation: i32,
+    acr: &str,
+    amr: &[&str],
+) -> Result<Option<i32>, Broken> {
     use super::schema::sessions;
     use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
     let now = tx.now;
     let amr: Vec<Option<&str>> = amr.iter().copied().map(Some).collect();
-    diesel::update(sessions::table.find(id).filter(sessions::ended_at.is_null()))
-        .set((
-            sessions::secret_generation.eq(sessions::secret_generation + 1),
-            sessions::auth_time.eq(Some(now)),
-            sessions::acr.eq(acr),
-            sessions::amr.eq(amr),
-        ))
-        .returning(sessions::secret_generation)
-        .get_result(tx.conn())
-        .await
-        .optional()
-        .or_broken("reauthenticate session")
+    diesel::update(
+        sessions::table
+            .find(id)
+            .filter(sessions::ended_at.is_null())
+            .filter(sessions::secret_generation.eq(generation)),
+    )
+    .set((
+        sessions::secret_generation.eq(sessions::secret_generation + 1),
+        sessions::auth_time.eq(Some(now)),
+        sessions::acr.eq(acr),
+        sessions::amr.eq(amr),
+    ))
+    .returning(sessions::secret_generation)
+    .get_result(tx.conn())
+    .await
+    .optional()
+    .or_broken("reauthenticate session")
 }
 
 /// What was ended, for the audit.
@@ -408,13 +420,13 @@ pub struct ServiceSession {
 }
 
 /// Begins a service session with its family, unless another task has just done so. `tokens_live` is how long tokens may
-/// outlast the day in which new ones are hung on it.
+/// outlast the day in which new ones are hung on it. Says whether it began now; `None`: the client is gone.
 pub async fn ensure_service(
     tx: &mut Tx,
     client_id: &str,
     tokens_live: TimeDelta,
     acr: &str,
-) -> Result<Option<ServiceSession>, Broken> {
+) -> Result<Option<(ServiceSession, bool)>, Broken> {
     use super::schema::clients;
     use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
     let epoch: Option<i32> = clients::table
@@ -428,7 +440,7 @@ pub async fn ensure_service(
         .or_broken("lock client")?;
     let Some(epoch) = epoch else { return Ok(None) };
     if let Some(found) = find_service(tx, client_id).await? {
-        return Ok(Some(found));
+        return Ok(Some((found, false)));
     }
     let now = tx.now;
     let new = NewSession {
@@ -462,7 +474,7 @@ pub async fn ensure_service(
     .execute(tx.conn())
     .await
     .or_broken("begin service session")?;
-    Ok(Some(ServiceSession { session_id, grant_id, sid }))
+    Ok(Some((ServiceSession { session_id, grant_id, sid }, true)))
 }
 
 /// New tokens are hung on a service session for this long; then the client gets another one.

@@ -70,7 +70,7 @@ impl Grant for AuthorizationCode {
             claims: code.claims.as_ref(),
             session_expires_at: code.session_expires_at,
         };
-        let prepared = prepare(exchange, &client, &origin, scope)?;
+        let prepared = prepare(exchange, &client, &origin, &scope)?;
         let seed = refreshes.then(random_bytes::<32>);
         match store(exchange, &code, &prepared, seed.as_ref().map(<[u8; 32]>::as_slice), offline).await? {
             Redeemed::Yes => {

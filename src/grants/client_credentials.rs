@@ -57,7 +57,7 @@ impl Grant for ClientCredentials {
             claims: None,
             session_expires_at: exchange.now + exchange.config.tokens.access,
         };
-        let prepared = prepare(exchange, &client, &origin, granted)?;
+        let prepared = prepare(exchange, &client, &origin, &granted)?;
         exchange
             .db
             .single(exchange.now, exchange.trace, async |tx| {
@@ -79,10 +79,12 @@ async fn begin(exchange: &Exchange<'_>, client: &Client) -> Outcome<ServiceSessi
         .db
         .work(exchange.now, exchange.trace, async |tx| {
             let tokens_live = exchange.config.tokens.access;
-            let service = sessions::ensure_service(tx, &client.id, tokens_live, Acr::Visitor.as_str()).await?;
-            let service = service
-                .ok_or_else(|| Error::invalid_client("client authentication failed").detail("disabled_client"))?;
-            audit::record(tx, Event::done(Action::SessionStarted, Actor::Client, subject(client, &service)));
+            let found = sessions::ensure_service(tx, &client.id, tokens_live, Acr::Visitor.as_str()).await?;
+            let (service, begun) =
+                found.ok_or_else(|| Error::invalid_client("client authentication failed").detail("disabled_client"))?;
+            if begun {
+                audit::record(tx, Event::done(Action::SessionStarted, Actor::Client, subject(client, &service)));
+            }
             Ok::<_, Failure>(service)
         })
         .await

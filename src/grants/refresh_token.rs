@@ -68,7 +68,7 @@ impl Grant for RefreshToken {
             claims: state.claims.as_ref(),
             session_expires_at: state.session_expires_at,
         };
-        let prepared = prepare(exchange, &client, &origin, Scope::parse(scope)?)?;
+        let prepared = prepare(exchange, &client, &origin, &Scope::parse(scope)?)?;
         if !store(exchange, &state, presented.generation, &prepared).await? {
             return end_family(exchange, &state).await;
         }

@@ -55,8 +55,12 @@ pub(super) fn prepare(
     exchange: &Exchange<'_>,
     client: &Client,
     origin: &Origin<'_>,
-    scope: Scope,
+    granted: &Scope,
 ) -> Result<Prepared, Broken> {
+    // Declared privileged after it was granted: there is no step-up to earn it.
+    let is_privileged =
+        |name: &str| exchange.config.scopes.iter().any(|scope| scope.name == name && scope.privileged.is_some());
+    let scope = granted.filtered(|name| !is_privileged(name));
     let resources: Vec<_> = exchange
         .config
         .resources

@@ -4,6 +4,7 @@
 //! grants or clients.
 
 pub mod assets;
+mod client_call;
 mod cors;
 mod csrf;
 pub mod demo;
@@ -17,6 +18,7 @@ pub mod render;
 pub mod resource_server;
 mod routes;
 mod server;
+mod tls;
 
 pub use metrics::MetricsServer;
 pub use server::Server;

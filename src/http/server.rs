@@ -4,7 +4,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use actix_web::{HttpServer, dev};
 
-use super::routes;
+use super::{routes, tls};
 use crate::{app::App, failure::Stop};
 
 /// A bound server that has not begun to serve, or is serving.
@@ -17,16 +17,20 @@ impl Server {
     /// Binds `config.listen`.
     pub fn bind(app: Arc<App>) -> Result<Self, Stop> {
         let listen = app.config.listen;
+        let tls = app.config.tls.as_ref().map(tls::load).transpose()?;
         let (workers, patience) = (app.config.server.workers, app.config.server.shutdown_timeout.num_seconds());
         let server = HttpServer::new(move || routes::application(app.clone()))
             .workers(workers)
             .shutdown_timeout(u64::try_from(patience).unwrap_or(10))
-            .disable_signals()
-            .bind(listen)
-            .map_err(|error| {
-                Stop::new(format_args!("cannot listen on {listen}: {error}"))
-                    .mend("is another server running there? set `listen`")
-            })?;
+            .disable_signals();
+        let bound = match tls {
+            Some(tls) => server.bind_rustls_0_23(listen, tls),
+            None => server.bind(listen),
+        };
+        let server = bound.map_err(|error| {
+            Stop::new(format_args!("cannot listen on {listen}: {error}"))
+                .mend("is another server running there? set `listen`")
+        })?;
         let address = server.addrs().first().copied().unwrap_or(listen);
         Ok(Self { inner: server.run(), address })
     }

@@ -3,7 +3,11 @@
 //! Who must send a challenge is policy and not decided here; a challenge that is sent always counts.
 
 use super::Error;
-use crate::jose::{base64url, constant_time_eq, sha256};
+use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
+    digest::{SHA256, digest},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 /// The only method (OAuth 2.1 §7.5.2: plain hands the verifier to whoever reads the request).
 pub const METHOD: &str = "S256";
@@ -51,12 +55,13 @@ pub fn check_verifier(verifier: &str) -> Result<(), Error> {
 
 /// The S256 challenge of a verifier (RFC 7636 §4.2).
 pub fn challenge_of(verifier: &str) -> String {
-    base64url(&sha256(&[verifier.as_bytes()]))
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()))
 }
 
 /// Whether the verifier belongs to a stored challenge (RFC 7636 §4.6).
 pub fn verifies(verifier: &str, challenge: &str) -> bool {
-    check_verifier(verifier).is_ok() && constant_time_eq(challenge_of(verifier).as_bytes(), challenge.as_bytes())
+    check_verifier(verifier).is_ok()
+        && verify_slices_are_equal(challenge_of(verifier).as_bytes(), challenge.as_bytes()).is_ok()
 }
 
 #[cfg(test)]

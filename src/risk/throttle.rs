@@ -1,7 +1,9 @@
 //! Throttling of guesses, per (account, source) and per source.
 //!
-//! Leaky buckets in PostgreSQL, so that every replica counts in the same ones. An attempt is counted before its secret
-//! is looked at and forgiven when it fits, so that guesses made at once do not slip through. Buckets are per source: an
+//! Leaky buckets in PostgreSQL, so that every replica counts in the same ones. A sign-in is counted before its password
+//! is looked at and forgiven when it fits, so that guesses made at once do not slip through. A client's secret is random
+//! and cannot be guessed, so only failures are counted, which keeps a good call at one statement; what is slowed down
+//! there is noise. Buckets are per source: an
 //! account is never locked for everybody because somebody guesses at it.
 
 use crate::{
@@ -28,8 +30,9 @@ impl Attempt {
     /// (failures that fit, how many leak a second) of the bucket of one account and source, then of one source.
     fn limits(self) -> [(f64, f64); 2] {
         match self {
-            // Five guesses, then one every 30 s; 30 from one source, then one every 2 s: many people share an address.
-            Self::SignIn => [(5.0, 1.0 / 30.0), (30.0, 0.5)],
+            // Ten guesses, then one every 30 s; 40 from one source, then one every 2 s: many people share an address, and
+            // attempts whose password is being checked count until it fits.
+            Self::SignIn => [(10.0, 1.0 / 30.0), (40.0, 0.5)],
             Self::ClientSecret => [(10.0, 1.0 / 10.0), (60.0, 1.0)],
         }
     }

@@ -1,6 +1,7 @@
 //! Signing in: a new session with a new secret, its lineage kept (invariant 7).
 
 use chrono::TimeDelta;
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
@@ -25,8 +26,8 @@ pub struct SignIn<'a> {
     pub amr: &'a [&'a str],
     /// The session of the browser, if it has a live one.
     pub current: Option<&'a LiveSession>,
-    /// The visitor session that an old but genuine cookie names: a form sent twice, or from a second tab.
-    pub visitor_id: Option<Uuid>,
+    /// The session that an outdated but genuine cookie names: a form sent twice, or from a second tab.
+    pub outdated: Option<Uuid>,
 }
 
 /// The session that the browser goes on in.
@@ -39,49 +40,72 @@ pub struct SignedIn {
 ///
 /// Re-authentication of the same person keeps the session and renews its secret; another person ends the old session
 /// first; a visitor's session is succeeded. The epoch is the one read with the password, so that "end everything of
-/// this user" in between leaves the new session dead.
+/// this user" in between leaves the new session dead. Of two submits of one form the second gets what the first got.
 pub async fn sign_in(tx: &mut Tx, sign_in: &SignIn<'_>, limits: &config::Sessions) -> Result<SignedIn, Broken> {
-    let mut current = sign_in.current.cloned();
-    if current.is_none()
-        && let Some(visitor_id) = sign_in.visitor_id
-    {
-        current = sessions::find_live_successor(tx, visitor_id).await?;
-        if let Some(successor) = &current
-            && successor.user_id == Some(sign_in.user.id)
-            && successor.auth_time.is_some_and(|at| tx.now - at < DOUBLE_SUBMIT)
-        {
-            return Ok(SignedIn { session_id: successor.id, generation: successor.secret_generation });
-        }
-    }
-    match current {
-        Some(session) if session.user_id == Some(sign_in.user.id) => {
-            if let Some(generation) =
-                sessions::reauthenticate(tx, session.root_id, sign_in.acr.as_str(), sign_in.amr).await?
-            {
-                let event = Event::done(Action::SessionReauthenticated, Actor::User, super::subject(&session));
-                audit::record(tx, event.detail(serde_json::json!({ "acr": sign_in.acr.as_str(), "amr": sign_in.amr })));
-                return Ok(SignedIn { session_id: session.root_id, generation });
-            }
-            start(tx, sign_in, None, limits).await
-        }
+    match sign_in.current {
+        Some(session) if session.user_id == Some(sign_in.user.id) => reauthenticate(tx, sign_in, session, limits).await,
         Some(session) => {
             let reason = if session.user_id.is_some() { "superseded" } else { "signed_in" };
-            super::end(tx, session.root_id, reason, Actor::User).await?;
-            start(tx, sign_in, Some(&session), limits).await
+            if !super::end(tx, session.root_id, reason, Actor::User).await?
+                && let Some(again) = just_signed_in(tx, sign_in, session.root_id).await?
+            {
+                return Ok(again);
+            }
+            start(tx, sign_in, Some(session.root_id), limits).await
         }
+        None => {
+            if let Some(outdated) = sign_in.outdated
+                && let Some(again) = just_signed_in(tx, sign_in, outdated).await?
+            {
+                return Ok(again);
+            }
+            start(tx, sign_in, sign_in.outdated, limits).await
+        }
+    }
+}
+
+async fn reauthenticate(
+    tx: &mut Tx,
+    sign_in: &SignIn<'_>,
+    session: &LiveSession,
+    limits: &config::Sessions,
+) -> Result<SignedIn, Broken> {
+    let (id, seen) = (session.root_id, session.secret_generation);
+    if let Some(generation) = sessions::reauthenticate(tx, id, seen, sign_in.acr.as_str(), sign_in.amr).await? {
+        let event = Event::done(Action::SessionReauthenticated, Actor::User, super::subject(session));
+        audit::record(tx, event.detail(json!({ "acr": sign_in.acr.as_str(), "amr": sign_in.amr })));
+        return Ok(SignedIn { session_id: id, generation });
+    }
+    match just_signed_in(tx, sign_in, id).await? {
+        Some(again) => Ok(again),
+        // It ended while the password was checked.
         None => start(tx, sign_in, None, limits).await,
     }
+}
+
+/// What another submit of the same form has just made of the session `id`: the session itself with a newer secret, or
+/// its successor, of the same person.
+async fn just_signed_in(tx: &mut Tx, sign_in: &SignIn<'_>, id: Uuid) -> Result<Option<SignedIn>, Broken> {
+    let found = match sessions::find_live(tx, id).await? {
+        Some(session) if session.user_id.is_some() => Some(session),
+        _ => sessions::find_live_successor(tx, id).await?,
+    };
+    let now = tx.now;
+    Ok(found
+        .filter(|session| session.user_id == Some(sign_in.user.id))
+        .filter(|session| session.auth_time.is_some_and(|at| now - at < DOUBLE_SUBMIT))
+        .map(|session| SignedIn { session_id: session.id, generation: session.secret_generation }))
 }
 
 async fn start(
     tx: &mut Tx,
     sign_in: &SignIn<'_>,
-    predecessor: Option<&LiveSession>,
+    predecessor: Option<Uuid>,
     limits: &config::Sessions,
 ) -> Result<SignedIn, Broken> {
     let new = NewSession {
         kind: "user",
-        visitor_id: predecessor.map(|session| session.root_id).or(sign_in.visitor_id),
+        visitor_id: predecessor,
         user_id: Some(sign_in.user.id),
         client_id: None,
         acr: sign_in.acr.as_str(),
@@ -104,7 +128,7 @@ async fn start(
     let event = Event::done(Action::SessionStarted, Actor::User, subject);
     audit::record(
         tx,
-        event.detail(serde_json::json!({
+        event.detail(json!({
             "acr": sign_in.acr.as_str(), "amr": sign_in.amr, "visitor": new.visitor_id, "device": tx.trace.device,
             "place": tx.trace.place,
         })),

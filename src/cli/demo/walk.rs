@@ -37,7 +37,7 @@ pub async fn go(walk: &Walk) -> Result<(), Stop> {
     let mut story = Story { told: 0, step: "visitor session" };
     walk.steps(&mut story).await.map_err(|trouble| {
         Stop::new(format_args!("the demo failed at step {} ({}): {trouble}", story.told + 1, story.step))
-            .mend("the log on stderr says more; `mooring doctor` checks configuration and database")
+            .mend("the log on stderr says more; the demo's data directory may be deleted, to begin anew")
     })
 }
 
@@ -106,6 +106,9 @@ impl Walk {
         let filled = [("username", self.username.as_str()), ("password", self.password.as_str())];
         let seen = browser.submit(&page, &form, &filled).await?;
         let mut seen = browser.follow(seen, &self.callback).await?;
+        if seen.location.is_none() && form::find(&seen, |form| form.has_input("password")).is_some() {
+            return Err(Trouble::new(format_args!("{} is disabled, or has another password by now", self.username)));
+        }
         let after = browser.cookies(&page.url);
         if before.iter().any(|(name, value)| after.get(name) == Some(value)) {
             return Err(Trouble::new("the visitor's cookie was kept through the sign-in"));

@@ -84,13 +84,17 @@ async fn home(request: HttpRequest, app: Shared) -> HttpResponse {
     let seat = name(&request).and_then(|id| {
         app.seats.with(&id, |seat| {
             let shown = seat.clone();
-            (seat.notice, seat.error) = (None, None);
+            seat.notice = None;
+            // Shown once: beside what has become of the session since, it would be a riddle.
+            if let Some(held) = &mut seat.held {
+                held.api_result = None;
+            }
             shown
         })
     });
     match seat {
-        Some(Seat { held: Some(held), csrf, notice, error, .. }) => app.show(held, csrf, notice.or(error)).await,
-        Some(seat) => app.welcome(StatusCode::OK, seat.notice, seat.error),
+        Some(Seat { held: Some(held), csrf, notice, .. }) => app.show(held, csrf, notice).await,
+        Some(seat) => app.welcome(StatusCode::OK, seat.notice, None),
         None => app.welcome(StatusCode::OK, None, None),
     }
 }
@@ -110,8 +114,10 @@ async fn sign_in(request: HttpRequest, app: Shared) -> HttpResponse {
     see(&url).cookie(cookie(id)).finish()
 }
 
-async fn callback(request: HttpRequest, app: Shared, answer: web::Query<Answer>) -> HttpResponse {
+async fn callback(request: HttpRequest, app: Shared) -> HttpResponse {
     let id = name(&request).unwrap_or_default();
+    // What cannot be read (RFC 6749 §3.1: no parameter twice) has no state that was sent.
+    let answer: Answer = serde_urlencoded::from_str(request.query_string()).unwrap_or_default();
     let state = answer.state.as_deref().unwrap_or_default();
     let Some(Some(asked)) = app.seats.with(&id, |seat| seat.recall(state)) else {
         let error = "This answer belongs to no sign-in that was begun in this browser.";
@@ -125,7 +131,8 @@ async fn callback(request: HttpRequest, app: Shared, answer: web::Query<Answer>)
         Ok(tokens) => {
             // A new name: whoever knew the one from before the sign-in knows nothing now.
             app.seats.leave(&id);
-            let id = app.seats.take(Some(Held { tokens, api_result: None }));
+            let person = app.person(&tokens).await;
+            let id = app.seats.take(Some(Held { tokens, person, api_result: None }));
             see("/").cookie(cookie(id)).finish()
         }
         Err(trouble) if trouble.code.as_deref() == Some("access_denied") => {
@@ -161,7 +168,7 @@ async fn refresh(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> Ht
     };
     match app.party.refresh(&held.tokens).await {
         Ok(tokens) => {
-            app.seats.with(&id, |seat| seat.held = Some(Held { tokens, api_result: None }));
+            app.seats.with(&id, |seat| seat.held = Some(Held { tokens, person: held.person, api_result: None }));
             app.note(&id, "New tokens came, and the refresh token was replaced; the session is the same.".to_owned());
         }
         Err(trouble) => app.note(&id, format!("The refresh token was refused: {trouble}.")),
@@ -232,7 +239,7 @@ impl RelyingParty {
     }
 
     async fn show(&self, held: Held, csrf: String, notice: Option<String>) -> HttpResponse {
-        let Held { tokens, api_result } = held;
+        let Held { tokens, person, api_result } = held;
         let (introspection, userinfo) = futures_util::future::join(
             self.party.introspect(&tokens.access_token),
             self.party.userinfo(&tokens.access_token),
@@ -243,13 +250,8 @@ impl RelyingParty {
             _ => false,
         };
         let expired = matches!(&introspection, Ok(answer) if !is_active(answer)) && !ended;
-        let claim = |name: &str| {
-            let told = userinfo.as_ref().ok().and_then(|claims| claims.get(name));
-            told.or_else(|| tokens.id_claims.get(name)).and_then(Value::as_str).map(ToOwned::to_owned)
-        };
-        let username = claim("preferred_username").or_else(|| claim("sub")).unwrap_or_default();
         let view = DemoSignedIn {
-            user: Person { name: claim("name"), username },
+            user: person,
             issuer: self.party.discovery.issuer.clone(),
             csrf,
             call_action: CALL.to_owned(),
@@ -269,6 +271,16 @@ impl RelyingParty {
         // The form that ends the session is answered with a redirect to the server.
         let page = Page::new(PageName::DemoSignedIn).may_redirect_to(Some(&self.party.discovery.end_session_endpoint));
         shown(page.respond(&self.templates, &view))
+    }
+
+    /// Who signed in, as far as the server tells.
+    async fn person(&self, tokens: &Tokens) -> Person {
+        let told = self.party.userinfo(&tokens.access_token).await.unwrap_or_default();
+        let claim = |name: &str| {
+            told.get(name).or_else(|| tokens.id_claims.get(name)).and_then(Value::as_str).map(ToOwned::to_owned)
+        };
+        let username = claim("preferred_username").or_else(|| claim("sub")).unwrap_or_default();
+        Person { username, name: claim("name") }
     }
 
     /// An access token dies of age, too; the refresh token tells the two apart.

@@ -7,7 +7,7 @@ use std::{
 
 use super::openid::{Asked, Tokens};
 use crate::{
-    http::render::views::DemoApiResult,
+    http::render::views::{DemoApiResult, Person},
     jose::{base64url, constant_time_eq, random_bytes},
 };
 
@@ -26,14 +26,14 @@ pub struct Seat {
     pub held: Option<Held>,
     /// Shown once.
     pub notice: Option<String>,
-    /// Shown once.
-    pub error: Option<String>,
 }
 
 /// What a signed-in browser holds here.
 #[derive(Clone)]
 pub struct Held {
     pub tokens: Tokens,
+    pub person: Person,
+    /// Shown once.
     pub api_result: Option<DemoApiResult>,
 }
 
@@ -45,7 +45,7 @@ impl Seats {
     /// Takes a new seat, under a name that nobody knew before, and gives the name.
     pub fn take(&self, held: Option<Held>) -> String {
         let [id, csrf] = [0; 2].map(|_| base64url(&random_bytes::<32>()));
-        let seat = Seat { id: id.clone(), csrf, begun: VecDeque::new(), held, notice: None, error: None };
+        let seat = Seat { id: id.clone(), csrf, begun: VecDeque::new(), held, notice: None };
         self.all(|seats| {
             seats.truncate(SEATS - 1);
             seats.push_front(seat);

@@ -3,7 +3,6 @@
 use actix_web::{HttpResponse, http::StatusCode, web::Data};
 use serde_json::{Map, Value, json};
 
-use super::client_call::{audiences, authenticator, credentials};
 use crate::{
     app::App,
     clients::Client,
@@ -14,6 +13,7 @@ use crate::{
     },
     failure::Failure,
     http::{
+        client_call::{audiences, authenticator, credentials},
         extract::{Form, Visit},
         render::json,
     },

@@ -1,7 +1,6 @@
 //! One file per protocol endpoint. Endpoints never call one another.
 
 pub mod authorize;
-mod client_call;
 pub mod discovery;
 pub mod end_session;
 pub mod health;

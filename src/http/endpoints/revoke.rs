@@ -2,7 +2,6 @@
 
 use actix_web::{HttpResponse, http::StatusCode, web::Data};
 
-use super::client_call::{audiences, authenticator, credentials};
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
@@ -10,6 +9,7 @@ use crate::{
     db::{Outcome, access_tokens, grants},
     failure::Failure,
     http::{
+        client_call::{audiences, authenticator, credentials},
         cors,
         extract::{Form, Visit},
         render::json,

@@ -2,13 +2,13 @@
 
 use actix_web::{HttpResponse, http::StatusCode, web::Data};
 
-use super::client_call::{audiences, authenticator, credentials};
 use crate::{
     app::App,
     clients::Client,
     db::Outcome,
     grants::{Exchange, TokenResponse, exchange},
     http::{
+        client_call::{audiences, authenticator, credentials},
         cors,
         extract::{Form, Visit},
         render::json,

@@ -6,7 +6,7 @@ use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
     authentication::PasswordVerdict,
-    authorize::{csrf, csrf_fits},
+    authorize::{Decision, Standing, csrf, csrf_fits, decide},
     db::{Outcome, users},
     failure::Failure,
     http::{
@@ -70,6 +70,13 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         Ok(found) => found,
         Err(response) => return response,
     };
+    if let Purpose::Request(pending) = &purpose
+        && parameters.get("as") != Some("another")
+        && !needs_sign_in(pending, &visit)
+    {
+        // A second tab, after the first has signed in.
+        return answer::see_other(&purpose.next(&app));
+    }
     let hint = match &purpose {
         Purpose::Request(pending) => pending.request.login_hint.clone(),
         Purpose::Account(_) => None,
@@ -81,6 +88,16 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         tracing::error!(%error, "visitor cookie");
     }
     response
+}
+
+fn needs_sign_in(pending: &Pending, visit: &Visit) -> bool {
+    let standing = Standing {
+        session: pending.browser.session.as_ref(),
+        consented: &[],
+        stored: Some(&pending.stored),
+        now: visit.now,
+    };
+    decide(&pending.request, &standing) == Decision::SignIn
 }
 
 /// What the sign-in is for; a visitor session for the forms of our own pages where there is none yet.
@@ -206,7 +223,7 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
                 acr: Acr::Pwd,
                 amr: &["pwd"],
                 current: browser.session.as_ref(),
-                visitor_id: browser.outdated,
+                outdated: browser.outdated,
             };
             sessions::sign_in(tx, &sign_in, &app.config.sessions).await.map_err(Failure::from)
         })

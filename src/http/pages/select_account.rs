@@ -48,7 +48,7 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     let id = pending.stored.id;
     if form.get("decision") != Some("continue") {
         // Signing in there as another person ends this session first.
-        return answer::see_other(&app.config.issuer.url(&format!("/login?request={id}")));
+        return answer::see_other(&app.config.issuer.url(&format!("/login?request={id}&as=another")));
     }
     let marked = app
         .db
