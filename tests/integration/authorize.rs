@@ -546,31 +546,51 @@ async fn a_wrong_password_reveals_nothing() {
     assert_eq!(server.events("sign_in", "refused").await, 3);
 }
 
-/// Guessing is slowed per account and source; nobody else is kept out by it.
+/// Guessing is slowed per account and source; nobody else is kept out by it, and it passes.
 #[tokio::test]
 async fn guessing_is_throttled() {
-    let server = Server::usual().await;
-    let agent = server.agent();
-    let page = agent.open(&server.client("web").request("openid").url()).await;
-    let mut answers: Vec<Page> = Vec::new();
-    for _ in 0..7 {
-        answers.push(agent.sign_in(&page, ALICE, "a guess").await);
-    }
-    let last = answers.last().unwrap();
-    assert_eq!(last.status, 429, "{}", last.body);
-    assert!(
-        last.header("retry-after").parse::<u32>().is_ok_and(|seconds| (1..=60).contains(&seconds)),
-        "{:?}",
-        last.headers
-    );
+    let server = Server::start(Settings::default().set("trusted_proxies", "127.0.0.1/32")).await;
+    let client = server.client("web");
+    let agent = server.agent().forwarded_for("203.0.113.9");
+    let page = agent.open(&client.request("openid").url()).await;
+    let mut guesses = 0;
+    let last = loop {
+        let answer = agent.sign_in(&page, ALICE, "a guess").await;
+        if answer.status == 429 {
+            break answer;
+        }
+        guesses += 1;
+        assert!(guesses < 20, "{guesses} guesses went through");
+    };
+    assert!(guesses >= 4, "people mistype: {guesses}");
+    let seconds = last.header("retry-after").parse::<u32>();
+    assert!(seconds.is_ok_and(|seconds| (1..=60).contains(&seconds)), "{:?}", last.headers);
     assert!(last.asks_for_password(), "the form stays: {}", last.body);
-    // Not even the right one now.
+    // Not even the right one now, from there.
     assert_eq!(agent.sign_in(&page, ALICE, PASSWORD).await.status, 429);
-    // Somebody else at the same address may.
-    let other = server.agent();
-    let form = other.open(&server.client("web").request("openid").url()).await;
-    assert!(other.sign_in(&form, BOB, PASSWORD).await.offers("allow"));
-    // And it passes.
+    // Somebody else at the same address may, and alice elsewhere.
+    for (username, address) in [(BOB, "203.0.113.9"), (ALICE, "198.51.100.7")] {
+        let other = server.agent().forwarded_for(address);
+        let form = other.open(&client.request("openid").url()).await;
+        assert!(other.sign_in(&form, username, PASSWORD).await.offers("allow"), "{username} at {address}");
+    }
     server.advance(TimeDelta::minutes(2)).await;
     assert!(agent.sign_in(&page, ALICE, PASSWORD).await.offers("allow"));
+}
+
+/// Guesses that are made at once do not slip through.
+#[tokio::test]
+async fn guesses_at_once_are_counted_too() {
+    let server = Server::start(Settings::default().set("server.workers", "2").connections(8)).await;
+    let agent = server.agent();
+    let page = agent.open(&server.client("web").request("openid").url()).await;
+    let guesses = futures_util::future::join_all((0..40).map(|_| agent.sign_in(&page, ALICE, "a guess"))).await;
+    let through = guesses.iter().filter(|answer| answer.status != 429).count();
+    assert!((1..20).contains(&through), "{through} of 40 guesses went through");
+    // One source cannot go from account to account either.
+    let mut names = 0;
+    while agent.sign_in(&page, &format!("somebody{names}"), "a guess").await.status != 429 {
+        names += 1;
+        assert!(names < 100, "one source guessed at {names} accounts");
+    }
 }

@@ -134,10 +134,6 @@ impl Server {
         Self::start(Settings::default()).await
     }
 
-    pub fn discovery(&self) -> &Value {
-        &self.discovery
-    }
-
     /// The URL that discovery gives for an endpoint, such as `token_endpoint`.
     pub fn endpoint(&self, name: &str) -> String {
         self.discovery[name].as_str().unwrap_or_else(|| panic!("discovery has no {name}")).to_owned()
