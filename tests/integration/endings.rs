@@ -438,3 +438,37 @@ async fn a_sign_in_in_flight_is_ended_too() {
     // A new sign-in begins under the new epoch.
     client.tokens(&agent, "openid").await;
 }
+
+/// Being disabled and a newer epoch are two locks, each enough by itself.
+#[tokio::test]
+async fn disabled_or_outdated_each_is_enough() {
+    let server = Server::usual().await;
+    for (breaks, mends) in [
+        ("UPDATE users SET disabled_at = now()", "UPDATE users SET disabled_at = NULL"),
+        ("UPDATE users SET session_epoch = session_epoch + 1", "UPDATE users SET session_epoch = session_epoch - 1"),
+        ("UPDATE clients SET disabled_at = now() WHERE client_id <> 'api'", "UPDATE clients SET disabled_at = NULL"),
+        (
+            "UPDATE clients SET session_epoch = session_epoch + 1 WHERE client_id <> 'api'",
+            "UPDATE clients SET session_epoch = session_epoch - 1 WHERE client_id <> 'api'",
+        ),
+        ("UPDATE grants SET ended_at = now()", "UPDATE grants SET ended_at = NULL"),
+        ("UPDATE sessions SET locked_at = now()", "UPDATE sessions SET locked_at = NULL"),
+        ("UPDATE sessions SET ended_at = now()", "UPDATE sessions SET ended_at = NULL WHERE kind = 'user'"),
+    ] {
+        let client = server.client("web");
+        let agent = server.agent();
+        let witness = server.client("api");
+        let tokens = client.tokens(&agent, "openid").await;
+        let waiting = client.code(&agent, "openid").await;
+        server.rows(breaks).await;
+        assert!(!witness.is_active(&tokens.access).await, "{breaks}");
+        client.userinfo(&tokens.access).await.token_refused();
+        assert_ne!(client.refresh(&tokens.refresh).await.status, 200, "{breaks}");
+        assert_ne!(client.redeem(&waiting).await.status, 200, "{breaks}");
+        // Nothing of it was used up by trying.
+        server.rows(mends).await;
+        assert!(witness.is_active(&tokens.access).await, "{mends}");
+        client.refresh(&tokens.refresh).await.tokens();
+        client.redeem(&waiting).await.tokens();
+    }
+}

@@ -96,6 +96,33 @@ async fn nothing_of_a_session_outlives_its_end() {
     assert_eq!(server.value(live).await, "0");
 }
 
+/// Held at the worst moment: the end is written but not committed when the codes are redeemed. Offline access is not
+/// born of a session that is ending, and a token that is given meanwhile is dead when the end is there.
+#[tokio::test]
+async fn what_is_redeemed_while_the_end_is_being_written() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let agent = server.agent();
+    let offline = client.code(&agent, "openid offline_access").await;
+    let plain = client.code(&agent, "openid").await;
+    let session: Uuid = server.value("SELECT id FROM sessions WHERE kind = 'user'").await.parse().unwrap();
+    let ending = server.work(async |tx| {
+        assert!(sessions::end(tx, session, "ended_by_operator", Actor::Operator).await?);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        Ok(())
+    });
+    let redeeming = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        join(client.redeem(&offline), client.redeem(&plain)).await
+    };
+    let ((), (offline, plain)) = join(ending, redeeming).await;
+    offline.refused("invalid_grant");
+    assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'offline'").await, "0");
+    let given = plain.tokens();
+    assert!(!client.is_active(&given.access).await);
+    client.refresh(&given.refresh).await.refused("invalid_grant");
+}
+
 impl<'s> Round<'s> {
     async fn begin(server: &'s Server, number: u64) -> Self {
         server.rows("UPDATE users SET disabled_at = NULL").await;
