@@ -21,6 +21,7 @@ mod pages;
 mod refresh_token;
 mod revocation;
 mod set_up;
+mod sign_in;
 mod statements;
 mod support;
 mod token_endpoint;
