@@ -164,8 +164,8 @@ CREATE TABLE grants (
     id                 uuid PRIMARY KEY,
     session_id         uuid NOT NULL REFERENCES sessions,
     offline_session_id uuid REFERENCES sessions,
-    user_id            uuid REFERENCES users,
-    client_id          text NOT NULL REFERENCES clients,
+    user_id            uuid,
+    client_id          text NOT NULL,
     sid                uuid NOT NULL,
     scope              text NOT NULL,
     acr                text NOT NULL,
@@ -187,8 +187,8 @@ COMMENT ON TABLE grants IS 'The family: what one authorization led to. Every cod
 COMMENT ON COLUMN grants.id IS 'UUIDv7.';
 COMMENT ON COLUMN grants.session_id IS 'The session in which it was granted.';
 COMMENT ON COLUMN grants.offline_session_id IS 'With offline_access: the session that the refresh token hangs on.';
-COMMENT ON COLUMN grants.user_id IS 'Who granted it.';
-COMMENT ON COLUMN grants.client_id IS 'To whom.';
+COMMENT ON COLUMN grants.user_id IS 'Who granted it: the session''s user. No foreign key of its own, which would be checked at every code.';
+COMMENT ON COLUMN grants.client_id IS 'To whom: a party of the session. No foreign key of its own, which would be checked at every code.';
 COMMENT ON COLUMN grants.sid IS 'The sid of this client in the origin session.';
 COMMENT ON COLUMN grants.scope IS 'What was granted.';
 COMMENT ON COLUMN grants.acr IS 'Strength of the authentication at the time; a later step-up never upgrades it.';
@@ -442,10 +442,10 @@ COMMENT ON FUNCTION missing_partitions IS 'The tables whose next partition does 
 CREATE FUNCTION live_sessions(now timestamptz) RETURNS TABLE (
     id uuid, kind text, root_id uuid, visitor_id uuid, user_id uuid, client_id text, secret_generation integer, acr text,
     amr text[], auth_time timestamptz, expires_at timestamptz, created_at timestamptz, last_seen_at timestamptz,
-    idle_timeout interval, username text, user_claims jsonb, admin_at timestamptz
+    idle_timeout interval, epoch integer, username text, user_claims jsonb, admin_at timestamptz
 ) LANGUAGE sql STABLE AS $$
     SELECT s.id, s.kind, coalesce(s.parent_id, s.id), s.visitor_id, s.user_id, s.client_id, s.secret_generation, s.acr,
-           s.amr, s.auth_time, least(s.expires_at, p.expires_at), s.created_at, a.last_seen_at, s.idle_timeout, u.username, u.claims,
+           s.amr, s.auth_time, least(s.expires_at, p.expires_at), s.created_at, a.last_seen_at, s.idle_timeout, s.epoch, u.username, u.claims,
            u.admin_at
     FROM sessions s
     JOIN session_activity a ON a.session_id = s.id

@@ -2,4 +2,4 @@
 
 mod password;
 
-pub use password::{PasswordVerdict, Passwords};
+pub use password::{MAX_LENGTH, PasswordVerdict, Passwords};

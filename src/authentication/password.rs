@@ -16,6 +16,9 @@ use crate::{
 /// The longest password that is looked at, in octets: hashing cost must not follow the sender's wishes.
 pub const MAX_LENGTH: usize = 1024;
 
+/// How many may wait or run for each that may run: a second or two of work.
+const QUEUE: usize = 64;
+
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordVerdict {
@@ -30,6 +33,7 @@ pub enum PasswordVerdict {
 pub struct Passwords {
     argon2: Arc<Argon2<'static>>,
     permits: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
     /// A hash of nothing anybody knows: what an unknown person's password is compared with.
     decoy: Arc<str>,
 }
@@ -43,6 +47,7 @@ impl Passwords {
         Ok(Self {
             argon2: Arc::new(argon2),
             permits: Arc::new(Semaphore::new(settings.concurrency.max(1))),
+            queue: Arc::new(Semaphore::new(settings.concurrency.max(1) * QUEUE)),
             decoy: decoy.into(),
         })
     }
@@ -80,10 +85,13 @@ impl Passwords {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Broken> {
+        // A queue without an end is how a burst would starve everybody: beyond this the answer is "come back".
+        let queued = self.queue.clone().try_acquire_owned();
+        let queued = queued.map_err(|_| Broken::unavailable("too many passwords are being checked"))?;
         let permit = self.permits.clone().acquire_owned().await.map_err(Broken::new)?;
         tokio::task::spawn_blocking(move || {
             let done = work();
-            drop(permit);
+            drop((permit, queued));
             done
         })
         .await

@@ -13,6 +13,8 @@ use crate::{
 pub struct Standing<'a> {
     pub session: Option<&'a LiveSession>,
     pub consented: &'a [String],
+    /// A native client without a secret, answered elsewhere than on https: nothing shows that it is itself.
+    pub is_impersonable: bool,
     /// The stored request, once it had to wait for a person.
     pub stored: Option<&'a authorization_requests::AuthorizationRequest>,
     pub now: DateTime<Utc>,
@@ -87,6 +89,10 @@ fn consent(request: &AuthorizationRequest, standing: &Standing<'_>) -> Option<Sc
     let wanted = request.scope.union(&request.claims.scopes());
     let answered = standing.stored.is_some_and(|stored| stored.consented_at.is_some());
     if request.prompts.contains(Prompt::Consent) && !answered {
+        return Some(wanted);
+    }
+    // RFC 8252 §8.6: another program on the same machine can pose as such a client, so it is never answered unseen.
+    if standing.is_impersonable && !answered {
         return Some(wanted);
     }
     let missing = wanted.filtered(|token| !standing.consented.iter().any(|given| given == token));

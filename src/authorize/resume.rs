@@ -40,12 +40,14 @@ pub fn owner(
 }
 
 /// The CSRF token of a request's forms. It belongs to the request, not to the session's secret, so that a second tab's
-/// form is still good after the first has signed in.
-pub fn csrf(key: &Key256, request_id: Uuid) -> String {
-    base64url(&key.mac(&[b"authorization-request", request_id.as_bytes()]))
+/// form is still good after the first has signed in; a form that speaks to somebody belongs to that person too.
+pub fn csrf(key: &Key256, request_id: Uuid, person: Option<Uuid>) -> String {
+    base64url(&key.mac(&[b"authorization-request", request_id.as_bytes(), person.unwrap_or_default().as_bytes()]))
 }
 
 /// Whether a form carries the request's token; in constant time.
-pub fn csrf_fits(key: &Key256, request_id: Uuid, presented: &str) -> bool {
-    from_base64url(presented).is_some_and(|tag| key.verify(&[b"authorization-request", request_id.as_bytes()], &tag))
+pub fn csrf_fits(key: &Key256, request_id: Uuid, person: Option<Uuid>, presented: &str) -> bool {
+    from_base64url(presented).is_some_and(|tag| {
+        key.verify(&[b"authorization-request", request_id.as_bytes(), person.unwrap_or_default().as_bytes()], &tag)
+    })
 }

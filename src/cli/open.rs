@@ -111,7 +111,7 @@ async fn reload_keys(app: &App) -> Result<(), Broken> {
 /// The database at the schema of this program: the given one, or the embedded cluster's.
 pub(super) async fn database(config: &Config, role: Role) -> Result<(Option<Embedded>, Database), Stop> {
     if let Some(url) = &config.database.url {
-        let db = Database::new(url, config.database.max_connections)?;
+        let db = Database::for_workers(url, config.database.max_connections, config.server.workers)?;
         if role == Role::Server {
             let owner = config.database.migrate_url.as_deref().unwrap_or(url);
             migrations::migrate(owner, url).await?;
@@ -128,7 +128,7 @@ pub(super) async fn database(config: &Config, role: Role) -> Result<(Option<Embe
     let embedded = Embedded::start(&config.data_dir, role).await?;
     let server_url = embedded.server_url(embedded::DATABASE);
     migrations::migrate(&embedded.owner_url(embedded::DATABASE), &server_url).await?;
-    let db = Database::new(&server_url, config.database.max_connections)?;
+    let db = Database::for_workers(&server_url, config.database.max_connections, config.server.workers)?;
     Ok((Some(embedded), db))
 }
 

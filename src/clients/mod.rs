@@ -11,7 +11,10 @@ use crate::{
     db::clients::ClientRow,
     failure::Broken,
     jose::Algorithm,
-    oauth::{ClientMetadata, Scope},
+    oauth::{
+        ClientMetadata, Scope,
+        client_metadata::{ApplicationType, AuthMethod},
+    },
 };
 
 /// A client as the house uses it: its row, understood.
@@ -64,5 +67,13 @@ impl Client {
             || of_redirects
                 .filter(|url| matches!(url.scheme(), "http" | "https"))
                 .any(|url| url.origin().ascii_serialization() == origin)
+    }
+
+    /// Whether another program on a person's machine could pose as this client at this redirect URI (RFC 8252 §8.6).
+    #[must_use]
+    pub fn is_impersonable(&self, redirect_uri: &str) -> bool {
+        self.metadata.application_type == ApplicationType::Native
+            && self.metadata.token_endpoint_auth_method == AuthMethod::None
+            && !redirect_uri.starts_with("https://")
     }
 }

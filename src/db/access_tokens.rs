@@ -93,34 +93,96 @@ pub async fn find_live(tx: &mut Tx, id: Uuid) -> Result<Option<LiveToken>, Broke
     Ok(rows.into_iter().next())
 }
 
-/// A token that nothing has ended, with the metadata of its client: userinfo answers as that client wants it.
+/// As [`LiveToken`], where an outer join may have found none.
 #[derive(QueryableByName)]
-struct TokenWithCaller {
-    #[diesel(sql_type = sql::Text)]
-    client_id: String,
-    #[diesel(sql_type = sql::Jsonb)]
-    metadata: Value,
+struct MaybeToken {
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    grant_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    session_id: Option<Uuid>,
     #[diesel(sql_type = sql::Nullable<sql::Bytea>)]
-    caller_secret_hash: Option<Vec<u8>>,
-    #[diesel(sql_type = sql::Integer)]
-    session_epoch: i32,
+    token_secret_hash: Option<Vec<u8>>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    scope: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
+    audience: Option<Vec<String>>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    disabled_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
-    token: Option<Value>,
+    issued_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    expires_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    user_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    token_client_id: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    sid: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    acr: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
+    amr: Option<Vec<String>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    auth_time: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    username: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    session_kind: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    session_started_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    session_expires_at: Option<DateTime<Utc>>,
 }
 
-/// The calling client and the token, if it is live, in one statement: what introspection and revocation ask.
+impl MaybeToken {
+    fn found(self) -> Option<LiveToken> {
+        Some(LiveToken {
+            id: self.id?,
+            grant_id: self.grant_id?,
+            session_id: self.session_id?,
+            secret_hash: self.token_secret_hash,
+            scope: self.scope?,
+            audience: self.audience?,
+            issued_at: self.issued_at?,
+            expires_at: self.expires_at?,
+            user_id: self.user_id,
+            token_client_id: self.token_client_id?,
+            sid: self.sid?,
+            acr: self.acr?,
+            amr: self.amr?,
+            auth_time: self.auth_time,
+            claims: None,
+            username: self.username,
+            user_claims: None,
+            session_kind: self.session_kind?,
+            session_started_at: self.session_started_at?,
+            session_expires_at: self.session_expires_at?,
+        })
+    }
+}
+
+/// The calling client and the token, if it is live, in one statement: what introspection and revocation ask. What only
+/// userinfo needs (the person's claims) is left out.
 pub async fn find_live_with_caller(
     tx: &mut Tx,
     client_id: &str,
     token_id: Option<Uuid>,
 ) -> Result<Option<(ClientRow, Option<LiveToken>)>, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(embed)]
+        caller: ClientRow,
+        #[diesel(embed)]
+        token: MaybeToken,
+    }
     let now = tx.now;
-    let rows: Vec<TokenWithCaller> = Cached(
+    let rows: Vec<Row> = Cached(
         diesel::sql_query(
-            "SELECT c.client_id, c.metadata, c.secret_hash AS caller_secret_hash, c.session_epoch, c.disabled_at, \
-             to_jsonb(t) AS token FROM clients c LEFT JOIN live_access_tokens($3) t ON t.id = $2 WHERE c.client_id = $1",
+            "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, t.id, t.grant_id, \
+             t.session_id, t.secret_hash AS token_secret_hash, t.scope, t.audience, t.issued_at, t.expires_at, t.user_id, \
+             t.client_id AS token_client_id, t.sid, t.acr, t.amr, t.auth_time, t.username, t.session_kind, \
+             t.session_started_at, t.session_expires_at \
+             FROM clients c LEFT JOIN live_access_tokens($3) t ON t.id = $2 WHERE c.client_id = $1",
         )
         .bind::<sql::Text, _>(client_id)
         .bind::<sql::Nullable<sql::Uuid>, _>(token_id)
@@ -129,81 +191,7 @@ pub async fn find_live_with_caller(
     .load(tx.conn())
     .await
     .or_broken("find live access token with caller")?;
-    let Some(row) = rows.into_iter().next() else { return Ok(None) };
-    let token = row.token.map(LiveToken::from_json).transpose()?;
-    let client = ClientRow {
-        client_id: row.client_id,
-        metadata: row.metadata,
-        secret_hash: row.caller_secret_hash,
-        session_epoch: row.session_epoch,
-        disabled_at: row.disabled_at,
-    };
-    Ok(Some((client, token)))
-}
-
-impl LiveToken {
-    /// From `to_jsonb` of a `live_access_tokens` row: the outer join makes every column nullable otherwise.
-    fn from_json(row: Value) -> Result<Self, Broken> {
-        #[derive(serde::Deserialize)]
-        struct Row {
-            id: Uuid,
-            grant_id: Uuid,
-            session_id: Uuid,
-            secret_hash: Option<String>,
-            scope: String,
-            audience: Vec<String>,
-            issued_at: DateTime<Utc>,
-            expires_at: DateTime<Utc>,
-            user_id: Option<Uuid>,
-            client_id: String,
-            sid: Uuid,
-            acr: String,
-            amr: Vec<String>,
-            auth_time: Option<DateTime<Utc>>,
-            claims: Option<Value>,
-            username: Option<String>,
-            user_claims: Option<Value>,
-            session_kind: String,
-            session_started_at: DateTime<Utc>,
-            session_expires_at: DateTime<Utc>,
-        }
-        let row: Row = serde_json::from_value(row).map_err(|error| Broken::new(format_args!("live token: {error}")))?;
-        Ok(Self {
-            id: row.id,
-            grant_id: row.grant_id,
-            session_id: row.session_id,
-            secret_hash: row.secret_hash.as_deref().map(from_hex),
-            scope: row.scope,
-            audience: row.audience,
-            issued_at: row.issued_at,
-            expires_at: row.expires_at,
-            user_id: row.user_id,
-            token_client_id: row.client_id,
-            sid: row.sid,
-            acr: row.acr,
-            amr: row.amr,
-            auth_time: row.auth_time,
-            claims: row.claims,
-            username: row.username,
-            user_claims: row.user_claims,
-            session_kind: row.session_kind,
-            session_started_at: row.session_started_at,
-            session_expires_at: row.session_expires_at,
-        })
-    }
-}
-
-/// PostgreSQL's hexadecimal form of bytea, `\x…`.
-fn from_hex(text: &str) -> Vec<u8> {
-    let digits = text.trim_start_matches("\\x").as_bytes();
-    digits
-        .chunks(2)
-        .map(|pair| {
-            pair.iter().fold(0, |byte, digit| {
-                (byte << 4) | u8::try_from(char::from(*digit).to_digit(16).unwrap_or(0)).unwrap_or(0)
-            })
-        })
-        .collect()
+    Ok(rows.into_iter().next().map(|row| (row.caller, row.token.found())))
 }
 
 /// A calling client with its service session, if it has one of today.

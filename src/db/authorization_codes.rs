@@ -208,11 +208,11 @@ pub async fn find_with_client(
         diesel::sql_query(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, k.* FROM clients c \
              LEFT JOIN (SELECT k.id AS code_id, k.grant_id, k.session_id, s.kind AS session_kind, \
-                 s.expires_at AS session_expires_at, z.epoch, g.client_id AS code_client_id, k.redirect_uri, \
+                 s.expires_at AS session_expires_at, s.epoch, g.client_id AS code_client_id, k.redirect_uri, \
                  k.code_challenge, k.expires_at, k.consumed_at, g.user_id, s.user_claims, s.username, g.sid, g.scope, \
                  g.acr, g.amr, g.auth_time, g.nonce, g.claims \
                  FROM authorization_codes k JOIN live_grants($3) g ON g.id = k.grant_id \
-                 JOIN live_sessions($3) s ON s.id = k.session_id JOIN sessions z ON z.id = k.session_id \
+                 JOIN live_sessions($3) s ON s.id = k.session_id \
                  WHERE k.id = $2) k ON true WHERE c.client_id = $1",
         )
         .bind::<sql::Text, _>(client_id)
@@ -232,7 +232,6 @@ pub async fn redeem(
     code_id: Uuid,
     token: &NewAccessToken<'_>,
     refresh_seed: Option<&[u8]>,
-    offline_session_id: Option<Uuid>,
 ) -> Result<bool, Broken> {
     let now = tx.now;
     let events = tx.take_events();
@@ -240,11 +239,10 @@ pub async fn redeem(
         diesel::sql_query(concat!(
             "WITH consumed AS (UPDATE authorization_codes SET consumed_at = $2 WHERE id = $1 AND consumed_at IS NULL \
                  AND expires_at > $2 RETURNING grant_id, session_id), \
-             family AS (UPDATE grants g SET refresh_seed = $8, refresh_generation = 1, refresh_rotated_at = $2, \
-                 offline_session_id = $9 FROM consumed c WHERE g.id = c.grant_id AND $8 IS NOT NULL), \
+             family AS (UPDATE grants g SET refresh_seed = $8, refresh_generation = 1, refresh_rotated_at = $2 FROM consumed c WHERE g.id = c.grant_id AND $8 IS NOT NULL), \
              events AS (INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, \
                  reason, detail, source_hash, agent_hash, trace) SELECT e.* FROM (",
-            event_rows!("$10"),
+            event_rows!("$9"),
             ") e, consumed) \
              INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
              SELECT $3, grant_id, session_id, $4, $5, $6, $2, $7 FROM consumed"
@@ -257,7 +255,6 @@ pub async fn redeem(
         .bind::<sql::Array<sql::Text>, _>(token.audience)
         .bind::<sql::Timestamptz, _>(token.expires_at)
         .bind::<sql::Nullable<sql::Bytea>, _>(refresh_seed)
-        .bind::<sql::Nullable<sql::Uuid>, _>(offline_session_id)
         .bind::<sql::Jsonb, _>(events),
     )
     .execute(tx.conn())

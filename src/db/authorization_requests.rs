@@ -114,12 +114,13 @@ pub async fn claim(tx: &mut Tx, id: Uuid, session_id: Uuid) -> Result<bool, Brok
     Ok(changed > 0)
 }
 
-/// What waits in one session waits in its successor: a second tab resumes as the person who signed in.
+/// What waits in one session waits in its successor: a second tab resumes as the person who signed in. What another
+/// person chose or allowed before does not count for them.
 pub async fn follow_lineage(tx: &mut Tx, from: Uuid, to: Uuid) -> Result<(), Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
-            "UPDATE authorization_requests SET session_id = $2 WHERE session_id = $1 AND completed_at IS NULL AND expires_at > $3",
+            "UPDATE authorization_requests SET session_id = $2, selected_at = NULL, consented_at = NULL WHERE session_id = $1 AND completed_at IS NULL AND expires_at > $3",
         )
         .bind::<sql::Uuid, _>(from)
         .bind::<sql::Uuid, _>(to)

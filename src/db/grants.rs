@@ -9,19 +9,37 @@ use uuid::Uuid;
 use super::{Tx, clients::ClientRow, statement::Cached, work::OrBroken};
 use crate::failure::Broken;
 
-/// Ends a family: one UPDATE, whatever came of it. `false` when it had ended.
-pub async fn end(tx: &mut Tx, id: Uuid, reason: &str) -> Result<bool, Broken> {
+/// A family that was ended.
+pub struct EndedFamily {
+    /// The session of its own that its refresh token hung on.
+    pub offline_session_id: Option<Uuid>,
+}
+
+/// Ends a family: one UPDATE, whatever came of it. `None` when it had ended.
+pub async fn end(tx: &mut Tx, id: Uuid, reason: &str) -> Result<Option<EndedFamily>, Broken> {
+    use super::schema::grants;
+    use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
     let now = tx.now;
-    let changed = Cached(
-        diesel::sql_query("UPDATE grants SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL")
-            .bind::<sql::Uuid, _>(id)
-            .bind::<sql::Timestamptz, _>(now)
-            .bind::<sql::Text, _>(reason),
-    )
-    .execute(tx.conn())
-    .await
-    .or_broken("end family")?;
-    Ok(changed > 0)
+    let ended: Option<Option<Uuid>> = diesel::update(grants::table.find(id).filter(grants::ended_at.is_null()))
+        .set((grants::ended_at.eq(Some(now)), grants::end_reason.eq(Some(reason))))
+        .returning(grants::offline_session_id)
+        .get_result(tx.conn())
+        .await
+        .optional()
+        .or_broken("end family")?;
+    Ok(ended.map(|offline_session_id| EndedFamily { offline_session_id }))
+}
+
+/// From now on the family's refresh token hangs on this session.
+pub async fn hang_on_offline(tx: &mut Tx, id: Uuid, session_id: Uuid) -> Result<(), Broken> {
+    use super::schema::grants;
+    use diesel::{ExpressionMethods, QueryDsl};
+    diesel::update(grants::table.find(id))
+        .set(grants::offline_session_id.eq(Some(session_id)))
+        .execute(tx.conn())
+        .await
+        .or_broken("hang family on offline session")?;
+    Ok(())
 }
 
 /// The refresh state of a family that is alive with the session it hangs on.

@@ -1,10 +1,11 @@
 //! Connections: how they are made, pooled and counted.
 
 use std::{
+    cell::RefCell,
     path::Path,
     str::FromStr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -29,43 +30,67 @@ use crate::failure::{Broken, Stop};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The server's way to PostgreSQL; cheap to clone.
+///
+/// A worker thread that calls [`Database::adopt_thread`] has connections of its own, which are driven on that very
+/// thread: a statement then costs no wake-up of another one. Everything else shares one pool.
 #[derive(Clone)]
 pub struct Database {
-    pool: Pool<AsyncPgConnection>,
+    shared: Pool<AsyncPgConnection>,
+    workers: Arc<Workers>,
     statements: Arc<AtomicU64>,
 }
 
+/// The pools of worker threads.
+struct Workers {
+    url: String,
+    target: Arc<Target>,
+    /// Connections for each; 0: they share.
+    each: usize,
+    pools: Mutex<Vec<Pool<AsyncPgConnection>>>,
+}
+
+thread_local! {
+    /// This thread's own pool, and of which [`Database`] (by the address of its `workers`) it is one.
+    static OWN: RefCell<Option<(usize, Pool<AsyncPgConnection>)>> = const { RefCell::new(None) };
+}
+
 impl Database {
-    /// A pool of at most `size` connections to `url`. Connects when first used.
+    /// At most `size` connections to `url`. Connects when first used.
     pub fn new(url: &str, size: usize) -> Result<Self, Stop> {
+        Self::for_workers(url, size, 0)
+    }
+
+    /// As [`Database::new`], for a server of so many worker threads: most of the connections are divided among them.
+    /// With too few to divide they share.
+    pub fn for_workers(url: &str, size: usize, workers: usize) -> Result<Self, Stop> {
         let target = Arc::new(Target::parse(url)?);
         let statements = Arc::new(AtomicU64::new(0));
-        let mut manager = ManagerConfig::default();
-        // No query at check-out: a closed connection is noticed without one.
-        manager.recycling_method = RecyclingMethod::Fast;
-        let counter = statements.clone();
-        manager.custom_setup = Box::new(move |_| {
-            let target = target.clone();
-            let counter = counter.clone();
-            async move {
-                let mut conn = target.connect().await?;
-                conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-                    if let InstrumentationEvent::StartQuery { .. } = event {
-                        counter.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-                Ok(conn)
-            }
-            .boxed()
-        });
-        let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config(url, manager))
-            .max_size(size)
-            .wait_timeout(Some(PATIENCE))
-            .create_timeout(Some(PATIENCE))
-            .runtime(deadpool::Runtime::Tokio1)
-            .build()
-            .map_err(Stop::new)?;
-        Ok(Self { pool, statements })
+        let each = size.saturating_sub(1).checked_div(workers).filter(|each| *each >= 2).unwrap_or(0);
+        let shared = pool(url, &target, &statements, size - each * workers)?;
+        let workers = Workers { url: url.to_owned(), target, each, pools: Mutex::default() };
+        Ok(Self { shared, workers: Arc::new(workers), statements })
+    }
+
+    /// Gives the calling thread connections of its own. To be called on each worker thread, in its runtime.
+    pub fn adopt_thread(&self) -> Result<(), Stop> {
+        if self.workers.each == 0 {
+            return Ok(());
+        }
+        let own = pool(&self.workers.url, &self.workers.target, &self.statements, self.workers.each)?;
+        self.workers.pools.lock().unwrap_or_else(PoisonError::into_inner).push(own.clone());
+        OWN.set(Some((self.identity(), own)));
+        Ok(())
+    }
+
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.workers).addr()
+    }
+
+    fn pool(&self) -> Pool<AsyncPgConnection> {
+        OWN.with_borrow(|own| match own {
+            Some((identity, own)) if *identity == self.identity() => own.clone(),
+            _ => self.shared.clone(),
+        })
     }
 
     /// Host and database of a URL, for people: never a role, never a password.
@@ -94,16 +119,14 @@ impl Database {
     }
 
     pub(super) async fn connection(&self) -> Result<Object<AsyncPgConnection>, Broken> {
-        match self.pool.get().await {
+        let pool = self.pool();
+        match pool.get().await {
             Ok(conn) => Ok(conn),
             Err(first) => {
                 // PostgreSQL may be starting again after a crash.
                 tracing::warn!(error = %first, "no database connection, trying once more");
                 tokio::time::sleep(Duration::from_millis(250)).await;
-                self.pool
-                    .get()
-                    .await
-                    .map_err(|error| Broken::unavailable(format_args!("no database connection: {error}")))
+                pool.get().await.map_err(|error| Broken::unavailable(format_args!("no database connection: {error}")))
             }
         }
     }
@@ -114,17 +137,56 @@ impl Database {
         self.statements.load(Ordering::Relaxed)
     }
 
-    /// Connections: (in the pool, idle, requests waiting for one).
+    /// Connections: (in the pools, idle, requests waiting for one).
     #[must_use]
     pub fn pool_status(&self) -> (usize, usize, usize) {
-        let status = self.pool.status();
-        (status.size, status.available, status.waiting)
+        self.pools().iter().map(Pool::status).fold((0, 0, 0), |(size, idle, waiting), status| {
+            (size + status.size, idle + status.available, waiting + status.waiting)
+        })
     }
 
     /// Closes every idle connection and refuses new work.
     pub fn close(&self) {
-        self.pool.close();
+        self.pools().iter().for_each(Pool::close);
     }
+
+    fn pools(&self) -> Vec<Pool<AsyncPgConnection>> {
+        let own = self.workers.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        own.iter().chain([&self.shared]).cloned().collect()
+    }
+}
+
+fn pool(
+    url: &str,
+    target: &Arc<Target>,
+    statements: &Arc<AtomicU64>,
+    size: usize,
+) -> Result<Pool<AsyncPgConnection>, Stop> {
+    let mut manager = ManagerConfig::default();
+    // No query at check-out: a closed connection is noticed without one.
+    manager.recycling_method = RecyclingMethod::Fast;
+    let (target, counter) = (target.clone(), statements.clone());
+    manager.custom_setup = Box::new(move |_| {
+        let target = target.clone();
+        let counter = counter.clone();
+        async move {
+            let mut conn = target.connect().await?;
+            conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+                if let InstrumentationEvent::StartQuery { .. } = event {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            Ok(conn)
+        }
+        .boxed()
+    });
+    Pool::builder(AsyncDieselConnectionManager::new_with_config(url, manager))
+        .max_size(size)
+        .wait_timeout(Some(PATIENCE))
+        .create_timeout(Some(PATIENCE))
+        .runtime(deadpool::Runtime::Tokio1)
+        .build()
+        .map_err(Stop::new)
 }
 
 /// A database URL, understood.

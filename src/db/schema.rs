@@ -190,9 +190,9 @@ diesel::table! {
         session_id -> Uuid,
         /// With offline_access: the session that the refresh token hangs on.
         offline_session_id -> Nullable<Uuid>,
-        /// Who granted it.
+        /// Who granted it: the session's user. No foreign key of its own, which would be checked at every code.
         user_id -> Nullable<Uuid>,
-        /// To whom.
+        /// To whom: a party of the session. No foreign key of its own, which would be checked at every code.
         client_id -> Text,
         /// The sid of this client in the origin session.
         sid -> Uuid,
@@ -404,8 +404,6 @@ diesel::joinable!(authorization_requests -> sessions (session_id));
 diesel::joinable!(consents -> clients (client_id));
 diesel::joinable!(consents -> users (user_id));
 diesel::joinable!(credentials -> users (user_id));
-diesel::joinable!(grants -> clients (client_id));
-diesel::joinable!(grants -> users (user_id));
 diesel::joinable!(session_activity -> sessions (session_id));
 diesel::joinable!(session_clients -> clients (client_id));
 diesel::joinable!(session_clients -> sessions (session_id));

@@ -31,7 +31,7 @@ pub async fn level(tx: &mut Tx, keys: &[Vec<u8>], leak: &[f64]) -> Result<Vec<f6
 }
 
 /// Adds one to each bucket and returns the levels after it: counting before the work is done is what holds against
-/// attempts made at once.
+/// attempts made at once. `keys` must be in order.
 pub async fn add(tx: &mut Tx, keys: &[Vec<u8>], leak: &[f64]) -> Result<Vec<f64>, Broken> {
     let now = tx.now;
     let mut levels = Vec::with_capacity(keys.len());
@@ -54,11 +54,15 @@ pub async fn add(tx: &mut Tx, keys: &[Vec<u8>], leak: &[f64]) -> Result<Vec<f64>
     Ok(levels)
 }
 
-/// Takes one out of each bucket again: the attempt was genuine.
+/// Takes one out of each bucket again: the attempt was genuine. Rows are locked in the order of their keys, here and in
+/// [`add`], so that attempts made at once never wait for one another in a circle.
 pub async fn forgive(tx: &mut Tx, keys: &[Vec<u8>]) -> Result<(), Broken> {
     Cached(
-        diesel::sql_query("UPDATE throttles SET level = greatest(0, level - 1) WHERE key = ANY ($1)")
-            .bind::<sql::Array<sql::Bytea>, _>(keys),
+        diesel::sql_query(
+            "WITH k AS (SELECT key FROM throttles WHERE key = ANY ($1) ORDER BY key FOR UPDATE) \
+             UPDATE throttles t SET level = greatest(0, t.level - 1) FROM k WHERE t.key = k.key",
+        )
+        .bind::<sql::Array<sql::Bytea>, _>(keys),
     )
     .execute(tx.conn())
     .await

@@ -167,6 +167,21 @@ pub async fn set_password(tx: &mut Tx, user_id: Uuid, phc: &str, declared: Optio
     Ok(())
 }
 
+/// Replaces the hash of an unchanged password by one of other parameters; a password that was changed meanwhile stays.
+pub async fn rehash_password(tx: &mut Tx, user_id: Uuid, verified: &str, phc: &str) -> Result<(), Broken> {
+    diesel::update(
+        credentials::table
+            .filter(credentials::user_id.eq(user_id))
+            .filter(credentials::kind.eq("password"))
+            .filter(credentials::secret_hash.eq(verified)),
+    )
+    .set(credentials::secret_hash.eq(phc))
+    .execute(tx.conn())
+    .await
+    .or_broken("rehash password")?;
+    Ok(())
+}
+
 /// The person's password: whether there is one, and the keyed hash of the declared password it was made from. Locks it,
 /// so that what is decided from the answer still holds when it is written.
 pub async fn find_declared_password(tx: &mut Tx, user_id: Uuid) -> Result<Option<Option<Vec<u8>>>, Broken> {

@@ -64,6 +64,10 @@ pub fn redeem(facts: &RedemptionFacts<'_>) -> Result<(), Failure> {
     if facts.redirect_uri.is_some_and(|sent| sent != facts.issued_for) {
         return Err(Error::invalid_grant("redirect_uri is not the one of the authorization request").into());
     }
+    // Without PKCE nothing else binds the code to the place it was sent to (RFC 6749 §4.1.3, RFC 9700 §4.5).
+    if facts.code_challenge.is_none() && facts.redirect_uri.is_none() {
+        return Err(Error::invalid_grant("redirect_uri is missing: without PKCE it must be sent").into());
+    }
     let pkce = if facts.code_challenge.is_some() { Pkce::required() } else { Pkce::optional() };
     let mut machine = AccessToken::new(facts);
     let mut input = Input::None;

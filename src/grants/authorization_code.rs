@@ -20,7 +20,7 @@ use crate::{
     failure::Failure,
     jose::random_bytes,
     oauth::{Error, Scope, scope::OFFLINE_ACCESS},
-    sessions::start_offline,
+    sessions::{self, start_offline},
 };
 
 pub struct AuthorizationCode;
@@ -111,16 +111,15 @@ async fn store(
         exchange
             .db
             .work(exchange.now, exchange.trace, async |tx| {
+                audit::record(tx, redeemed_event(code));
+                if !authorization_codes::redeem(tx, code.id, &prepared.row(), seed).await? {
+                    return Ok(false);
+                }
                 let Some(session_id) = start_offline(tx, code, &exchange.config.sessions).await? else {
                     return Err(Failure::from(Error::invalid_grant("the code is not valid").detail("session_ended")));
                 };
-                // The grant's row first, then the code: the row that decides is locked last and shortest.
-                audit::record(tx, redeemed_event(code));
-                if authorization_codes::redeem(tx, code.id, &prepared.row(), seed, Some(session_id)).await? {
-                    Ok(true)
-                } else {
-                    Err(Error::invalid_grant("the code was used already").detail("code_raced").into())
-                }
+                grants::hang_on_offline(tx, code.grant_id, session_id).await?;
+                Ok(true)
             })
             .await?
     } else {
@@ -128,7 +127,7 @@ async fn store(
             .db
             .single(exchange.now, exchange.trace, async |tx| {
                 audit::record(tx, redeemed_event(code));
-                authorization_codes::redeem(tx, code.id, &prepared.row(), seed, None).await.map_err(Failure::from)
+                authorization_codes::redeem(tx, code.id, &prepared.row(), seed).await.map_err(Failure::from)
             })
             .await?
     };
@@ -145,7 +144,7 @@ async fn end_family(exchange: &Exchange<'_>, code: &Code) -> Outcome<(Client, To
     exchange
         .db
         .work(exchange.now, exchange.trace, async |tx| {
-            if grants::end(tx, code.grant_id, "code_replayed").await? {
+            if sessions::end_family(tx, code.grant_id, "code_replayed", Actor::Client).await? {
                 audit::record(tx, Event::refused(Action::CodeReplayed, Actor::Client, subject(code), "code_replayed"));
             }
             Ok::<_, Failure>(())

@@ -19,6 +19,7 @@ use crate::{
     engine::refresh::{RefreshFacts, refresh},
     failure::Failure,
     oauth::{Error, Scope},
+    sessions,
     tokens::{self, RefreshSecrets},
 };
 
@@ -110,7 +111,7 @@ async fn end_family(exchange: &Exchange<'_>, state: &RefreshState) -> Outcome<(C
     exchange
         .db
         .work(exchange.now, exchange.trace, async |tx| {
-            if grants::end(tx, state.grant_id, "refresh_replayed").await? {
+            if sessions::end_family(tx, state.grant_id, "refresh_replayed", Actor::Client).await? {
                 audit::record(
                     tx,
                     Event::refused(Action::RefreshReplayed, Actor::Client, subject(state), "refresh_replayed"),

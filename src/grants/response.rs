@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Exchange;
 use crate::{
-    clients::Client,
+    clients::{Client, scope::registered},
     failure::Broken,
     oauth::{ClaimsRequest, Scope, claims, scope::OPENID},
     tokens::{AccessTokenFacts, Authentication, IdTokenFacts, MintedAccessToken},
@@ -60,7 +60,9 @@ pub(super) fn prepare(
     // Declared privileged after it was granted: there is no step-up to earn it.
     let is_privileged =
         |name: &str| exchange.config.scopes.iter().any(|scope| scope.name == name && scope.privileged.is_some());
-    let scope = granted.filtered(|name| !is_privileged(name));
+    // What was taken out of the client's registration is not issued any more either.
+    let registered = registered(client);
+    let scope = granted.filtered(|name| !is_privileged(name) && registered.contains(name));
     let resources: Vec<_> = exchange
         .config
         .resources

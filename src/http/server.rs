@@ -19,10 +19,15 @@ impl Server {
         let listen = app.config.listen;
         let tls = app.config.tls.as_ref().map(tls::load).transpose()?;
         let (workers, patience) = (app.config.server.workers, app.config.server.shutdown_timeout.num_seconds());
-        let server = HttpServer::new(move || routes::application(app.clone()))
-            .workers(workers)
-            .shutdown_timeout(u64::try_from(patience).unwrap_or(10))
-            .disable_signals();
+        let server = HttpServer::new(move || {
+            if let Err(stop) = app.db.adopt_thread() {
+                tracing::error!(%stop, "this worker shares connections with the others");
+            }
+            routes::application(app.clone())
+        })
+        .workers(workers)
+        .shutdown_timeout(u64::try_from(patience).unwrap_or(10))
+        .disable_signals();
         let bound = match tls {
             Some(tls) => server.bind_rustls_0_23(listen, tls),
             None => server.bind(listen),

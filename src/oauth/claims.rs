@@ -58,6 +58,10 @@ impl ClaimsRequest {
         if parameter.len() > MAX_LENGTH {
             return Err(Error::invalid_request(format!("claims is longer than {MAX_LENGTH} bytes")));
         }
+        // It is kept as PostgreSQL's jsonb, which cannot hold it.
+        if parameter.contains("\\u0000") {
+            return Err(Error::invalid_request("claims holds a NUL character"));
+        }
         let request: Map<String, Value> =
             serde_json::from_str(parameter).map_err(|_| Error::invalid_request("claims is not a JSON object"))?;
         Ok(Self { id_token: member(&request, "id_token")?, userinfo: member(&request, "userinfo")? })

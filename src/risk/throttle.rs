@@ -64,18 +64,20 @@ impl Sources {
 
     /// Counts an attempt at `account` from `source` (a keyed hash) and says whether it may go on.
     pub async fn count(&self, tx: &mut Tx, attempt: Attempt, account: &str, source: &[u8]) -> Result<Gate, Broken> {
-        let keys = vec![
-            self.0.mac(&[attempt.as_bytes(), account.as_bytes(), source]).to_vec(),
-            self.0.mac(&[attempt.as_bytes(), source]).to_vec(),
+        let [of_account, of_source] = attempt.limits();
+        let mut buckets = [
+            (self.0.mac(&[attempt.as_bytes(), account.as_bytes(), source]).to_vec(), of_account),
+            (self.0.mac(&[attempt.as_bytes(), source]).to_vec(), of_source),
         ];
-        let limits = attempt.limits();
-        let leak = limits.map(|(_, leak)| leak);
+        buckets.sort_by(|one, other| one.0.cmp(&other.0));
+        let keys: Vec<_> = buckets.iter().map(|(key, _)| key.clone()).collect();
+        let leak = buckets.each_ref().map(|(_, (_, leak))| *leak);
         let levels = throttles::add(tx, &keys, &leak).await?;
         let wait = levels
             .iter()
-            .zip(limits)
-            .filter(|(level, (size, _))| **level > *size)
-            .map(|(level, (size, leak))| (level - size) / leak)
+            .zip(&buckets)
+            .filter(|(level, (_, (size, _)))| **level > *size)
+            .map(|(level, (_, (size, leak)))| (level - size) / leak)
             .fold(0.0, f64::max);
         if wait > 0.0 {
             // A refused attempt is not a guess: counting it too would keep an eager person out for ever.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     db::{
-        Tx,
+        Tx, grants,
         sessions::{self, EndedSession},
         users,
     },
@@ -39,6 +39,15 @@ pub async fn end_all_of_user(tx: &mut Tx, user_id: Uuid, reason: &str, actor: Ac
         tell(tx, session, reason, actor);
     }
     Ok(count)
+}
+
+/// Ends a family, and with it the offline session that was begun for it. `false` when it had ended.
+pub async fn end_family(tx: &mut Tx, grant_id: Uuid, reason: &str, actor: Actor) -> Result<bool, Broken> {
+    let Some(family) = grants::end(tx, grant_id, reason).await? else { return Ok(false) };
+    if let Some(offline) = family.offline_session_id {
+        end(tx, offline, reason, actor).await?;
+    }
+    Ok(true)
 }
 
 fn tell(tx: &mut Tx, session: EndedSession, reason: &str, actor: Actor) {

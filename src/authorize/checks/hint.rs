@@ -1,7 +1,11 @@
 //! `id_token_hint` (OIDC Core §3.1.2.1): one of our ID tokens, expired or not, for this client.
 
 use super::{Asked, AuthorizationRequest};
-use crate::{failure::Failure, jose::verify_own, oauth::Error};
+use crate::{
+    failure::Failure,
+    jose::verify_own,
+    oauth::{Error, ErrorCode},
+};
 
 pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<(), Failure> {
     let Some(hint) = asked.parameters.get("id_token_hint") else { return Ok(()) };
@@ -13,6 +17,10 @@ pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<()
         return Err(invalid().into());
     }
     let subject = claims.get("sub").and_then(|sub| sub.as_str()).and_then(|sub| sub.parse().ok());
-    request.subject = Some(subject.ok_or_else(invalid)?);
+    let subject = subject.ok_or_else(invalid)?;
+    if request.subject.is_some_and(|wanted| wanted != subject) {
+        return Err(Error::new(ErrorCode::LoginRequired, "id_token_hint and claims name different persons").into());
+    }
+    request.subject = Some(subject);
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::{
     db::{Database, Trace, clients::ClientRow, used_jtis},
     failure::Failure,
     jose::{names_known_key, sha256},
-    oauth::Error,
+    oauth::{Error, client_metadata::AuthMethod},
     outbound::Outbound,
     risk::{Attempt, Gate, Sources},
 };
@@ -62,7 +62,10 @@ impl Authenticator<'_> {
         client: Option<&Client>,
     ) -> Option<std::sync::Arc<serde_json::Value>> {
         let assertion = credentials.assertion()?;
-        let uri = client?.metadata.jwks_uri.as_deref()?;
+        let metadata = &client?.metadata;
+        // Only for a client that authenticates this way: an assertion is not a way to make us call somebody.
+        (metadata.token_endpoint_auth_method == AuthMethod::PrivateKeyJwt).then_some(())?;
+        let uri = metadata.jwks_uri.as_deref()?;
         let mut keys = self.jwks.get(self.outbound, uri, false).await;
         if keys.as_ref().is_ok_and(|keys| !names_known_key(assertion, keys)) {
             keys = self.jwks.get(self.outbound, uri, true).await;

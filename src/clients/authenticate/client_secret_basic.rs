@@ -18,8 +18,9 @@ fn read(request: &Request<'_>) -> Result<Option<Credentials>, Error> {
     let octets = STANDARD.decode(value.trim()).map_err(|_| malformed())?;
     let text = String::from_utf8(octets).map_err(|_| malformed())?;
     let (client_id, secret) = text.split_once(':').ok_or_else(malformed)?;
+    let client_id = form_decoded(client_id).filter(|id| !id.contains(char::is_control)).ok_or_else(malformed)?;
     Ok(Some(Credentials {
-        client_id: form_decoded(client_id).ok_or_else(malformed)?,
+        client_id,
         method: AuthMethod::ClientSecretBasic,
         proof: Proof::Secret(form_decoded(secret).ok_or_else(malformed)?),
     }))

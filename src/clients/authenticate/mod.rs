@@ -108,7 +108,10 @@ pub fn verify(
         Proof::Assertion(assertion) => {
             let jwks = jwks.or(client.metadata.jwks.as_ref()).ok_or_else(|| failed("no_keys"))?;
             let allowed = client.metadata.token_endpoint_auth_signing_alg.as_deref();
-            crate::jose::verify_assertion(assertion, jwks, audiences, allowed, now).map(Verified::Assertion)
+            crate::jose::verify_assertion(assertion, jwks, audiences, allowed, now)
+                .map(Verified::Assertion)
+                // What only the holder of a key may learn has no detail; anything else must not tell who exists.
+                .map_err(|error| if error.detail.is_some() { failed("bad_assertion") } else { error })
         }
     }
 }

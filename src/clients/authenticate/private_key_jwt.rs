@@ -23,6 +23,7 @@ fn read(request: &Request<'_>) -> Result<Option<Credentials>, Error> {
         ));
     }
     let client_id = peek_issuer(assertion)
+        .filter(|id| !id.contains(char::is_control))
         .ok_or_else(|| Error::invalid_client("iss and sub of the client assertion must be the client_id"))?;
     // RFC 7523 §3: a client_id beside it must be the same.
     if parameters.get("client_id").is_some_and(|named| named != client_id) {

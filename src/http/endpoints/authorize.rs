@@ -73,7 +73,13 @@ async fn proceed(
     parameters: &Parameters,
     stored: Option<&authorization_requests::AuthorizationRequest>,
 ) -> HttpResponse {
-    let standing = Standing { session: known.session.as_ref(), consented: &known.consented, stored, now: visit.now };
+    let standing = Standing {
+        session: known.session.as_ref(),
+        consented: &known.consented,
+        is_impersonable: known.client.is_impersonable(request.redirect_uri.as_str()),
+        stored,
+        now: visit.now,
+    };
     let page = match authorize::decide(request, &standing) {
         Decision::Issue(user_id) => return issue(app, visit, known, request, stored, user_id).await,
         Decision::Refuse(error) => {
@@ -91,6 +97,32 @@ async fn proceed(
         let session = known.session.as_ref();
         store(app, visit, known, parameters, Holder::Browser(session), |id| format!("{page}?request={id}")).await
     }
+}
+
+/// The request as it is kept: what is not read is not stored.
+fn kept(parameters: &Parameters) -> String {
+    const READ: [&str; 18] = [
+        "client_id",
+        "redirect_uri",
+        "response_type",
+        "response_mode",
+        "scope",
+        "state",
+        "nonce",
+        "code_challenge",
+        "code_challenge_method",
+        "prompt",
+        "max_age",
+        "login_hint",
+        "id_token_hint",
+        "claims",
+        "acr_values",
+        "ui_locales",
+        "display",
+        "resource",
+    ];
+    let read = parameters.pairs().filter(|(name, _)| READ.contains(name));
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(read).finish()
 }
 
 /// In whose hands a stored request is.
@@ -122,8 +154,8 @@ async fn store(
                 }
             };
             let expires_at = tx.now + PATIENCE;
-            let id = authorization_requests::insert(tx, holder, &known.client.id, &parameters.to_query(), expires_at)
-                .await?;
+            let id =
+                authorization_requests::insert(tx, holder, &known.client.id, &kept(parameters), expires_at).await?;
             Ok::<_, Failure>((id, begun))
         })
         .await;
@@ -239,7 +271,11 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid) -> Outcome<HttpResponse> {
         Err(response) => return Ok(response),
     };
     let mut response = match (stored.completed_at, stored.code_id) {
-        (Some(_), Some(code_id)) => same_again(app, visit, &known, &request, code_id).await?,
+        (Some(_), Some(code_id)) => {
+            // Only for the session that it was issued in, by its present cookie.
+            let holds = known.session.as_ref().is_some_and(|session| Some(session.root_id) == stored.session_id);
+            same_again(app, visit, &known, &request, code_id, holds).await?
+        }
         _ => proceed(app, visit, &known, &request, &parameters, Some(&stored)).await,
     };
     if let Some(session_id) = begun {
@@ -256,13 +292,15 @@ async fn same_again(
     known: &Known,
     request: &AuthorizationRequest,
     code_id: Uuid,
+    holds: bool,
 ) -> Outcome<HttpResponse> {
-    let unused = app
-        .db
-        .single(visit.now, &visit.trace, async |tx| {
-            authorization_codes::is_unused(tx, code_id).await.map_err(Failure::from)
-        })
-        .await?;
+    let unused = holds
+        && app
+            .db
+            .single(visit.now, &visit.trace, async |tx| {
+                authorization_codes::is_unused(tx, code_id).await.map_err(Failure::from)
+            })
+            .await?;
     if unused {
         let code = app.mint.codes.code(code_id).into_text();
         let response = request.respond(app.config.issuer.as_str(), vec![("code", code)]);

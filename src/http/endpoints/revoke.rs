@@ -14,6 +14,7 @@ use crate::{
         extract::{Form, Visit},
         render::json,
     },
+    sessions,
     tokens::{Presented, RefreshSecrets},
 };
 
@@ -96,7 +97,7 @@ async fn revoke_family(
     if let Some(state) = own {
         app.db
             .work(visit.now, &visit.trace, async |tx| {
-                if grants::end(tx, state.grant_id, "revoked").await? {
+                if sessions::end_family(tx, state.grant_id, "revoked", Actor::Client).await? {
                     let subject = Subject {
                         session_id: Some(state.session_id),
                         session_kind: Some(state.session_kind.clone()),

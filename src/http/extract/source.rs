@@ -12,31 +12,44 @@ pub fn address(request: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
     if !is_trusted(&peer) {
         return peer;
     }
-    // From the nearest hop outwards; the first that is not ours is whom our own proxy saw. What stands further out was
-    // written by whoever sent the request.
-    let hops = forwarded(request);
-    hops.into_iter().rev().find(|hop| !is_trusted(hop)).unwrap_or(peer)
+    // From the nearest hop outwards: the first that is not ours is whom our own proxy saw, and what stands further out
+    // was written by whoever sent the request. A hop that cannot be read (RFC 7239 §6.3) ends the walk: nothing beyond
+    // it can be believed.
+    let mut nearest = peer;
+    for hop in forwarded(request).into_iter().rev() {
+        match hop {
+            Some(hop) if is_trusted(&hop) => nearest = hop,
+            Some(hop) => return hop,
+            None => break,
+        }
+    }
+    nearest
 }
 
-/// The hops that `Forwarded` (RFC 7239 §4), else `X-Forwarded-For`, tells, outermost first.
-fn forwarded(request: &HttpRequest) -> Vec<IpAddr> {
+/// The hops that `Forwarded` (RFC 7239 §4) or `X-Forwarded-For` tells, outermost first. A proxy writes one of them and
+/// passes the other on as it came, so where both are there neither can be told from a forgery.
+fn forwarded(request: &HttpRequest) -> Vec<Option<IpAddr>> {
     let lines = |name: &str| -> Vec<String> {
-        request.headers().get_all(name).filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
+        let values = request.headers().get_all(name);
+        values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
     };
-    let standard = lines("forwarded");
-    if !standard.is_empty() {
-        return standard
-            .iter()
-            .flat_map(|line| line.split(','))
-            .filter_map(|element| {
-                element.split(';').find_map(|pair| {
-                    let (name, value) = pair.trim().split_once('=')?;
-                    name.eq_ignore_ascii_case("for").then(|| parse(value.trim_matches('"')))?
-                })
-            })
-            .collect();
+    match (lines("forwarded"), lines("x-forwarded-for")) {
+        (standard, usual) if standard.is_empty() => {
+            usual.iter().flat_map(|line| line.split(',')).map(|hop| parse(hop.trim())).collect()
+        }
+        (standard, usual) if usual.is_empty() => {
+            standard.iter().flat_map(|line| line.split(',')).map(forwarded_for).collect()
+        }
+        _ => Vec::new(),
     }
-    lines("x-forwarded-for").iter().flat_map(|line| line.split(',')).filter_map(|hop| parse(hop.trim())).collect()
+}
+
+/// The `for` of one element of `Forwarded`.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    element.split(';').find_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        name.eq_ignore_ascii_case("for").then(|| parse(value.trim_matches('"')))?
+    })
 }
 
 /// An address with or without port and brackets.
@@ -52,6 +65,17 @@ fn parse(text: &str) -> Option<IpAddr> {
 
 fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
+}
+
+/// What counts as one source: an IPv6 customer has a whole /64 (RFC 6177 §2).
+pub fn network(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::from([a, b, c, d, 0, 0, 0, 0]).to_string()
+        }
+    }
 }
 
 /// The network of an address in words for people, too coarse to point at anybody.
@@ -91,6 +115,26 @@ mod tests {
             seen("127.0.0.1:1", ("forwarded", "for=\"[2001:db8::1]:4711\";proto=https"), &["127.0.0.0/8"]),
             "2001:db8::1"
         );
+    }
+
+    #[test]
+    fn what_cannot_be_told_from_a_forgery_is_not_believed() {
+        let trusted = ["127.0.0.0/8"];
+        // The nearest hop is obfuscated: nothing further out counts.
+        assert_eq!(seen("127.0.0.1:1", ("forwarded", "for=6.6.6.6, for=_hidden"), &trusted), "127.0.0.1");
+        assert_eq!(seen("127.0.0.1:1", ("x-forwarded-for", "6.6.6.6, unknown"), &trusted), "127.0.0.1");
+        let request = TestRequest::default()
+            .peer_addr("127.0.0.1:1".parse().unwrap())
+            .insert_header(("x-forwarded-for", "198.51.100.7"))
+            .insert_header(("forwarded", "for=6.6.6.6"))
+            .to_http_request();
+        assert_eq!(address(&request, &["127.0.0.0/8".parse().unwrap()]).to_string(), "127.0.0.1");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_source() {
+        assert_eq!(network("2001:db8:1:2::3".parse().unwrap()), network("2001:db8:1:2:ffff::9".parse().unwrap()));
+        assert_ne!(network("2001:db8:1:2::3".parse().unwrap()), network("2001:db8:1:3::3".parse().unwrap()));
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Visit {
             now,
             trace: Trace {
                 request_id: ids::new_id(now).to_string(),
-                source_hash: Some(app.sources.hash(&address.to_string())),
+                source_hash: Some(app.sources.hash(&source::network(address))),
                 agent_hash: agent.map(|agent| app.sources.hash(agent)),
                 place: Some(source::place(address)),
                 device: agent.map(agent::describe),

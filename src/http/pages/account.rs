@@ -175,6 +175,18 @@ async fn end_one(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Param
 async fn withdraw(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Parameters) -> Outcome<bool> {
     let client_id = form.require("client_id")?;
     let ended = consents::withdraw(tx, user_id, client_id).await?;
+    // What it kept for while one is away goes with it.
+    let offline = Filter {
+        user_id: Some(user_id),
+        client_id: Some(client_id),
+        kind: Some("offline"),
+        live_only: true,
+        limit: 1000,
+        ..Filter::default()
+    };
+    for kept in session_rows::load(tx, &offline).await? {
+        sessions::end(tx, kept.id, "consent_withdrawn", Actor::User).await?;
+    }
     let mut subject = sessions::subject(session);
     subject.client_id = Some(client_id.to_owned());
     audit::record(

@@ -27,10 +27,10 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         Ok(pending) => pending,
         Err(response) => return response,
     };
-    let Some((session, _)) = pending.browser.signed_in() else { return back(&app, &pending) };
+    let Some((session, user_id)) = pending.browser.signed_in() else { return back(&app, &pending) };
     let context = views::Consent {
         action: app.config.issuer.url("/consent"),
-        csrf: csrf(&app.csrf, pending.stored.id),
+        csrf: csrf(&app.csrf, pending.stored.id, Some(user_id)),
         request: pending.stored.id.to_string(),
         client: answer::client_view(&pending.client, Some(&pending.request.redirect_uri)),
         user: person(session),
@@ -46,7 +46,8 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
         Ok(pending) => pending,
         Err(response) => return response,
     };
-    if !form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, tag)) {
+    let person = pending.browser.signed_in().map(|(_, user_id)| user_id);
+    if !form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, person, tag)) {
         return answer::refusal(&app, &visit, &Error::invalid_request("this form is out of date"));
     }
     let Some((session, user_id)) = pending.browser.signed_in() else { return back(&app, &pending) };

@@ -44,7 +44,7 @@ impl Purpose {
 
     fn csrf(&self, app: &App) -> String {
         match self {
-            Self::Request(pending) => csrf(&app.csrf, pending.stored.id),
+            Self::Request(pending) => csrf(&app.csrf, pending.stored.id, None),
             Self::Account(browser) => {
                 browser.session.as_ref().map(|session| session_csrf::token(app, session)).unwrap_or_default()
             }
@@ -53,7 +53,9 @@ impl Purpose {
 
     fn csrf_fits(&self, app: &App, form: &Parameters) -> bool {
         match self {
-            Self::Request(pending) => form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, tag)),
+            Self::Request(pending) => {
+                form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, None, tag))
+            }
             Self::Account(browser) => {
                 browser.session.as_ref().is_some_and(|session| session_csrf::fits(app, session, form))
             }
@@ -94,6 +96,7 @@ fn needs_sign_in(pending: &Pending, visit: &Visit) -> bool {
     let standing = Standing {
         session: pending.browser.session.as_ref(),
         consented: &[],
+        is_impersonable: false,
         stored: Some(&pending.stored),
         now: visit.now,
     };
@@ -202,6 +205,7 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
         }
     };
     let stored = found.as_ref().and_then(|(_, hash)| hash.clone());
+    let verified = stored.clone();
     let verdict = app.passwords.verify(password.clone(), stored).await?;
     let user = found.map(|(user, _)| user).filter(|user| user.disabled_at.is_none());
     let Some(user) = user.filter(|_| verdict != PasswordVerdict::DoesNotFit) else {
@@ -213,9 +217,8 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
         .db
         .work(visit.now, &visit.trace, async |tx| {
             app.sources.forgive(tx, &buckets).await?;
-            if let Some(phc) = &rehashed {
-                let declared = users::find_declared_password(tx, user.id).await?.flatten();
-                users::set_password(tx, user.id, phc, declared.as_deref()).await?;
+            if let (Some(phc), Some(verified)) = (&rehashed, &verified) {
+                users::rehash_password(tx, user.id, verified, phc).await?;
             }
             let browser = purpose.browser();
             let sign_in = SignIn {

@@ -22,12 +22,12 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         Ok(pending) => pending,
         Err(response) => return response,
     };
-    let Some((session, _)) = pending.browser.signed_in() else {
+    let Some((session, user_id)) = pending.browser.signed_in() else {
         return answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{}", pending.stored.id)));
     };
     let context = views::SelectAccount {
         action: app.config.issuer.url("/select-account"),
-        csrf: csrf(&app.csrf, pending.stored.id),
+        csrf: csrf(&app.csrf, pending.stored.id, Some(user_id)),
         request: pending.stored.id.to_string(),
         client: Some(answer::client_view(&pending.client, Some(&pending.request.redirect_uri))),
         user: person(session),
@@ -42,7 +42,8 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
         Ok(pending) => pending,
         Err(response) => return response,
     };
-    if !form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, tag)) {
+    let person = pending.browser.signed_in().map(|(_, user_id)| user_id);
+    if !form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, person, tag)) {
         return answer::refusal(&app, &visit, &Error::invalid_request("this form is out of date"));
     }
     let id = pending.stored.id;

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
+    authentication::MAX_LENGTH,
     db::{Outcome, set_up_links, users},
     failure::Failure,
     http::{
@@ -15,6 +16,11 @@ use crate::{
     jose::sha256,
     oauth::{Error, Parameters},
 };
+
+/// Control characters, and those that turn the direction of writing: a name must look like what it is.
+fn is_unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
 
 /// NIST SP 800-63B-4 §3.1.1.2: a password that stands alone has at least 15 characters.
 const MIN_PASSWORD: usize = 15;
@@ -47,10 +53,12 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
     let token = form.require("token")?;
     let username = form.get("username").unwrap_or_default().trim();
     let password = form.get("password").unwrap_or_default();
-    let wrong = if username.is_empty() || username.len() > 256 {
+    let wrong = if username.is_empty() || username.len() > 255 || username.contains(is_unprintable) {
         Some("Please choose a username.")
     } else if password.chars().count() < MIN_PASSWORD {
         Some("Please choose a password of at least 15 characters. A few unrelated words make a good one.")
+    } else if password.len() > MAX_LENGTH {
+        Some("Please choose a shorter password: at most 1024 bytes.")
     } else if form.get("password_again") != Some(password) {
         Some("The two passwords are not the same.")
     } else {
