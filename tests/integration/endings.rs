@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::support::{
     ALICE, BOB, Client, PASSWORD, Server, Settings,
     agent::Agent,
-    client::{Code, Tokens},
+    client::{self, Tokens},
     declared::POST_LOGOUT_URI,
     token,
 };
@@ -44,6 +44,8 @@ enum Ending {
     AllOthersEnded,
     /// Somebody else signs in in the same browser.
     Superseded,
+    /// What alice had allowed the client, taken back on the account page.
+    ConsentWithdrawn,
     /// The offline session alone.
     OfflineByOperator,
     OfflineOnTheAccountPage,
@@ -51,32 +53,32 @@ enum Ending {
 
 use Ending::*;
 
-/// What is dead afterwards: a waiting code, the family in use (access and refresh token), an offline family's later
-/// tokens, the browser's cookie.
-struct Takes {
-    waiting_code: bool,
-    family: bool,
-    offline: bool,
-    cookie: bool,
+/// What may be dead afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// A code that nobody has redeemed yet.
+    Code,
+    /// The family in use: access and refresh token.
+    Family,
+    /// The refresh token of an offline family, and the access tokens that came of it.
+    Offline,
+    /// The browser's.
+    Cookie,
 }
 
-const fn takes(waiting_code: bool, family: bool, offline: bool, cookie: bool) -> Takes {
-    Takes { waiting_code, family, offline, cookie }
-}
+use Part::*;
 
-const SESSION: Takes = takes(true, true, false, true);
-const EVERYTHING: Takes = takes(true, true, true, true);
-const FAMILY: Takes = takes(false, true, false, false);
-const OFFLINE: Takes = takes(false, false, true, false);
+const SESSION: &[Part] = &[Code, Family, Cookie];
+const EVERYTHING: &[Part] = &[Code, Family, Offline, Cookie];
 
-const TABLE: &[(Ending, Takes)] = &[
+const TABLE: &[(Ending, &[Part])] = &[
     (ByOperator, SESSION),
     (EverythingOfThePerson, EVERYTHING),
     (PersonDisabled, EVERYTHING),
-    (ClientDisabled, takes(true, true, true, false)),
-    (Revoked, FAMILY),
-    (CodeReplayed, FAMILY),
-    (RefreshReplayed, FAMILY),
+    (ClientDisabled, &[Code, Family, Offline]),
+    (Revoked, &[Family]),
+    (CodeReplayed, &[Family]),
+    (RefreshReplayed, &[Family]),
     (Locked, SESSION),
     (Idle, SESSION),
     (AbsoluteEnd, SESSION),
@@ -85,8 +87,9 @@ const TABLE: &[(Ending, Takes)] = &[
     (EndedOnTheAccountPage, SESSION),
     (AllOthersEnded, SESSION),
     (Superseded, SESSION),
-    (OfflineByOperator, OFFLINE),
-    (OfflineOnTheAccountPage, OFFLINE),
+    (ConsentWithdrawn, &[Code, Family, Offline]),
+    (OfflineByOperator, &[Offline]),
+    (OfflineOnTheAccountPage, &[Offline]),
 ];
 
 /// Everything that hangs on one sign-in of alice at one client.
@@ -96,8 +99,8 @@ struct Moored<'s> {
     /// The cookie as it is before the end, in a browser of its own.
     stolen: Agent,
     session: Uuid,
-    redeemed: Code,
-    waiting: Code,
+    redeemed: client::Code,
+    waiting: client::Code,
     family: Tokens,
     offline: Tokens,
     /// Of the time before the refresh: what a replay would present.
@@ -204,6 +207,10 @@ impl<'s> Moored<'s> {
                 let page = self.agent.open(&self.client.request("openid").with("prompt", "login").url()).await;
                 self.agent.sign_in(&page, BOB, PASSWORD).await;
             }
+            ConsentWithdrawn => {
+                let account = self.agent.open(&server.at("/account")).await;
+                self.agent.submit(&account.with_button("client_id", &self.client.id)).await;
+            }
             OfflineByOperator => {
                 let id = server.value("SELECT id FROM sessions WHERE kind = 'offline'").await.parse().unwrap();
                 assert!(
@@ -219,7 +226,7 @@ impl<'s> Moored<'s> {
     }
 
     /// Tries all of it and says whether each is dead, as each endpoint sees it.
-    async fn look(&self, server: &Server) -> Takes {
+    async fn look(&self, server: &Server) -> Vec<Part> {
         // A disabled client cannot ask for itself.
         let witness = server.client("api");
         let dead = async |what: &str, tokens: &Tokens| {
@@ -244,7 +251,9 @@ impl<'s> Moored<'s> {
         if waiting_code {
             assert!(["invalid_grant", "invalid_client"].contains(&redeemed.json()["error"].as_str().unwrap()));
         }
-        Takes { waiting_code, family, offline, cookie: self.is_cookie_dead(server).await }
+        let cookie = self.is_cookie_dead(server).await;
+        let all = [(Code, waiting_code), (Family, family), (Offline, offline), (Cookie, cookie)];
+        all.into_iter().filter(|(_, dead)| *dead).map(|(part, _)| part).collect()
     }
 
     async fn is_cookie_dead(&self, server: &Server) -> bool {
@@ -272,7 +281,7 @@ async fn account_in_another_browser(server: &Server) -> (Agent, crate::support::
 }
 
 async fn tell(ending: Ending, client: &str) {
-    let takes = &TABLE.iter().find(|(it, _)| *it == ending).expect("every ending is in the table").1;
+    let takes = TABLE.iter().find(|(it, _)| *it == ending).expect("every ending is in the table").1;
     // Lifetimes so that what dies does not die of old age.
     let settings =
         Settings::default().set("tokens.code", "10m").set("tokens.access", "1h").set("sessions.offline_absolute", "1d");
@@ -284,16 +293,7 @@ async fn tell(ending: Ending, client: &str) {
     let server = Server::start(settings).await;
     let moored = Moored::at(&server, client).await;
     moored.end(&server, ending).await;
-    let found = moored.look(&server).await;
-    for (what, found, expected) in [
-        ("the waiting code", found.waiting_code, takes.waiting_code),
-        ("the family", found.family, takes.family),
-        ("the offline family", found.offline, takes.offline),
-        ("the cookie", found.cookie, takes.cookie),
-    ] {
-        let said = |dead| if dead { "dead" } else { "alive" };
-        assert_eq!(said(found), said(expected), "{what} of {client} after {ending:?}");
-    }
+    assert_eq!(moored.look(&server).await, takes, "what is dead of {client} after {ending:?}");
 }
 
 /// One test for each line of the table: opaque tokens of a client that authenticates, and JWTs.
@@ -330,6 +330,7 @@ stories! {
     a_session_ended_on_the_account_page: EndedOnTheAccountPage;
     all_other_sessions_ended: AllOthersEnded;
     another_person_signs_in: Superseded;
+    a_consent_withdrawn: ConsentWithdrawn;
     offline_access_ended_by_the_operator: OfflineByOperator;
     offline_access_ended_on_the_account_page: OfflineOnTheAccountPage;
 }
@@ -383,7 +384,7 @@ async fn re_authentication_ends_only_the_old_secret() {
     let request = client.request("openid").with("prompt", "login");
     let page = agent.open(&request.url()).await;
     let page = agent.sign_in(&page, ALICE, PASSWORD).await;
-    let code = Code { code: page.code(), verifier: request.verifier };
+    let code = client::Code { code: page.code(), verifier: request.verifier };
     let again = client.redeem(&code).await.tokens();
 
     let (before, after) = (token::claims(&tokens.id), token::claims(&again.id));
@@ -436,4 +437,38 @@ async fn a_sign_in_in_flight_is_ended_too() {
     assert_eq!(silent.error(), "login_required");
     // A new sign-in begins under the new epoch.
     client.tokens(&agent, "openid").await;
+}
+
+/// Being disabled and a newer epoch are two locks, each enough by itself.
+#[tokio::test]
+async fn disabled_or_outdated_each_is_enough() {
+    let server = Server::usual().await;
+    for (breaks, mends) in [
+        ("UPDATE users SET disabled_at = now()", "UPDATE users SET disabled_at = NULL"),
+        ("UPDATE users SET session_epoch = session_epoch + 1", "UPDATE users SET session_epoch = session_epoch - 1"),
+        ("UPDATE clients SET disabled_at = now() WHERE client_id <> 'api'", "UPDATE clients SET disabled_at = NULL"),
+        (
+            "UPDATE clients SET session_epoch = session_epoch + 1 WHERE client_id <> 'api'",
+            "UPDATE clients SET session_epoch = session_epoch - 1 WHERE client_id <> 'api'",
+        ),
+        ("UPDATE grants SET ended_at = now()", "UPDATE grants SET ended_at = NULL"),
+        ("UPDATE sessions SET locked_at = now()", "UPDATE sessions SET locked_at = NULL"),
+        ("UPDATE sessions SET ended_at = now()", "UPDATE sessions SET ended_at = NULL WHERE kind = 'user'"),
+    ] {
+        let client = server.client("web");
+        let agent = server.agent();
+        let witness = server.client("api");
+        let tokens = client.tokens(&agent, "openid").await;
+        let waiting = client.code(&agent, "openid").await;
+        server.rows(breaks).await;
+        assert!(!witness.is_active(&tokens.access).await, "{breaks}");
+        client.userinfo(&tokens.access).await.token_refused();
+        assert_ne!(client.refresh(&tokens.refresh).await.status, 200, "{breaks}");
+        assert_ne!(client.redeem(&waiting).await.status, 200, "{breaks}");
+        // Nothing of it was used up by trying.
+        server.rows(mends).await;
+        assert!(witness.is_active(&tokens.access).await, "{mends}");
+        client.refresh(&tokens.refresh).await.tokens();
+        client.redeem(&waiting).await.tokens();
+    }
 }

@@ -1,18 +1,28 @@
 //! Everything that is told over public HTTP, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod account;
 mod architecture;
 mod authorization_code;
 mod authorize;
 mod client_authentication;
 mod client_credentials;
 mod contracts;
+mod cors;
 mod demo;
 mod endings;
+mod in_a_browser;
 mod interleavings;
+mod introspection;
 mod invariants;
+mod logout;
 mod main_job;
+mod pages;
 mod refresh_token;
+mod revocation;
+mod set_up;
+mod sign_in;
 mod statements;
 mod support;
 mod token_endpoint;
+mod userinfo;

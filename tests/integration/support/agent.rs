@@ -31,6 +31,7 @@ pub struct Agent {
     http: reqwest::Client,
     home: Url,
     jar: Arc<Mutex<Vec<Cookie>>>,
+    forwarded_for: Option<String>,
 }
 
 /// What the agent stands before: a page, or a redirect that leaves the server.
@@ -45,13 +46,19 @@ pub struct Page {
 impl Agent {
     pub fn new(server: &Server) -> Self {
         let home = Url::parse(&server.issuer).expect("an issuer is a URL");
-        Self { http: server.http().clone(), home, jar: Arc::default() }
+        Self { http: server.http().clone(), home, jar: Arc::default(), forwarded_for: None }
     }
 
     /// The cookies of now, in a browser of their own: what a thief has, or a test keeps for later.
     pub fn copy(&self) -> Self {
         let jar = Arc::new(Mutex::new(self.cookies()));
-        Self { http: self.http.clone(), home: self.home.clone(), jar }
+        Self { jar, ..self.clone() }
+    }
+
+    /// Behind a proxy that says so.
+    pub fn forwarded_for(mut self, address: &str) -> Self {
+        self.forwarded_for = Some(address.to_owned());
+        self
     }
 
     pub fn cookies(&self) -> Vec<Cookie> {
@@ -140,6 +147,9 @@ impl Agent {
             .header("sec-fetch-mode", "navigate")
             .header("sec-fetch-dest", "document")
             .header("sec-fetch-site", site.as_str());
+        if let Some(address) = &self.forwarded_for {
+            request = request.header("x-forwarded-for", address);
+        }
         // A top-level GET from elsewhere carries Lax cookies, a POST does not.
         if site != Site::Cross && url.host_str() == self.home.host_str() {
             let sent: Vec<String> =

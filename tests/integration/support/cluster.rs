@@ -49,13 +49,11 @@ enum Place {
 
 impl Place {
     async fn find() -> Self {
-        match std::env::var("TEST_DATABASE_URL") {
-            Ok(url) => Self::Given(Url::parse(&url).expect("TEST_DATABASE_URL is a URL")),
-            Err(_) => {
-                let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
-                Self::Embedded(Embedded::for_tests(&directory).await.unwrap_or_else(|stop| panic!("{stop}")))
-            }
+        if let Ok(url) = std::env::var("TEST_DATABASE_URL") {
+            return Self::Given(Url::parse(&url).expect("TEST_DATABASE_URL is a URL"));
         }
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
+        Self::Embedded(Embedded::for_tests(&directory).await.unwrap_or_else(|stop| panic!("{stop}")))
     }
 
     fn owner_url(&self, database: &str) -> String {

@@ -120,7 +120,9 @@ impl Server {
             stop: Some(stop),
             thread: Some(thread),
         };
-        let url = format!("{}/.well-known/openid-configuration", server.issuer);
+        // Behind a proxy that speaks TLS the issuer is not where the server listens.
+        let path = server.app.config.issuer.path();
+        let url = format!("http://{address}{path}/.well-known/openid-configuration");
         let answer = server.http.get(url).send().await.expect("the server answers");
         assert_eq!(answer.status(), 200, "discovery");
         server.discovery = answer.json().await.expect("the discovery document is JSON");
@@ -130,10 +132,6 @@ impl Server {
     /// The usual one.
     pub async fn usual() -> Self {
         Self::start(Settings::default()).await
-    }
-
-    pub fn discovery(&self) -> &Value {
-        &self.discovery
     }
 
     /// The URL that discovery gives for an endpoint, such as `token_endpoint`.

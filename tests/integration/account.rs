@@ -1,0 +1,165 @@
+//! The account page: one's own sessions and what one has allowed, and the ways to end each.
+
+use mooring::audit::Actor;
+
+use crate::support::{
+    ALICE, BOB, PASSWORD, Server, Settings,
+    agent::{Agent, Page},
+    page::Form,
+};
+
+/// Somebody signed in on the account page itself, without any relying party.
+async fn signed_in(server: &Server, username: &str) -> (Agent, Page) {
+    let agent = server.agent();
+    let page = agent.open(&server.at("/account")).await;
+    let page = agent.sign_in(&page, username, PASSWORD).await;
+    assert!(page.url.path().ends_with("/account"), "{}", page.url);
+    (agent, page)
+}
+
+fn ends(page: &Page) -> Vec<Form> {
+    page.forms().into_iter().filter(|form| form.action.path().ends_with("/account/end")).collect()
+}
+
+#[tokio::test]
+async fn one_sees_ones_own_sessions() {
+    let server = Server::usual().await;
+    let stranger = server.agent().open(&server.at("/account")).await;
+    assert!(stranger.asks_for_password(), "{}", stranger.body);
+
+    let (first, page) = signed_in(&server, ALICE).await;
+    assert_eq!(page.heading(), "Alice Example");
+    assert!(page.body.contains("Firefox on Linux"), "{}", page.body);
+    assert!(!page.body.contains("127.0.0.1") && page.body.contains("this computer"), "{}", page.body);
+    assert!(ends(&page).is_empty(), "one's own is ended by signing out");
+    let (_, theirs) = signed_in(&server, BOB).await;
+    assert_eq!(theirs.heading(), "Bob Example");
+
+    let (second, page) = signed_in(&server, ALICE).await;
+    assert_eq!(ends(&page).len(), 1, "bob's is not among them");
+    let page = first.open(&server.at("/account")).await;
+    assert_eq!(ends(&page).len(), 1);
+    let ended = first.submit(&page.with_button("session", &button_value(&page))).await;
+    assert!(ends(&ended).is_empty());
+    assert!(second.open(&server.at("/account")).await.asks_for_password());
+    assert_eq!(first.open(&server.at("/account")).await.heading(), "Alice Example");
+}
+
+/// The value of the only `session` button.
+fn button_value(page: &Page) -> String {
+    let (_, rest) = page.body.split_once("name=\"session\" value=\"").expect("a button");
+    rest.split('"').next().expect("a value").to_owned()
+}
+
+/// Where, but coarsely; and only a trusted proxy is believed.
+#[tokio::test]
+async fn a_session_says_where_it_is_used() {
+    for (proxies, said) in [("127.0.0.1/32", "203.0.x.x"), ("192.0.2.1/32", "this computer")] {
+        let server = Server::start(Settings::default().set("trusted_proxies", proxies)).await;
+        let agent = server.agent().forwarded_for("203.0.113.9");
+        let page = agent.open(&server.at("/account")).await;
+        let page = agent.sign_in(&page, ALICE, PASSWORD).await;
+        assert!(page.body.contains(said) && !page.body.contains("203.0.113.9"), "{proxies}: {}", page.body);
+        let stored = "SELECT count(*) FROM session_activity a, audit_events e WHERE a::text LIKE '%203.0.113.9%' OR e::text LIKE '%203.0.113.9%'";
+        assert_eq!(server.value(stored).await, "0", "addresses are stored as keyed hashes only");
+    }
+}
+
+#[tokio::test]
+async fn all_others_end_at_once_and_offline_access_stays() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let offline = client.tokens(&server.agent(), "openid offline_access").await;
+    let others = [signed_in(&server, ALICE).await.0, signed_in(&server, ALICE).await.0];
+    let (bob, _) = signed_in(&server, BOB).await;
+    let (agent, page) = signed_in(&server, ALICE).await;
+    assert_eq!(ends(&page).len(), 4, "three sessions and the offline access");
+    assert!(page.body.contains("Harbour Web"));
+    let page = agent.submit(&page.form_to("/end-others")).await;
+    assert_eq!(ends(&page).len(), 1, "the offline access");
+    for other in others {
+        assert!(other.open(&server.at("/account")).await.asks_for_password());
+    }
+    assert_eq!(bob.open(&server.at("/account")).await.heading(), "Bob Example");
+    client.refresh(&offline.refresh).await.tokens();
+}
+
+#[tokio::test]
+async fn a_permission_can_be_withdrawn() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let (agent, _) = signed_in(&server, ALICE).await;
+    let tokens = client.tokens(&agent, "openid email offline_access").await;
+    let page = agent.open(&server.at("/account")).await;
+    let page = agent.submit(&page.with_button("client_id", "web")).await;
+    assert!(!page.body.contains("value=\"web\""), "{}", page.body);
+    assert!(ends(&page).is_empty(), "access that was withdrawn is not listed: {}", page.body);
+    assert!(!client.is_active(&tokens.access).await);
+    client.refresh(&tokens.refresh).await.refused("invalid_grant");
+    assert!(agent.open(&client.request("openid").url()).await.offers("allow"), "it has to ask again");
+    assert_eq!(server.events("consent.withdrawn", "done").await, 1);
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_session_and_the_cookie() {
+    let server = Server::usual().await;
+    let (agent, page) = signed_in(&server, ALICE).await;
+    let stolen = agent.copy();
+    let page = agent.submit(&page.form_to("/sign-out")).await;
+    assert_eq!(page.status, 200);
+    assert!(agent.cookies().is_empty(), "{:?}", agent.cookies());
+    assert!(stolen.open(&server.at("/account")).await.asks_for_password());
+}
+
+/// Nobody ends somebody else's session, whatever they send.
+#[tokio::test]
+async fn only_ones_own_can_be_ended() {
+    let server = Server::usual().await;
+    let (alice, _) = signed_in(&server, ALICE).await;
+    let (bob, page) = signed_in(&server, BOB).await;
+    let (_second, _) = signed_in(&server, BOB).await;
+    let theirs = server.value("SELECT id FROM sessions WHERE kind = 'user' ORDER BY id LIMIT 1").await;
+    let page = bob.open(page.url.as_str()).await;
+    let mut form = page.with_button("session", &button_value(&page));
+    for wrong in [theirs.as_str(), "nonsense", "", "00000000-0000-0000-0000-000000000000"] {
+        form = form.forge("session", Some(wrong));
+        let answer = bob.submit(&form).await;
+        assert!((400..500).contains(&answer.status), "{wrong}: {}", answer.body);
+    }
+    assert_eq!(alice.open(&server.at("/account")).await.heading(), "Alice Example");
+    let mut unknown = page.form_to("/sign-out");
+    unknown.action = page.url.join("account/destroy").unwrap();
+    assert!((400..500).contains(&bob.submit(&unknown).await.status));
+    assert_eq!(bob.open(&server.at("/account")).await.heading(), "Bob Example");
+}
+
+/// A form counts only with the token of the session that it was shown in.
+#[tokio::test]
+async fn a_foreign_form_does_nothing() {
+    let server = Server::usual().await;
+    let (alice, page) = signed_in(&server, ALICE).await;
+    let (_bob, bobs) = signed_in(&server, BOB).await;
+    let stolen = bobs.form_to("/sign-out").field("csrf").unwrap().to_owned();
+    let form = page.form_to("/sign-out");
+    for forged in [None, Some(""), Some("x"), Some(stolen.as_str())] {
+        assert_eq!(alice.submit(&form.clone().forge("csrf", forged)).await.status, 400, "{forged:?}");
+    }
+    let elsewhere = alice.submit_from_elsewhere(form.action.as_str(), &form.fields).await;
+    assert!(elsewhere.location().is_none_or(|next| next.path().ends_with("/login")), "{:?}", elsewhere.headers);
+    assert_eq!(alice.open(&server.at("/account")).await.heading(), "Alice Example");
+    assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'user' AND ended_at IS NULL").await, "2");
+}
+
+/// The relying parties that a session was used for are named.
+#[tokio::test]
+async fn a_session_says_what_it_was_used_for() {
+    let server = Server::usual().await;
+    let (agent, page) = signed_in(&server, ALICE).await;
+    assert!(!page.body.contains("Harbour Web"));
+    server.client("web").code(&agent, "openid").await;
+    let page = agent.open(&server.at("/account")).await;
+    assert!(page.body.contains("Harbour Web"), "{}", page.body);
+    let id = server.value("SELECT id FROM sessions WHERE kind = 'user'").await.parse().unwrap();
+    server.work(async |tx| mooring::sessions::end(tx, id, "ended_by_operator", Actor::Operator).await).await;
+    assert!(agent.open(&server.at("/account")).await.asks_for_password());
+}

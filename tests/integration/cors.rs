@@ -1,0 +1,100 @@
+//! Which scripts of which origins may read what; never with credentials, never at the authorization endpoint.
+
+use crate::support::{Answer, Server};
+
+const SPA: &str = "https://spa.example";
+const RP: &str = "https://rp.example";
+const STRANGER: &str = "https://elsewhere.example";
+
+fn allowed(answer: &Answer) -> &str {
+    assert_eq!(answer.header("access-control-allow-credentials"), "", "never with credentials");
+    answer.header("access-control-allow-origin")
+}
+
+async fn preflight(server: &Server, endpoint: &str, origin: &str) -> Answer {
+    let request = server
+        .http()
+        .request(reqwest::Method::OPTIONS, server.endpoint(endpoint))
+        .header("origin", origin)
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "authorization,content-type");
+    Answer::of(request).await
+}
+
+#[tokio::test]
+async fn documents_are_for_everybody() {
+    let server = Server::usual().await;
+    let documents = [
+        server.at("/.well-known/openid-configuration"),
+        server.at("/.well-known/oauth-authorization-server"),
+        server.endpoint("jwks_uri"),
+    ];
+    for url in documents {
+        let answer = Answer::of(server.http().get(&url).header("origin", STRANGER)).await;
+        assert_eq!((answer.status, allowed(&answer)), (200, "*"), "{url}");
+    }
+}
+
+/// The preflight carries no credentials, so it is answered before client authentication.
+#[tokio::test]
+async fn preflights_are_answered_before_anybody_authenticates() {
+    let server = Server::usual().await;
+    for endpoint in ["token_endpoint", "userinfo_endpoint", "revocation_endpoint"] {
+        for origin in [SPA, RP] {
+            let answer = preflight(&server, endpoint, origin).await;
+            assert!([200, 204].contains(&answer.status), "{endpoint}: {answer:?}");
+            assert_eq!(allowed(&answer), origin, "{endpoint}");
+            assert!(answer.header("access-control-allow-methods").contains("POST"), "{answer:?}");
+            let headers = answer.header("access-control-allow-headers").to_lowercase();
+            assert!(headers.contains("authorization") && headers.contains("content-type"), "{headers}");
+            assert!(answer.header("vary").to_lowercase().contains("origin"), "{answer:?}");
+        }
+        for origin in [STRANGER, "null", "https://spa.example.evil.example", "http://spa.example"] {
+            assert_eq!(allowed(&preflight(&server, endpoint, origin).await), "", "{endpoint} to {origin}");
+        }
+    }
+    for endpoint in ["authorization_endpoint", "introspection_endpoint", "end_session_endpoint"] {
+        assert_eq!(allowed(&preflight(&server, endpoint, SPA).await), "", "{endpoint}");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_for_the_clients_own_origins() {
+    let server = Server::usual().await;
+    let client = server.client("spa");
+    let agent = server.agent();
+    let from = async |endpoint: &str, origin: &str, form: &[(&str, &str)]| {
+        Answer::of(server.http().post(server.endpoint(endpoint)).header("origin", origin).form(form)).await
+    };
+    let code = client.code(&agent, "openid").await;
+    let form = [&code.form(&client.redirect_uri)[..], &[("client_id", "spa")]].concat();
+    let redeemed = from("token_endpoint", SPA, &form).await;
+    assert_eq!((redeemed.status, allowed(&redeemed)), (200, SPA));
+    assert!(redeemed.header("vary").to_lowercase().contains("origin"), "{redeemed:?}");
+    // Why it was refused must be readable, too.
+    let refused = from("token_endpoint", SPA, &form).await;
+    assert_eq!((refused.status, allowed(&refused)), (400, SPA));
+    let bad = [("grant_type", "refresh_token"), ("refresh_token", "x"), ("client_id", "spa")];
+    for stranger in [STRANGER, "null"] {
+        assert_eq!(allowed(&from("token_endpoint", stranger, &bad).await), "");
+    }
+    // Another client's origin is a stranger here.
+    let other = [("grant_type", "refresh_token"), ("refresh_token", "x"), ("client_id", "native")];
+    assert_eq!(allowed(&from("token_endpoint", SPA, &other).await), "");
+
+    let userinfo = |origin: &str, token: &str| {
+        server.http().get(server.endpoint("userinfo_endpoint")).header("origin", origin).bearer_auth(token)
+    };
+    let told = Answer::of(userinfo(SPA, &redeemed.tokens().access)).await;
+    assert_eq!((told.status, allowed(&told)), (401, SPA), "the family ended with the replay above, which is readable");
+    let fresh = client.tokens(&agent, "openid").await;
+    let told = Answer::of(userinfo(SPA, &fresh.access)).await;
+    assert_eq!((told.status, allowed(&told)), (200, SPA));
+    assert_eq!(allowed(&Answer::of(userinfo(STRANGER, &fresh.access)).await), "");
+    assert!(told.header("access-control-expose-headers").to_lowercase().contains("www-authenticate"));
+
+    let revoked = from("revocation_endpoint", SPA, &[("token", &fresh.refresh), ("client_id", "spa")]).await;
+    assert_eq!((revoked.status, allowed(&revoked)), (200, SPA));
+    let authorize = server.http().get(client.request("openid").url()).header("origin", SPA);
+    assert_eq!(allowed(&Answer::of(authorize).await), "");
+}

@@ -1,0 +1,279 @@
+//! What plain HTTP cannot show: that a real browser under our own policy gets through, by keyboard and without scripts.
+//!
+//! The relying party is a listener on a loopback port, which a registered loopback redirect URI may have (RFC 8252
+//! §7.3).
+
+use std::time::Duration;
+
+use fantoccini::{Locator, key::Key};
+use url::Url;
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
+
+use crate::support::{
+    ALICE, Client, PASSWORD, Server,
+    browser::Browser,
+    client::{Code, Request},
+    token,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A relying party whose page says that one has arrived.
+struct RelyingParty<'s> {
+    listener: MockServer,
+    client: Client<'s>,
+}
+
+impl<'s> RelyingParty<'s> {
+    async fn start(server: &'s Server, id: &str) -> Self {
+        let listener = MockServer::start().await;
+        let page = ResponseTemplate::new(200).set_body_raw("<title>Arrived</title><h1>Arrived</h1>", "text/html");
+        Mock::given(any()).respond_with(page).mount(&listener).await;
+        let mut client = server.client(id);
+        client.redirect_uri = format!("http://127.0.0.1:{}/callback", listener.address().port());
+        Self { listener, client }
+    }
+
+    /// The parameters of the last answer, from its address or its body.
+    async fn answer(&self) -> Vec<(String, String)> {
+        let requests = self.listener.received_requests().await.expect("recorded");
+        let callback = requests.iter().rev().find(|request| request.url.path() == "/callback").expect("a callback");
+        let query = callback.url.query().unwrap_or_default().as_bytes();
+        let encoded = if callback.method.as_str() == "POST" { &callback.body } else { query };
+        url::form_urlencoded::parse(encoded).into_owned().collect()
+    }
+
+    async fn callbacks(&self) -> usize {
+        let requests = self.listener.received_requests().await.expect("recorded");
+        requests.iter().filter(|request| request.url.path() == "/callback").count()
+    }
+
+    async fn code(&self, request: Request) -> Code {
+        let answer = self.answer().await;
+        let code = answer.iter().find(|(name, _)| name == "code").unwrap_or_else(|| panic!("no code: {answer:?}"));
+        Code { code: code.1.clone(), verifier: request.verifier }
+    }
+}
+
+impl Browser {
+    async fn heading(&self) -> String {
+        let found = self.client.wait().at_most(PATIENCE).for_element(Locator::Css("h1")).await.expect("a heading");
+        found.text().await.expect("its text")
+    }
+
+    async fn wait_for(&self, css: &str) -> fantoccini::elements::Element {
+        self.client
+            .wait()
+            .at_most(PATIENCE)
+            .for_element(Locator::Css(css))
+            .await
+            .unwrap_or_else(|error| panic!("{css}: {error}"))
+    }
+
+    async fn arrives(&self) {
+        let arrived = Locator::XPath("//h1[text()='Arrived']");
+        if let Err(error) = self.client.wait().at_most(PATIENCE).for_element(arrived).await {
+            let (url, source) = (self.client.current_url().await, self.client.source().await);
+            panic!("{error}: at {url:?}:\n{}", source.unwrap_or_default());
+        }
+    }
+
+    /// Types where the keyboard is.
+    async fn keys(&self, keys: &str) {
+        let focused = self.client.active_element().await.expect("something has the focus");
+        focused.send_keys(keys).await.expect("keys");
+    }
+
+    async fn sign_in(&self) {
+        self.wait_for("input[name=username]").await.send_keys(ALICE).await.unwrap();
+        self.wait_for("input[name=password]").await.send_keys(PASSWORD).await.unwrap();
+        self.wait_for("form button[type=submit]").await.click().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn by_keyboard_alone() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::usual().await;
+    let party = RelyingParty::start(&server, "web").await;
+    let request = party.client.request("openid email");
+    browser.client.goto(&request.url()).await.unwrap();
+    assert_eq!(browser.heading().await, "Sign in");
+    // The first field has the focus already.
+    browser.keys(ALICE).await;
+    browser.keys(&Key::Tab.to_string()).await;
+    browser.keys("a wrong password").await;
+    browser.keys(&Key::Enter.to_string()).await;
+    let alert = browser.wait_for("[role=alert]").await;
+    assert!(alert.text().await.unwrap().contains("not right"));
+    // Now the password has it.
+    browser.keys(PASSWORD).await;
+    browser.keys(&Key::Enter.to_string()).await;
+
+    let allow = browser.wait_for("button[name=decision][value=allow]").await;
+    assert!(browser.heading().await.contains("Harbour Web"));
+    allow.send_keys(&Key::Enter.to_string()).await.unwrap();
+    browser.arrives().await;
+    let code = party.code(request).await;
+    let tokens = party.client.redeem(&code).await.tokens();
+    assert_eq!(token::claims(&tokens.id)["sub"], server.user_id(ALICE).await);
+
+    // Again, and there is nothing to ask.
+    let again = party.client.request("openid");
+    browser.client.goto(&again.url()).await.unwrap();
+    browser.arrives().await;
+    assert_eq!(
+        token::claims(&party.client.redeem(&party.code(again).await).await.tokens().id)["sid"],
+        token::claims(&tokens.id)["sid"]
+    );
+}
+
+#[tokio::test]
+async fn without_scripts() {
+    let Some(browser) = Browser::start_with(&["--blink-settings=scriptEnabled=false"]).await else { return };
+    let server = Server::usual().await;
+    let party = RelyingParty::start(&server, "spa").await;
+    let request = party.client.request("openid");
+    browser.client.goto(&request.url()).await.unwrap();
+    browser.sign_in().await;
+    browser.wait_for("button[name=decision][value=allow]").await.click().await.unwrap();
+    browser.arrives().await;
+    party.client.redeem(&party.code(request).await).await.tokens();
+
+    // A form post waits for the button, then.
+    let request = party.client.request("openid").with("response_mode", "form_post");
+    browser.client.goto(&request.url()).await.unwrap();
+    browser.wait_for("#form-post button").await.click().await.unwrap();
+    browser.arrives().await;
+    party.client.redeem(&party.code(request).await).await.tokens();
+}
+
+#[tokio::test]
+async fn a_form_post_submits_itself() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::usual().await;
+    let party = RelyingParty::start(&server, "web").await;
+    let request = party.client.request("openid").with("response_mode", "form_post");
+    browser.client.goto(&request.url()).await.unwrap();
+    browser.sign_in().await;
+    browser.wait_for("button[name=decision][value=allow]").await.click().await.unwrap();
+    browser.arrives().await;
+    let address = browser.client.current_url().await.unwrap();
+    assert!(address.query().is_none(), "the code is not in the address: {address}");
+    party.client.redeem(&party.code(request).await).await.tokens();
+}
+
+/// Impatient: the button is clicked twice.
+#[tokio::test]
+async fn a_double_click_is_one_sign_in() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::usual().await;
+    let party = RelyingParty::start(&server, "web").await;
+    party.client.code(&server.agent(), "openid").await; // consented before
+    let request = party.client.request("openid");
+    browser.client.goto(&request.url()).await.unwrap();
+    browser.wait_for("input[name=username]").await.send_keys(ALICE).await.unwrap();
+    browser.wait_for("input[name=password]").await.send_keys(PASSWORD).await.unwrap();
+    let twice = "const b = document.querySelector('form button[type=submit]'); b.click(); b.click();";
+    browser.client.execute(twice, vec![]).await.unwrap();
+    browser.arrives().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(party.callbacks().await, 1);
+    party.client.redeem(&party.code(request).await).await.tokens();
+    browser.client.goto(&server.at("/account")).await.unwrap();
+    assert_eq!(browser.heading().await, "Alice Example");
+}
+
+/// Back to the form after arriving, and sent again.
+#[tokio::test]
+async fn the_back_button() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::usual().await;
+    let party = RelyingParty::start(&server, "web").await;
+    let request = party.client.request("openid");
+    browser.client.goto(&request.url()).await.unwrap();
+    browser.sign_in().await;
+    browser.wait_for("button[name=decision][value=allow]").await.click().await.unwrap();
+    browser.arrives().await;
+    party.client.redeem(&party.code(request).await).await.tokens();
+    browser.client.back().await.unwrap();
+    let heading = browser.heading().await;
+    assert!(!heading.contains("not") && !heading.contains("error"), "no error page: {heading}");
+    browser.client.goto(&server.at("/account")).await.unwrap();
+    assert_eq!(browser.heading().await, "Alice Example");
+}
+
+#[tokio::test]
+async fn the_account_page_ends_sessions() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::usual().await;
+    let elsewhere = server.agent();
+    let tokens = server.client("web").tokens(&elsewhere, "openid").await;
+    browser.client.goto(&server.at("/account")).await.unwrap();
+    browser.sign_in().await;
+    let end = browser.wait_for("button[name=session]").await;
+    assert_eq!(browser.heading().await, "Alice Example");
+    end.click().await.unwrap();
+    let notice = browser.wait_for("[role=status]").await;
+    assert!(notice.text().await.unwrap().contains("ended"));
+    assert!(!server.client("web").is_active(&tokens.access).await);
+
+    browser.wait_for("form[action$='/sign-out'] button").await.click().await.unwrap();
+    browser.client.wait().at_most(PATIENCE).for_url(&Url::parse(&server.at("/")).unwrap()).await.unwrap();
+    browser.client.goto(&server.at("/account")).await.unwrap();
+    assert_eq!(browser.heading().await, "Sign in");
+}
+
+/// A relying party signs the person out, and gets them back.
+#[tokio::test]
+async fn signing_out_at_a_relying_partys_request() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::usual().await;
+    let party = RelyingParty::start(&server, "web").await;
+    let request = party.client.request("openid");
+    browser.client.goto(&request.url()).await.unwrap();
+    browser.sign_in().await;
+    browser.wait_for("button[name=decision][value=allow]").await.click().await.unwrap();
+    browser.arrives().await;
+    let tokens = party.client.redeem(&party.code(request).await).await.tokens();
+    browser.client.goto(&server.endpoint("end_session_endpoint")).await.unwrap();
+    browser.wait_for("button[name=decision][value=sign-out]").await.click().await.unwrap();
+    browser
+        .client
+        .wait()
+        .at_most(PATIENCE)
+        .for_element(Locator::XPath("//h1[contains(text(), 'signed out')]"))
+        .await
+        .unwrap();
+    assert!(!party.client.is_active(&tokens.access).await);
+}
+
+/// A request that arrives by POST from the relying party's own page: the browser withholds the Lax cookie from it.
+#[tokio::test]
+async fn a_request_by_post_from_elsewhere_finds_the_session() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::usual().await;
+    let party = RelyingParty::start(&server, "web").await;
+    let request = party.client.request("openid");
+    browser.client.goto(&request.url()).await.unwrap();
+    browser.sign_in().await;
+    browser.wait_for("button[name=decision][value=allow]").await.click().await.unwrap();
+    browser.arrives().await;
+
+    // On the relying party's page, which is of another site (127.0.0.1, not localhost).
+    let request = party.client.request("openid");
+    let fields = serde_json::to_value(&request.parameters).unwrap();
+    let script = "const [url, fields] = arguments; const form = document.createElement('form'); form.method = 'post'; \
+                  form.action = url; for (const [name, value] of fields) { const input = document.createElement('input'); \
+                  input.name = name; input.value = value; form.append(input); } document.body.append(form); form.submit();";
+    let before = party.callbacks().await;
+    browser.client.execute(script, vec![request.endpoint().into(), fields]).await.unwrap();
+    for _ in 0..200 {
+        if party.callbacks().await > before {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let code = party.code(request).await;
+    party.client.redeem(&code).await.tokens();
+}

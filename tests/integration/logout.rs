@@ -1,0 +1,155 @@
+//! RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0).
+
+use chrono::TimeDelta;
+use url::Url;
+
+use crate::support::{Server, agent::Agent, client::Tokens, declared::POST_LOGOUT_URI};
+
+fn logout(server: &Server, parameters: &[(&str, &str)]) -> String {
+    Url::parse_with_params(&server.endpoint("end_session_endpoint"), parameters).unwrap().into()
+}
+
+async fn signed_in(server: &Server) -> (Agent, Tokens) {
+    let agent = server.agent();
+    let tokens = server.client("web").tokens(&agent, "openid").await;
+    (agent, tokens)
+}
+
+async fn is_signed_in(server: &Server, agent: &Agent) -> bool {
+    let silent = server.client("web").request("openid").with("prompt", "none").url();
+    agent.copy().open(&silent).await.answer().contains_key("code")
+}
+
+#[tokio::test]
+async fn with_a_hint_it_leads_back_to_the_relying_party() {
+    let server = Server::usual().await;
+    let (agent, tokens) = signed_in(&server).await;
+    let stolen = agent.copy();
+    // Expired is good enough (§2).
+    server.advance(TimeDelta::minutes(10)).await;
+    let url = logout(
+        &server,
+        &[("id_token_hint", &tokens.id), ("post_logout_redirect_uri", POST_LOGOUT_URI), ("state", "s t/ä&x=1")],
+    );
+    let mut page = agent.open(&url).await;
+    if page.offers("sign-out") {
+        page = agent.decide(&page, "sign-out").await;
+    }
+    let location = page.location().expect("back to the relying party");
+    assert!(location.as_str().starts_with(POST_LOGOUT_URI), "{location}");
+    assert_eq!(page.answer()["state"], "s t/ä&x=1");
+    assert!(!is_signed_in(&server, &stolen).await);
+    assert!(agent.cookies().is_empty());
+    server.client("web").refresh(&tokens.refresh).await.refused("invalid_grant");
+    assert_eq!(server.value("SELECT end_reason FROM sessions WHERE kind = 'user'").await, "signed_out");
+    // Already signed out, it leads back all the same.
+    let again = agent.open(&url).await;
+    assert!(again.location().is_some_and(|location| location.as_str().starts_with(POST_LOGOUT_URI)));
+}
+
+#[tokio::test]
+async fn without_a_hint_the_person_is_asked() {
+    let server = Server::usual().await;
+    let (agent, _) = signed_in(&server).await;
+    for parameters in
+        [vec![], vec![("client_id", "web")], vec![("client_id", "web"), ("post_logout_redirect_uri", POST_LOGOUT_URI)]]
+    {
+        let page = agent.open(&logout(&server, &parameters)).await;
+        assert!(page.offers("sign-out"), "{}", page.body);
+        let stay = agent.decide(&page, "cancel").await;
+        assert!(stay.status < 400, "{}", stay.body);
+        assert!(is_signed_in(&server, &agent).await, "asked, not done");
+    }
+    // The hint of another session of hers names another browser: asked as well.
+    let (_, elsewhere) = signed_in(&server).await;
+    let page = agent.open(&logout(&server, &[("id_token_hint", &elsewhere.id)])).await;
+    assert!(page.offers("sign-out"), "{}", page.body);
+    let page = agent.decide(&page, "sign-out").await;
+    assert_eq!((page.status, page.location()), (200, None));
+    assert!(!page.heading().is_empty());
+    assert!(!is_signed_in(&server, &agent).await);
+    assert!(server.client("web").is_active(&elsewhere.access).await, "the other browser was not meant");
+}
+
+#[tokio::test]
+async fn it_redirects_only_to_what_is_registered() {
+    let server = Server::usual().await;
+    let (agent, tokens) = signed_in(&server).await;
+    for uri in [
+        "https://evil.example/",
+        "https://rp.example/bye?x=1",
+        "https://rp.example/bye/",
+        "https://rp.example/BYE",
+        "https://rp.example/callback?at=home",
+        "javascript:alert(1)",
+    ] {
+        let url = logout(&server, &[("id_token_hint", &tokens.id), ("post_logout_redirect_uri", uri)]);
+        agent.open(&url).await.is_error_page(400);
+        // Nor where nobody is signed in.
+        server.agent().open(&url).await.is_error_page(400);
+    }
+    // Without any word on whose it is, it is nobody's (§3).
+    agent.open(&logout(&server, &[("post_logout_redirect_uri", POST_LOGOUT_URI)])).await.is_error_page(400);
+    assert!(is_signed_in(&server, &agent).await);
+}
+
+#[tokio::test]
+async fn a_hint_that_is_none_is_refused() {
+    let server = Server::usual().await;
+    let (agent, tokens) = signed_in(&server).await;
+    let jwt = server.client("jwt").tokens(&server.agent(), "openid").await.access;
+    let (head, _) = tokens.id.rsplit_once('.').unwrap();
+    for hint in ["nonsense", &format!("{head}.AAAA"), &jwt] {
+        agent.open(&logout(&server, &[("id_token_hint", hint)])).await.is_error_page(400);
+    }
+    let mismatch = logout(&server, &[("id_token_hint", &tokens.id), ("client_id", "web2")]);
+    agent.open(&mismatch).await.is_error_page(400);
+    agent
+        .open(&format!("{}&id_token_hint=x", logout(&server, &[("id_token_hint", &tokens.id)])))
+        .await
+        .is_error_page(400);
+    assert!(is_signed_in(&server, &agent).await);
+}
+
+/// A POST from elsewhere carries no cookie: it is answered with a GET that does (OpenID Connect asks for both methods).
+#[tokio::test]
+async fn a_cross_site_post_is_answered_with_a_get() {
+    let server = Server::usual().await;
+    let (agent, tokens) = signed_in(&server).await;
+    let fields = [("id_token_hint", tokens.id.as_str()), ("post_logout_redirect_uri", POST_LOGOUT_URI), ("state", "x")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let page = agent.submit_from_elsewhere(&server.endpoint("end_session_endpoint"), &fields).await;
+    assert_eq!(page.status, 303, "{}", page.body);
+    let mut page = agent.follow(page).await;
+    if page.offers("sign-out") {
+        page = agent.decide(&page, "sign-out").await;
+    }
+    assert_eq!(page.answer()["state"], "x");
+    assert!(!is_signed_in(&server, &agent).await);
+}
+
+/// The confirmation counts only from our own page.
+#[tokio::test]
+async fn the_confirmation_cannot_be_forged() {
+    let server = Server::usual().await;
+    let (agent, _) = signed_in(&server).await;
+    let form = agent.open(&logout(&server, &[])).await.decision("sign-out");
+    for forged in [None, Some("x")] {
+        assert_eq!(agent.submit(&form.clone().forge("csrf", forged)).await.status, 400);
+    }
+    agent.submit_from_elsewhere(form.action.as_str(), &form.fields).await;
+    assert!(is_signed_in(&server, &agent).await);
+    agent.submit(&form).await;
+    assert!(!is_signed_in(&server, &agent).await);
+}
+
+#[tokio::test]
+async fn offline_access_survives_a_sign_out() {
+    let server = Server::usual().await;
+    let agent = server.agent();
+    let client = server.client("web");
+    let tokens = client.tokens(&agent, "openid offline_access").await;
+    agent.open(&logout(&server, &[("id_token_hint", &tokens.id)])).await;
+    assert!(!is_signed_in(&server, &agent).await);
+    client.refresh(&tokens.refresh).await.tokens();
+}

@@ -1,0 +1,110 @@
+//! The first administrator: one link, one use, one hour.
+
+use chrono::TimeDelta;
+use mooring::{
+    db::{set_up_links, users},
+    jose::{base64url, random_bytes, sha256},
+};
+
+use crate::support::{PASSWORD, Server, agent::Page};
+
+/// A link as the server prints it at its start.
+async fn link(server: &Server) -> String {
+    let token = base64url(&random_bytes::<32>());
+    let hash = sha256(&[token.as_bytes()]);
+    server.work(async |tx| set_up_links::replace(tx, &hash, tx.now + TimeDelta::hours(1)).await).await;
+    server.at(&format!("/set-up?token={token}"))
+}
+
+fn filled(page: &Page, username: &str) -> crate::support::page::Form {
+    page.form_to("/set-up").fill("username", username).fill("password", PASSWORD).fill("password_again", PASSWORD)
+}
+
+async fn administrators(server: &Server) -> String {
+    server.value("SELECT string_agg(username, ' ' ORDER BY username) FROM users WHERE admin_at IS NOT NULL").await
+}
+
+#[tokio::test]
+async fn the_link_makes_one_administrator() {
+    let server = Server::usual().await;
+    let link = link(&server).await;
+    let agent = server.agent();
+    let page = agent.open(&link).await;
+    // Looking at it does not use it up.
+    let page = agent.open(page.url.as_str()).await;
+    let done = agent.submit(&filled(&page, "root")).await;
+    assert!(done.asks_for_password(), "on to the sign-in: {}", done.body);
+    let account = agent.sign_in(&done, "root", PASSWORD).await;
+    assert_eq!(account.heading(), "root");
+    assert_eq!(administrators(&server).await, "root");
+    assert_eq!(server.events("administrator.set_up", "done").await, 1);
+
+    agent.open(&link).await.is_error_page(404);
+    assert!(agent.submit(&filled(&page, "second")).await.status >= 400);
+    assert_eq!(administrators(&server).await, "root");
+    assert_eq!(server.value("SELECT count(*) FROM users WHERE username = 'second'").await, "0");
+}
+
+#[tokio::test]
+async fn two_racing_uses_make_one() {
+    for _ in 0..4 {
+        let server = Server::usual().await;
+        let page = server.agent().open(&link(&server).await).await;
+        let (first, second) = (server.agent(), server.agent());
+        let (first_form, second_form) = (filled(&page, "first"), filled(&page, "second"));
+        let (one, other) = tokio::join!(first.submit(&first_form), second.submit(&second_form));
+        assert_eq!([one.status, other.status].iter().filter(|status| **status < 400).count(), 1);
+        assert!(["first", "second"].contains(&administrators(&server).await.as_str()));
+        assert_eq!(server.value("SELECT count(*) FROM users").await, "3", "alice, bob and the administrator");
+    }
+}
+
+#[tokio::test]
+async fn it_is_good_for_an_hour_and_dies_with_the_next() {
+    let server = Server::usual().await;
+    let old = link(&server).await;
+    let new = link(&server).await;
+    let agent = server.agent();
+    agent.open(&old).await.is_error_page(404);
+    let page = agent.open(&new).await;
+    let form = filled(&page, "late");
+    server.advance(TimeDelta::minutes(61)).await;
+    agent.open(&new).await.is_error_page(404);
+    agent.submit(&form).await.is_error_page(404);
+    for wrong in ["/set-up", "/set-up?token=", "/set-up?token=guess"] {
+        agent.open(&server.at(wrong)).await.is_error_page(404);
+    }
+    assert_eq!(administrators(&server).await, "");
+}
+
+#[tokio::test]
+async fn with_an_administrator_it_is_dead() {
+    let server = Server::usual().await;
+    let link = link(&server).await;
+    let agent = server.agent();
+    let form = filled(&agent.open(&link).await, "root");
+    let alice = server.user_id("alice").await.parse().unwrap();
+    server.work(async |tx| users::set_admin(tx, alice).await).await;
+    agent.open(&link).await.is_error_page(404);
+    assert!(agent.submit(&form).await.status >= 400);
+    assert_eq!(administrators(&server).await, "alice");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_and_the_link_stays_good() {
+    let server = Server::usual().await;
+    let agent = server.agent();
+    let page = agent.open(&link(&server).await).await;
+    let form = page.form_to("/set-up").fill("username", "root");
+    for (password, again) in [("short", "short"), (PASSWORD, "another long password"), (PASSWORD, "")] {
+        let answer = agent.submit(&form.clone().fill("password", password).fill("password_again", again)).await;
+        assert_eq!(answer.status, 400, "{password}");
+        assert!(answer.body.contains("role=\"alert\"") && !answer.body.contains(PASSWORD), "{}", answer.body);
+        answer.form_to("/set-up");
+    }
+    // A name that is taken does not use the link up.
+    let taken = agent.submit(&filled(&page, " ALICE ")).await;
+    assert_eq!(taken.status, 400, "{}", taken.body);
+    assert!(agent.submit(&filled(&page, "root")).await.status < 400);
+    assert_eq!(administrators(&server).await, "root");
+}

@@ -1,0 +1,109 @@
+//! Userinfo (OIDC Core §5.3): what a scope tells, and to whom.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Server, declared::SECRET};
+
+/// OIDC Core §5.4: which claims each scope gives.
+#[tokio::test]
+async fn scopes_give_claims() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let agent = server.agent();
+    for (scope, expected) in [
+        ("openid", vec![]),
+        (
+            "openid profile",
+            vec![
+                "name",
+                "given_name",
+                "family_name",
+                "middle_name",
+                "nickname",
+                "preferred_username",
+                "profile",
+                "picture",
+                "website",
+                "gender",
+                "birthdate",
+                "zoneinfo",
+                "locale",
+                "updated_at",
+            ],
+        ),
+        ("openid email", vec!["email", "email_verified"]),
+        ("openid address", vec!["address"]),
+        ("openid phone", vec!["phone_number", "phone_number_verified"]),
+    ] {
+        let tokens = client.tokens(&agent, scope).await;
+        let answer = client.userinfo(&tokens.access).await;
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let claims = answer.ok();
+        let mut names: Vec<&str> = claims.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut expected = [expected, vec!["sub"]].concat();
+        names.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(names, expected, "{scope}");
+        assert_eq!(claims["sub"], server.user_id("alice").await);
+        assert_eq!(claims["sub"], crate::support::token::claims(&tokens.id)["sub"]);
+    }
+    let all = client.tokens(&agent, "openid profile email address phone").await;
+    let claims = client.userinfo(&all.access).await.ok();
+    assert_eq!((&claims["email_verified"], &claims["phone_number_verified"]), (&json!(true), &json!(false)));
+    assert_eq!(claims["address"], json!({ "street_address": "Quay 1", "locality": "Bergen", "country": "NO" }));
+    assert_eq!((&claims["updated_at"], &claims["birthdate"]), (&json!(1_700_000_000), &json!("1990-04-01")));
+}
+
+/// RFC 6750 §2: in the header, or in the body of a form; not in the address, not twice.
+#[tokio::test]
+async fn the_token_comes_by_header_or_form() {
+    let server = Server::usual().await;
+    let access = server.client("web").tokens(&server.agent(), "openid").await.access;
+    let url = server.endpoint("userinfo_endpoint");
+    let http = server.http();
+    let form = [("access_token", access.as_str())];
+    for good in [
+        http.get(&url).bearer_auth(&access),
+        http.get(&url).header("authorization", format!("bearer {access}")),
+        http.post(&url).bearer_auth(&access),
+        http.post(&url).form(&form),
+    ] {
+        Answer::of(good).await.ok();
+    }
+    let twice = Answer::of(http.post(&url).bearer_auth(&access).form(&form)).await;
+    assert_eq!((twice.status, &twice.json()["error"]), (400, &Value::from("invalid_request")));
+    for missing in [
+        http.get(&url),
+        http.get(format!("{url}?access_token={access}")),
+        http.post(&url),
+        http.get(&url).header("authorization", format!("Basic {access}")),
+        http.get(&url).header("authorization", "Bearer"),
+        http.post(&url).header("content-type", "application/json").body(format!("{{\"access_token\":\"{access}\"}}")),
+    ] {
+        let answer = Answer::of(missing).await;
+        assert_eq!(answer.status, 401, "{answer:?}");
+        // RFC 6750 §3.1: whoever brings nothing is told no error.
+        let challenge = answer.header("www-authenticate");
+        assert!(challenge.starts_with("Bearer") && !challenge.contains("error"), "{challenge}");
+    }
+    let put = Answer::of(http.put(&url).bearer_auth(&access)).await;
+    assert_eq!((put.status, put.header("allow").contains("GET")), (405, true));
+}
+
+#[tokio::test]
+async fn only_tokens_for_it_are_good() {
+    let server = Server::usual().await;
+    let web = server.client("web");
+    let agent = server.agent();
+    let tokens = web.tokens(&agent, "openid").await;
+    let code = web.code(&agent, "openid").await.code;
+    for wrong in ["nonsense", "mo_at_", &tokens.refresh, &tokens.id, &code, SECRET, &tokens.access[..60]] {
+        web.userinfo(wrong).await.token_refused();
+    }
+    // RFC 6750 §3.1: the token is good, but not for this.
+    let plain = web.tokens(&agent, "email").await;
+    let answer = web.userinfo(&plain.access).await;
+    assert_eq!(answer.status, 403, "{answer:?}");
+    let challenge = answer.header("www-authenticate");
+    assert!(challenge.contains("error=\"insufficient_scope\""), "{challenge}");
+}
