@@ -20,20 +20,21 @@ pub enum Owner {
     Another,
 }
 
-/// Says whose the request is. `visitor_id`: the session that a genuine but outdated cookie names, if there is one.
+/// Says whose the request is. `outdated`: the session that a genuine but outdated cookie names, if there is one.
+/// `holder`: the live session that holds the request, where it is not the browser's.
 pub fn owner(
     request: &AuthorizationRequest,
     session: Option<&LiveSession>,
-    visitor_id: Option<Uuid>,
+    outdated: Option<Uuid>,
     holder: Option<&LiveSession>,
 ) -> Owner {
     let Some(held_by) = request.session_id else { return Owner::Nobody };
     if session.is_some_and(|session| session.root_id == held_by) {
         return Owner::This;
     }
-    if visitor_id
-        .is_some_and(|visitor| visitor == held_by || holder.is_some_and(|held| held.visitor_id == Some(visitor)))
-    {
+    // A visitor session may have been succeeded since it was looked up.
+    let before = outdated.or(session.filter(|session| session.user_id.is_none()).map(|session| session.id));
+    if before.is_some_and(|before| before == held_by || holder.is_some_and(|held| held.visitor_id == Some(before))) {
         return Owner::Successor;
     }
     Owner::Another

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::failure::Stop;
 
-/// RFC 6749 §4.1.2: a maximum lifetime of 10 minutes is recommended.
+/// What partitions of access tokens are kept after their end.
 const LONGEST_ACCESS: TimeDelta = TimeDelta::hours(12);
+/// RFC 6749 §4.1.2: a maximum lifetime of 10 minutes is recommended.
 const LONGEST_CODE: TimeDelta = TimeDelta::minutes(10);
 
 static CODE: Key<TimeDelta> = Key::or("code", "60s", "An authorization code; at most 10 minutes.");

@@ -12,7 +12,7 @@ use crate::{
     authorize::{self, Asked, AuthorizationRequest, Misunderstood, Owner},
     clients::Client,
     db::{
-        Outcome,
+        Outcome, Tx,
         authorization_requests::{self, Situation},
         sessions::{self, LiveSession},
     },
@@ -102,10 +102,7 @@ pub async fn pending(app: &App, visit: &Visit, id: Option<&str>) -> Result<Pendi
         .single(visit.now, &visit.trace, async |tx| {
             let browser = Browser::find(app, visit, tx).await?;
             let Some(stored) = authorization_requests::find(tx, id).await? else { return Ok(None) };
-            let holder = match stored.session_id {
-                Some(holder) if browser.outdated.is_some() => sessions::find_live(tx, holder).await?,
-                _ => None,
-            };
+            let holder = holder(tx, &browser, &stored).await?;
             let session_id = browser.session.as_ref().map(|session| session.id);
             let situation = authorization_requests::find_situation(tx, &stored.client_id, session_id).await?;
             Ok::<_, Failure>(Some((browser, stored, holder, situation)))
@@ -125,4 +122,17 @@ pub async fn pending(app: &App, visit: &Visit, id: Option<&str>) -> Result<Pendi
         Parameters::parse(stored.parameters.as_bytes()).map_err(|error| answer::refusal(app, visit, &error))?;
     let request = understand(app, visit, &parameters, &known.client)?;
     Ok(Pending { stored, client: known.client, request, browser })
+}
+
+/// The live session that holds the request, where it is not the browser's.
+pub async fn holder(
+    tx: &mut Tx,
+    browser: &Browser,
+    stored: &authorization_requests::AuthorizationRequest,
+) -> Outcome<Option<LiveSession>> {
+    let own = browser.session.as_ref().map(|session| session.root_id);
+    match stored.session_id {
+        Some(held_by) if Some(held_by) != own => Ok(sessions::find_live(tx, held_by).await?),
+        _ => Ok(None),
+    }
 }

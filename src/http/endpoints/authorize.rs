@@ -18,7 +18,7 @@ use crate::{
     failure::Failure,
     http::{
         extract::{Browser, Form, Visit, session_cookie},
-        pending::{Known, gone, told, understand},
+        pending::{Known, gone, holder, told, understand},
         render::answer,
     },
     oauth::{Error, Parameters},
@@ -225,18 +225,23 @@ pub async fn resume(app: Data<App>, visit: Visit, id: Path<Uuid>) -> HttpRespons
 }
 
 async fn resumed(app: &App, visit: &Visit, id: Uuid) -> Outcome<HttpResponse> {
-    let (browser, stored) = app
+    let (browser, stored, holder) = app
         .db
         .single(visit.now, &visit.trace, async |tx| {
             let browser = Browser::find(app, visit, tx).await?;
-            Ok::<_, Failure>((browser, authorization_requests::find(tx, id).await?))
+            let stored = authorization_requests::find(tx, id).await?;
+            let holder = match &stored {
+                Some(stored) => holder(tx, &browser, stored).await?,
+                None => None,
+            };
+            Ok::<_, Failure>((browser, stored, holder))
         })
         .await?;
     let Some(mut stored) = stored else {
         return Ok(gone(app, visit));
     };
     let mut begun = None;
-    match authorize::owner(&stored, browser.session.as_ref(), browser.outdated, None) {
+    match authorize::owner(&stored, browser.session.as_ref(), browser.outdated, holder.as_ref()) {
         Owner::This | Owner::Successor => {}
         Owner::Another => return Ok(gone(app, visit)),
         Owner::Nobody => {
