@@ -19,6 +19,7 @@ mod logout;
 mod main_job;
 mod pages;
 mod refresh_token;
+mod retention;
 mod revocation;
 mod set_up;
 mod sign_in;
