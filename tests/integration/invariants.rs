@@ -236,8 +236,8 @@ async fn every_change_is_in_the_trail() {
     client.refresh(&refreshed.refresh).await.tokens();
     told("refresh", &["offline client token.refreshed done"]).await;
     client.refresh(&tokens.refresh).await.refused("invalid_grant");
-    let ended = ["offline client refresh.replayed refused", "offline client session.ended done"];
-    told("a replayed refresh token", &ended).await;
+    told("a replayed refresh token", &["offline client refresh.replayed refused", "offline client session.ended done"])
+        .await;
 
     let code = client.code(&agent, "openid").await;
     told("another code", &["user user code.issued done"]).await;
