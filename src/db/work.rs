@@ -149,15 +149,28 @@ pub(super) trait OrBroken<T> {
 impl<T> OrBroken<T> for diesel::QueryResult<T> {
     #[track_caller]
     fn or_broken(self, what: impl fmt::Display) -> Result<T, Broken> {
-        use diesel::result::{DatabaseErrorKind, Error};
         match self {
             Ok(value) => Ok(value),
-            Err(
-                error
-                @ (Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _) | Error::BrokenTransactionManager),
-            ) => Err(Broken::unavailable(format_args!("{what}: {error}"))),
+            Err(error) if is_lost(&error) => Err(Broken::unavailable(format_args!("{what}: {error}"))),
             Err(error) => Err(Broken::new(format_args!("{what}: {error}"))),
         }
+    }
+}
+
+/// Whether the connection went away, rather than the statement being wrong: PostgreSQL was stopped, killed, or is not
+/// ready. The driver tells it by kind or, where it knows none, by words.
+fn is_lost(error: &diesel::result::Error) -> bool {
+    use diesel::result::{DatabaseErrorKind, Error};
+    match error {
+        Error::BrokenTransactionManager
+        | Error::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => true,
+        Error::DatabaseError(_, information) => {
+            let words = information.message();
+            ["connection closed", "terminating connection", "the database system is", "error communicating"]
+                .iter()
+                .any(|lost| words.contains(lost))
+        }
+        _ => false,
     }
 }
 
