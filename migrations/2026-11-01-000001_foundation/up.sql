@@ -218,7 +218,7 @@ CREATE TABLE authorization_requests (
     completed_at timestamptz,
     code_id      uuid
 );
-CREATE INDEX authorization_requests_session ON authorization_requests (session_id) WHERE completed_at IS NULL;
+CREATE INDEX authorization_requests_session ON authorization_requests (session_id);
 COMMENT ON TABLE authorization_requests IS 'A request that waits for a person. It follows the lineage of its session.';
 COMMENT ON COLUMN authorization_requests.id IS 'UUIDv7; its CSRF token is an HMAC of it.';
 COMMENT ON COLUMN authorization_requests.session_id IS 'The browser session it belongs to; null until a cookie is seen (cross-site POST).';
@@ -241,6 +241,8 @@ CREATE TABLE authorization_codes (
     expires_at        timestamptz NOT NULL,
     consumed_at       timestamptz
 ) PARTITION BY RANGE (id);
+-- Removing a session looks here for what refers to it.
+CREATE INDEX authorization_codes_session ON authorization_codes (session_id);
 COMMENT ON TABLE authorization_codes IS 'A code; its secret is an HMAC of its id and is not stored.';
 COMMENT ON COLUMN authorization_codes.id IS 'UUIDv7.';
 COMMENT ON COLUMN authorization_codes.grant_id IS 'Its family.';
@@ -261,6 +263,7 @@ CREATE TABLE access_tokens (
     expires_at  timestamptz NOT NULL,
     revoked_at  timestamptz
 ) PARTITION BY RANGE (id);
+CREATE INDEX access_tokens_session ON access_tokens (session_id);
 COMMENT ON TABLE access_tokens IS 'An access token, opaque or JWT.';
 COMMENT ON COLUMN access_tokens.id IS 'UUIDv7; part of an opaque token, jti of a JWT.';
 COMMENT ON COLUMN access_tokens.grant_id IS 'Its family.';
