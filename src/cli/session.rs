@@ -10,7 +10,8 @@ use crate::{
     config::Config,
     db::{
         Trace, Tx,
-        sessions::{self as rows, Filter, ListedSession},
+        session_lists::{self, Filter, ListedSession},
+        sessions as rows,
     },
     failure::Stop,
     sessions,
@@ -99,7 +100,7 @@ async fn list(opened: &Opened, what: &List) -> Result<(), Stop> {
                 live_only: what.live,
                 limit: what.limit,
             };
-            Ok(rows::load(tx, &filter).await?)
+            Ok(session_lists::load(tx, &filter).await?)
         })
         .await?;
     if i64::try_from(found.len()).is_ok_and(|count| count == what.limit) {
@@ -147,7 +148,7 @@ async fn show(opened: &Opened, id: Uuid) -> Result<(), Stop> {
         .db
         .single(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
             let filter = Filter { id: Some(resolve(tx, id).await?), limit: 1, ..Filter::default() };
-            Ok(rows::load(tx, &filter).await?)
+            Ok(session_lists::load(tx, &filter).await?)
         })
         .await?;
     match found.first() {

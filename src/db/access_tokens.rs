@@ -6,14 +6,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{
-    Tx,
-    audit_events::event_rows,
-    clients::ClientRow,
-    sessions::{SERVICE_DAY, ServiceSession},
-    statement::Cached,
-    work::OrBroken,
-};
+use super::{Tx, audit_events::event_rows, clients::ClientRow, statement::Cached, work::OrBroken};
 use crate::failure::Broken;
 
 /// An access token about to be issued.
@@ -192,45 +185,6 @@ pub async fn find_live_with_caller(
     .await
     .or_broken("find live access token with caller")?;
     Ok(rows.into_iter().next().map(|row| (row.caller, row.token.found())))
-}
-
-/// A calling client with its service session, if it has one of today.
-pub async fn find_client_with_service(
-    tx: &mut Tx,
-    client_id: &str,
-) -> Result<Option<(ClientRow, Option<ServiceSession>)>, Broken> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(embed)]
-        client: ClientRow,
-        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-        session_id: Option<Uuid>,
-        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-        grant_id: Option<Uuid>,
-        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-        sid: Option<Uuid>,
-    }
-    let now = tx.now;
-    let rows: Vec<Row> = Cached(
-        diesel::sql_query(
-            "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, s.session_id, s.grant_id, \
-             s.sid FROM clients c LEFT JOIN LATERAL (SELECT s.id AS session_id, g.id AS grant_id, g.sid \
-                 FROM live_sessions($2) s JOIN live_grants($2) g ON g.session_id = s.id WHERE s.client_id = c.client_id \
-                 AND s.kind = 'service' AND s.created_at > $3 ORDER BY s.id DESC LIMIT 1) s ON true \
-             WHERE c.client_id = $1",
-        )
-        .bind::<sql::Text, _>(client_id)
-        .bind::<sql::Timestamptz, _>(now)
-        .bind::<sql::Timestamptz, _>(now - SERVICE_DAY),
-    )
-    .load(tx.conn())
-    .await
-    .or_broken("find client with service session")?;
-    Ok(rows.into_iter().next().map(|row| {
-        let service =
-            (|| Some(ServiceSession { session_id: row.session_id?, grant_id: row.grant_id?, sid: row.sid? }))();
-        (row.client, service)
-    }))
 }
 
 /// Issues a token of a family on a session, with its events, in one statement.

@@ -21,6 +21,8 @@ pub mod partitions;
 mod pool;
 #[allow(clippy::doc_markdown, reason = "generated from the schema's comments")]
 mod schema;
+pub mod service_sessions;
+pub mod session_lists;
 pub mod sessions;
 pub mod set_up_links;
 pub mod signing_keys;

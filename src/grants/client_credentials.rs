@@ -10,7 +10,7 @@ use crate::{
     db::{
         Outcome, Tx, access_tokens,
         clients::ClientRow,
-        sessions::{self, ServiceSession},
+        service_sessions::{self, ServiceSession},
     },
     engine::client_credentials::{ClientCredentialsFacts, negotiate},
     failure::Failure,
@@ -24,7 +24,7 @@ impl Grant for ClientCredentials {
     type Found = Option<ServiceSession>;
 
     async fn find(_: &Exchange<'_>, tx: &mut Tx, client_id: &str) -> Outcome<Option<(ClientRow, Self::Found)>> {
-        Ok(access_tokens::find_client_with_service(tx, client_id).await?)
+        Ok(service_sessions::find_client_with_service(tx, client_id).await?)
     }
 
     async fn issue(
@@ -79,7 +79,7 @@ async fn begin(exchange: &Exchange<'_>, client: &Client) -> Outcome<ServiceSessi
         .db
         .work(exchange.now, exchange.trace, async |tx| {
             let tokens_live = exchange.config.tokens.access;
-            let found = sessions::ensure_service(tx, &client.id, tokens_live, Acr::Visitor.as_str()).await?;
+            let found = service_sessions::ensure_service(tx, &client.id, tokens_live, Acr::Visitor.as_str()).await?;
             let (service, begun) =
                 found.ok_or_else(|| Error::invalid_client("client authentication failed").detail("disabled_client"))?;
             if begun {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Job, Turn};
 use crate::{
     app::App,
-    db::{Trace, sessions},
+    db::{Trace, session_lists},
     metrics,
 };
 
@@ -16,7 +16,7 @@ fn run(app: &App) -> Turn<'_> {
         if app.config.metrics.listen.is_none() {
             return Ok(());
         }
-        let live = app.db.single(app.clock.now(), &Trace::default(), sessions::count_live).await?;
+        let live = app.db.single(app.clock.now(), &Trace::default(), session_lists::count_live).await?;
         metrics::live_sessions(&live);
         Ok(())
     })

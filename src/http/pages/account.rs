@@ -12,7 +12,8 @@ use crate::{
     audit::{self, Action, Actor, Event},
     db::{
         Outcome, Tx, clients as client_rows, consents,
-        sessions::{self as session_rows, Filter, ListedSession, LiveSession},
+        session_lists::{self, Filter, ListedSession},
+        sessions::LiveSession,
     },
     failure::Failure,
     http::{
@@ -49,7 +50,7 @@ async fn context(
     done: Option<&str>,
 ) -> Outcome<views::Account> {
     let filter = Filter { user_id: Some(user_id), live_only: true, limit: 200, ..Filter::default() };
-    let rows = session_rows::load(tx, &filter).await?;
+    let rows = session_lists::load(tx, &filter).await?;
     let allowed = consents::load_of_user(tx, user_id).await?;
     let names = names(tx).await?;
     let name_of =
@@ -165,7 +166,7 @@ async fn end_one(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Param
     let id: Uuid = form.require("session")?.parse().map_err(|_| Error::invalid_request("session is not an id"))?;
     let filter = Filter { id: Some(id), user_id: Some(user_id), limit: 1, ..Filter::default() };
     // Somebody else's session looks like none.
-    if session_rows::load(tx, &filter).await?.is_empty() {
+    if session_lists::load(tx, &filter).await?.is_empty() {
         return Err(Error::invalid_request("there is no such session").into());
     }
     sessions::end(tx, id, "ended_by_user", Actor::User).await?;
@@ -184,7 +185,7 @@ async fn withdraw(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Para
         limit: 1000,
         ..Filter::default()
     };
-    for kept in session_rows::load(tx, &offline).await? {
+    for kept in session_lists::load(tx, &offline).await? {
         sessions::end(tx, kept.id, "consent_withdrawn", Actor::User).await?;
     }
     let mut subject = sessions::subject(session);

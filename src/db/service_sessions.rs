@@ -1,0 +1,144 @@
+//! Service sessions: what a client that acts for itself hangs its tokens on, with their one family.
+
+use chrono::TimeDelta;
+use diesel::{QueryableByName, sql_types as sql};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::{
+    Tx,
+    clients::ClientRow,
+    sessions::{NewSession, insert},
+    statement::Cached,
+    work::OrBroken,
+};
+use crate::failure::Broken;
+
+/// A client's service session that new tokens may still be hung on, with its family.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct ServiceSession {
+    #[diesel(sql_type = sql::Uuid)]
+    pub session_id: Uuid,
+    #[diesel(sql_type = sql::Uuid)]
+    pub grant_id: Uuid,
+    #[diesel(sql_type = sql::Uuid)]
+    pub sid: Uuid,
+}
+
+/// Begins a service session with its family, unless another task has just done so. `tokens_live` is how long tokens may
+/// outlast the day in which new ones are hung on it. Says whether it began now; `None`: the client is gone.
+pub async fn ensure_service(
+    tx: &mut Tx,
+    client_id: &str,
+    tokens_live: TimeDelta,
+    acr: &str,
+) -> Result<Option<(ServiceSession, bool)>, Broken> {
+    use super::schema::clients;
+    use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+    let epoch: Option<i32> = clients::table
+        .find(client_id)
+        .filter(clients::disabled_at.is_null())
+        .select(clients::session_epoch)
+        .for_update()
+        .first(tx.conn())
+        .await
+        .optional()
+        .or_broken("lock client")?;
+    let Some(epoch) = epoch else { return Ok(None) };
+    if let Some(found) = find_service(tx, client_id).await? {
+        return Ok(Some((found, false)));
+    }
+    let now = tx.now;
+    let new = NewSession {
+        kind: "service",
+        visitor_id: None,
+        user_id: None,
+        client_id: Some(client_id),
+        acr,
+        amr: &[],
+        auth_time: None,
+        epoch,
+        idle_timeout: None,
+        expires_at: now + SERVICE_DAY + tokens_live,
+    };
+    let session_id = insert(tx, &new).await?;
+    let (grant_id, sid) = (tx.new_id(), tx.new_id());
+    Cached(
+        diesel::sql_query(
+            "WITH k AS (INSERT INTO session_clients (session_id, client_id, sid, joined_at) VALUES ($1, $2, $3, $4)) \
+             INSERT INTO grants (id, session_id, client_id, sid, scope, acr, epoch, created_at) \
+             VALUES ($5, $1, $2, $3, '', $6, $7, $4)",
+        )
+        .bind::<sql::Uuid, _>(session_id)
+        .bind::<sql::Text, _>(client_id)
+        .bind::<sql::Uuid, _>(sid)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Uuid, _>(grant_id)
+        .bind::<sql::Text, _>(acr)
+        .bind::<sql::Integer, _>(epoch),
+    )
+    .execute(tx.conn())
+    .await
+    .or_broken("begin service session")?;
+    Ok(Some((ServiceSession { session_id, grant_id, sid }, true)))
+}
+
+/// New tokens are hung on a service session for this long; then the client gets another one.
+pub const SERVICE_DAY: TimeDelta = TimeDelta::hours(24);
+
+async fn find_service(tx: &mut Tx, client_id: &str) -> Result<Option<ServiceSession>, Broken> {
+    let now = tx.now;
+    let rows: Vec<ServiceSession> = Cached(
+        diesel::sql_query(
+            "SELECT s.id AS session_id, g.id AS grant_id, g.sid FROM live_sessions($2) s JOIN live_grants($2) g \
+             ON g.session_id = s.id WHERE s.client_id = $1 AND s.kind = 'service' AND s.created_at > $3 \
+             ORDER BY s.id DESC LIMIT 1",
+        )
+        .bind::<sql::Text, _>(client_id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Timestamptz, _>(now - SERVICE_DAY),
+    )
+    .load(tx.conn())
+    .await
+    .or_broken("find service session")?;
+    Ok(rows.into_iter().next())
+}
+
+/// A calling client with its service session, if it has one of today.
+pub async fn find_client_with_service(
+    tx: &mut Tx,
+    client_id: &str,
+) -> Result<Option<(ClientRow, Option<ServiceSession>)>, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(embed)]
+        client: ClientRow,
+        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+        session_id: Option<Uuid>,
+        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+        grant_id: Option<Uuid>,
+        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+        sid: Option<Uuid>,
+    }
+    let now = tx.now;
+    let rows: Vec<Row> = Cached(
+        diesel::sql_query(
+            "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, s.session_id, s.grant_id, \
+             s.sid FROM clients c LEFT JOIN LATERAL (SELECT s.id AS session_id, g.id AS grant_id, g.sid \
+                 FROM live_sessions($2) s JOIN live_grants($2) g ON g.session_id = s.id WHERE s.client_id = c.client_id \
+                 AND s.kind = 'service' AND s.created_at > $3 ORDER BY s.id DESC LIMIT 1) s ON true \
+             WHERE c.client_id = $1",
+        )
+        .bind::<sql::Text, _>(client_id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Timestamptz, _>(now - SERVICE_DAY),
+    )
+    .load(tx.conn())
+    .await
+    .or_broken("find client with service session")?;
+    Ok(rows.into_iter().next().map(|row| {
+        let service =
+            (|| Some(ServiceSession { session_id: row.session_id?, grant_id: row.grant_id?, sid: row.sid? }))();
+        (row.client, service)
+    }))
+}
