@@ -18,6 +18,7 @@ mod invariants;
 mod logout;
 mod main_job;
 mod pages;
+mod processes;
 mod refresh_token;
 mod retention;
 mod revocation;
