@@ -15,6 +15,7 @@ mod in_a_browser;
 mod interleavings;
 mod introspection;
 mod invariants;
+mod keys;
 mod logout;
 mod main_job;
 mod pages;
