@@ -9,6 +9,7 @@ mod client_authentication;
 mod client_credentials;
 mod contracts;
 mod cors;
+mod database_over_tls;
 mod demo;
 mod endings;
 mod in_a_browser;

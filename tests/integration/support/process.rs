@@ -22,7 +22,7 @@ use serde_json::Value;
 use super::{
     agent::Agent,
     client::{Answer, basic},
-    cluster::hex,
+    cluster::{MASTER, hex},
 };
 
 /// Of a client that every installation declares: it gets tokens for itself, and may introspect every token.
@@ -35,6 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub struct Installation {
     directory: PathBuf,
     port: u16,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// A `mooring serve` that listens.
@@ -59,9 +60,23 @@ impl Installation {
     pub fn new(tables: &str) -> Self {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("process-{}", hex(&random_bytes::<8>())));
         fs::create_dir_all(&directory).expect("a directory");
-        let it = Self { directory, port: port() };
+        let it = Self { directory, port: port(), environment: Vec::new() };
         it.declare(tables);
         it
+    }
+
+    /// On a database that is given to it.
+    pub fn on(url: &str) -> Self {
+        let mut it = Self::new("");
+        it.environment.push(("MOORING_SECRETS__MASTER", MASTER.to_owned()));
+        it.at(url)
+    }
+
+    /// On another database, or on the same one by another way.
+    pub fn at(mut self, url: &str) -> Self {
+        self.environment.retain(|(name, _)| *name != "DATABASE_URL");
+        self.environment.push(("DATABASE_URL", url.to_owned()));
+        self
     }
 
     /// Another configuration for the next start.
@@ -93,6 +108,7 @@ impl Installation {
                 command.env_remove(name.as_ref());
             }
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
