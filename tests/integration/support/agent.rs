@@ -45,8 +45,13 @@ pub struct Page {
 
 impl Agent {
     pub fn new(server: &Server) -> Self {
-        let home = Url::parse(&server.issuer).expect("an issuer is a URL");
-        Self { http: server.http().clone(), home, jar: Arc::default(), forwarded_for: None }
+        Self::of(server.http().clone(), &server.issuer)
+    }
+
+    /// Of a server that is not in this process.
+    pub fn of(http: reqwest::Client, issuer: &str) -> Self {
+        let home = Url::parse(issuer).expect("an issuer is a URL");
+        Self { http, home, jar: Arc::default(), forwarded_for: None }
     }
 
     /// The cookies of now, in a browser of their own: what a thief has, or a test keeps for later.

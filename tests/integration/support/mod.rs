@@ -6,6 +6,7 @@ pub mod client;
 pub mod cluster;
 pub mod declared;
 pub mod page;
+pub mod process;
 pub mod server;
 pub mod token;
 

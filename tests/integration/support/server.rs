@@ -41,6 +41,7 @@ pub struct Settings {
     tables: String,
     connections: Option<usize>,
     path: &'static str,
+    tls: bool,
 }
 
 impl Settings {
@@ -67,6 +68,17 @@ impl Settings {
         self.path = path;
         self
     }
+
+    /// It speaks TLS itself, with the certificate of the tests.
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self.set("tls.certificate", &certificate("localhost.pem")).set("tls.key", &certificate("localhost.key"))
+    }
+}
+
+/// The path of a file in `tests/integration/tls`.
+pub fn certificate(name: &str) -> String {
+    format!("{}/tests/integration/tls/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 pub struct Server {
@@ -92,6 +104,7 @@ impl Server {
         let clock = Clock::default();
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
+        let tls = settings.tls;
         let serving = {
             let clock = clock.clone();
             move || serve(&settings, &server_url, &clock, &tell, stopped, database)
@@ -101,10 +114,11 @@ impl Server {
             .await
             .expect("not cancelled")
             .expect("the server starts; the panic above says why it did not");
+        let authority = fs::read(certificate("ca.pem")).expect("the authority of the tests");
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .tls_certs_only([])
+            .tls_certs_only(reqwest::Certificate::from_pem(&authority))
             .resolve("localhost", address)
             .build()
             .expect("an HTTP client");
@@ -122,7 +136,8 @@ impl Server {
         };
         // Behind a proxy that speaks TLS the issuer is not where the server listens.
         let path = server.app.config.issuer.path();
-        let url = format!("http://{address}{path}/.well-known/openid-configuration");
+        let (scheme, port) = (if tls { "https" } else { "http" }, address.port());
+        let url = format!("{scheme}://localhost:{port}{path}/.well-known/openid-configuration");
         let answer = server.http.get(url).send().await.expect("the server answers");
         assert_eq!(answer.status(), 200, "discovery");
         server.discovery = answer.json().await.expect("the discovery document is JSON");
@@ -275,7 +290,8 @@ async fn bind(settings: &Settings, url: &str, clock: &Clock) -> (http::Server, A
 fn configuration(settings: &Settings, url: &str, port: u16) -> Config {
     let file = Scratch::new(port);
     let text = format!(
-        "issuer = \"http://localhost:{port}{}\"\nlisten = \"127.0.0.1:{port}\"\n{}{}",
+        "issuer = \"{}://localhost:{port}{}\"\nlisten = \"127.0.0.1:{port}\"\n{}{}",
+        if settings.tls { "https" } else { "http" },
         settings.path,
         declared::toml(),
         settings.tables

@@ -1,0 +1,134 @@
+//! Rotation of the signing keys: a new key is published before it signs, and an old one is good for as long as anything
+//! that it signed.
+
+use chrono::TimeDelta;
+use mooring::{
+    jose::{MasterSecret, Purpose},
+    tokens,
+};
+use serde_json::Value;
+use url::Url;
+
+use crate::support::{
+    Server,
+    agent::Agent,
+    cluster::MASTER,
+    declared::POST_LOGOUT_URI,
+    token::{self, Jwt},
+};
+
+/// How long a new key is published before it signs; what verifiers are told to keep the JWKS for is less.
+const OVERLAP: TimeDelta = TimeDelta::minutes(6);
+
+/// `mooring keys rotate`: the ids of the new keys.
+async fn rotate(server: &Server) -> Vec<String> {
+    let seal = MasterSecret::from_bytes(MASTER.as_bytes()).unwrap().derive(Purpose::SealSigningKeys);
+    server.work(async |tx| tokens::rotate(tx, &seal).await).await.0
+}
+
+/// What the server's job does every few seconds.
+async fn reload(server: &Server) {
+    server.work(async |tx| server.app.mint.keys.reload(tx).await).await;
+}
+
+async fn published(server: &Server) -> Vec<String> {
+    let answer = server.http().get(server.endpoint("jwks_uri")).send().await.unwrap();
+    let jwks: Value = answer.json().await.unwrap();
+    jwks["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Signs in where need be, and verifies the tokens by the published keys: their signatures' key ids, and the ID token.
+async fn tokens_of(server: &Server, agent: &Agent) -> (Vec<String>, String) {
+    let (mut kids, mut id_token) = (Vec::new(), String::new());
+    for id in ["web", "es256", "eddsa", "jwt"] {
+        let tokens = server.client(id).tokens(agent, "openid").await;
+        let kid = |jwt: Jwt| jwt.header.kid.unwrap();
+        kids.push(kid(token::verify(server, &tokens.id).await));
+        if id == "jwt" {
+            kids.push(kid(token::verify(server, &tokens.access).await));
+        }
+        if id == "web" {
+            id_token = tokens.id;
+        }
+    }
+    (kids, id_token)
+}
+
+#[tokio::test]
+async fn a_new_key_is_published_before_it_signs() {
+    let server = Server::usual().await;
+    let agent = server.agent();
+    let first = published(&server).await;
+    let new = rotate(&server).await;
+    assert_eq!(new.len(), first.len(), "one of each algorithm");
+    reload(&server).await;
+
+    // Everybody can fetch the new ones, nobody needs them yet.
+    let both = published(&server).await;
+    assert!(first.iter().chain(&new).all(|kid| both.contains(kid)), "{first:?} and {new:?}: {both:?}");
+    let (kids, hint) = tokens_of(&server, &agent).await;
+    assert!(kids.iter().all(|kid| first.contains(kid)), "{kids:?}");
+    server.advance(OVERLAP - TimeDelta::seconds(1)).await;
+    reload(&server).await;
+    let (kids, _) = tokens_of(&server, &agent).await;
+    assert!(kids.iter().all(|kid| first.contains(kid)), "{kids:?} before the overlap is over");
+
+    // Then all that is signed is signed by them.
+    server.advance(TimeDelta::seconds(1)).await;
+    reload(&server).await;
+    let (kids, _) = tokens_of(&server, &agent).await;
+    assert!(kids.iter().all(|kid| new.contains(kid)), "{kids:?} after it");
+
+    // The old one still says who signed in.
+    let url = server.client("web").request("openid").with("prompt", "none").with("id_token_hint", &hint).url();
+    assert!(agent.open(&url).await.answer().contains_key("code"));
+    let parameters = [("id_token_hint", hint.as_str()), ("post_logout_redirect_uri", POST_LOGOUT_URI)];
+    let url = Url::parse_with_params(&server.endpoint("end_session_endpoint"), parameters).unwrap();
+    let mut page = agent.open(url.as_str()).await;
+    if page.offers("sign-out") {
+        page = agent.decide(&page, "sign-out").await;
+    }
+    let location = page.location().expect("back to the relying party");
+    assert!(location.as_str().starts_with(POST_LOGOUT_URI), "{location}");
+}
+
+#[tokio::test]
+async fn an_old_key_leaves_when_nothing_it_signed_is_alive() {
+    let server = Server::usual().await;
+    let first = published(&server).await;
+    let new = rotate(&server).await;
+    server.advance(OVERLAP).await;
+    reload(&server).await;
+    // The last that it could have signed.
+    let last = TimeDelta::hours(12);
+    server.advance(last).await;
+    reload(&server).await;
+    let both = published(&server).await;
+    assert!(first.iter().all(|kid| both.contains(kid)), "{both:?}");
+    server.advance(TimeDelta::hours(2)).await;
+    reload(&server).await;
+    let mut left = published(&server).await;
+    left.sort();
+    let mut expected = new;
+    expected.sort();
+    assert_eq!(left, expected);
+}
+
+#[tokio::test]
+async fn two_rotations_in_a_row_leave_a_key_that_signs() {
+    let server = Server::usual().await;
+    let first = published(&server).await;
+    rotate(&server).await;
+    server.advance(TimeDelta::minutes(1)).await;
+    let newest = rotate(&server).await;
+    reload(&server).await;
+    for _ in 0..8 {
+        let (kids, _) = tokens_of(&server, &server.agent()).await;
+        let all = published(&server).await;
+        assert!(kids.iter().all(|kid| all.contains(kid)));
+        server.advance(TimeDelta::minutes(1)).await;
+        reload(&server).await;
+    }
+    let (kids, _) = tokens_of(&server, &server.agent()).await;
+    assert!(kids.iter().all(|kid| newest.contains(kid) && !first.contains(kid)), "{kids:?}");
+}

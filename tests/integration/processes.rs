@@ -1,0 +1,266 @@
+//! The program as it is run: what it prints, how it ends, what survives a kill, and what works beside a server.
+
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::support::{
+    ALICE, Answer, BOB, PASSWORD,
+    process::{Installation, Running, eventually},
+};
+
+/// How long PostgreSQL may take to come back.
+const RECOVERY: Duration = Duration::from_secs(20);
+
+fn declared(username: &str, password: &str) -> String {
+    format!("[[user]]\nusername = \"{username}\"\npassword = \"{password}\"\n")
+}
+
+/// Whether somebody is let in.
+async fn signs_in(server: &Running, username: &str, password: &str) -> bool {
+    let agent = server.agent();
+    let page = agent.open(&server.at("/account")).await;
+    let page = agent.sign_in(&page, username, password).await;
+    assert!(page.status < 500, "{}", page.body);
+    !page.asks_for_password() && page.heading() == username
+}
+
+#[tokio::test]
+async fn a_server_says_where_it_is_and_leaves_nothing_running() {
+    let installation = Installation::new("");
+    let server = installation.serve();
+    let told: Vec<&str> = server.told.lines().collect();
+    let [issuer, data, listening, set_up] = told[..] else { panic!("{told:?}") };
+    assert_eq!(issuer, format!("issuer: {}", server.at("")));
+    assert_eq!(data, format!("data: {}", installation.data().canonicalize().unwrap().display()));
+    assert!(listening.starts_with("listening: 127.0.0.1:"), "{listening}");
+    let link = set_up.strip_prefix("set up: ").expect("a link, while there is no administrator");
+
+    // The link that is printed is one that works.
+    let agent = server.agent();
+    let page = agent.open(link).await;
+    let form = page.form_to("/set-up").fill("username", "root");
+    agent.submit(&form.fill("password", PASSWORD).fill("password_again", PASSWORD)).await;
+    assert!(signs_in(&server, "root", PASSWORD).await);
+
+    assert!(installation.postmaster().is_some());
+    assert_eq!(server.stop(), Some(0));
+    assert!(installation.postmaster().is_none(), "PostgreSQL is left");
+
+    let server = installation.serve();
+    assert!(!server.told.contains("set up"), "there is an administrator: {}", server.told);
+    assert!(signs_in(&server, "root", PASSWORD).await);
+}
+
+/// Asks for tokens one after another, for as long as they are given.
+async fn run_of_tokens(server: &Running, acknowledged: &tokio::sync::watch::Sender<Vec<String>>) {
+    while let Ok(answer) = server.ask().send().await {
+        let Ok(body) = answer.json::<Value>().await else { return };
+        let Some(token) = body["access_token"].as_str() else { return };
+        acknowledged.send_modify(|all| all.push(token.to_owned()));
+    }
+}
+
+/// Kills something in the middle of a run of requests, and returns what was acknowledged until then.
+async fn killed_in_the_middle(server: &Running, kill: impl FnOnce()) -> Vec<String> {
+    let (acknowledged, mut seen) = tokio::sync::watch::channel(Vec::new());
+    let run = || run_of_tokens(server, &acknowledged);
+    let killing = async {
+        seen.wait_for(|all: &Vec<String>| all.len() >= 40).await.unwrap();
+        kill();
+    };
+    tokio::time::timeout(Duration::from_mins(1), async { tokio::join!(run(), run(), run(), run(), killing) })
+        .await
+        .expect("the run ends when what it needs is gone");
+    acknowledged.borrow().clone()
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill_of_the_server() {
+    let installation = Installation::new("");
+    let server = installation.serve();
+    let acknowledged = killed_in_the_middle(&server, || kill_process(server.pid(), Signal::KILL).unwrap()).await;
+    server.kill();
+    let server = installation.serve();
+    for token in &acknowledged {
+        assert!(server.is_active(token).await, "one of {} acknowledged tokens is lost", acknowledged.len());
+    }
+    assert_eq!(server.stop(), Some(0));
+    assert!(installation.postmaster().is_none(), "PostgreSQL is left");
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill_of_postgresql() {
+    let installation = Installation::new("");
+    let server = installation.serve();
+    let postmaster = installation.postmaster().expect("a postmaster");
+    let acknowledged = killed_in_the_middle(&server, || kill_process(postmaster, Signal::KILL).unwrap()).await;
+    let answers = async {
+        loop {
+            let answer = server.ask().send().await.expect("the server itself stays up");
+            if answer.status() == 200 {
+                return;
+            }
+            // Until then it says so: it neither hangs nor drops the connection.
+            assert!(answer.status().is_server_error(), "{answer:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(RECOVERY, answers).await.expect("it answers again");
+    assert_ne!(installation.postmaster(), Some(postmaster));
+    for token in &acknowledged {
+        assert!(server.is_active(token).await, "one of {} acknowledged tokens is lost", acknowledged.len());
+    }
+    assert_eq!(server.stop(), Some(0));
+    assert!(eventually(RECOVERY, || installation.postmaster().is_none()), "PostgreSQL is left");
+}
+
+#[tokio::test]
+async fn commands_work_beside_a_server_and_a_second_server_does_not() {
+    let installation = Installation::new(&declared(ALICE, PASSWORD));
+    let server = installation.serve();
+
+    let second = installation.run(&["serve"]);
+    let said = second.failed(1);
+    assert!(said.contains(installation.data().file_name().unwrap().to_str().unwrap()), "where? {said}");
+    assert_eq!(second.stdout, "");
+
+    // People.
+    let added = installation
+        .run_with(&["user", "add", BOB, "--email", "bob@example.com", "--password-stdin"], &format!("{PASSWORD}\n"));
+    assert!(added.done().contains(BOB));
+    let twice = installation.run_with(&["user", "add", BOB, "--password-stdin"], PASSWORD);
+    assert!(twice.failed(1).contains(BOB));
+    assert!(signs_in(&server, BOB, PASSWORD).await);
+
+    // Sessions: seen from outside, and ended under the person who is signed in.
+    let agent = server.agent();
+    let page = agent.open(&server.at("/account")).await;
+    assert_eq!(agent.sign_in(&page, ALICE, PASSWORD).await.heading(), ALICE);
+    let sessions = installation.run(&["session", "list", "--user", ALICE, "--live", "--json"]).json();
+    let [session] = &sessions.as_array().unwrap()[..] else { panic!("{sessions}") };
+    assert_eq!((session["kind"].as_str(), session["username"].as_str()), (Some("user"), Some(ALICE)), "{session}");
+    let id = session["id"].as_str().unwrap();
+    assert!(installation.run(&["session", "end", id, "--reason", "stolen laptop"]).done().contains(id));
+    assert!(agent.open(&server.at("/account")).await.asks_for_password(), "the session is over at once");
+    assert_eq!(installation.run(&["session", "show", id]).json()["end_reason"], "stolen laptop");
+    let unknown = "00000000-0000-7000-8000-000000000000";
+    assert!(installation.run(&["session", "end", unknown]).failed(1).contains(unknown));
+
+    // The trail tells it, as lines of JSON.
+    let trail = installation.run(&["audit", "export", "--session", id]);
+    let events: Vec<Value> = trail.done().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for name in ["id", "at", "kind", "session", "actor", "client", "action", "outcome"] {
+        assert!(events.iter().all(|event| event.get(name).is_some()), "{name}: {events:?}");
+    }
+    assert!(events.iter().any(|event| event["action"] == "session.ended" && event["actor"] != "server"), "{events:?}");
+
+    // Keys.
+    let keys = installation.run(&["keys", "list", "--json"]).json();
+    let published: Value = server.http().get(server.at("/oauth/jwks")).send().await.unwrap().json().await.unwrap();
+    let kids = |keys: &Value| -> Vec<String> {
+        keys.as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(kids(&keys), kids(&published["keys"]));
+
+    // Clients: registered, good at once, listed without their secret.
+    let metadata = json!({ "client_id": "robot", "grant_types": ["client_credentials"], "scope": "ships:read" });
+    let client = installation.run_with(&["client", "add", "--file", "-"], &metadata.to_string()).json();
+    let secret = client["client_secret"].as_str().expect("shown once");
+    let ask = || {
+        let form = [("grant_type", "client_credentials")];
+        server.http().post(server.at("/oauth/token")).basic_auth("robot", Some(secret)).form(&form)
+    };
+    let token = Answer::of(ask()).await.tokens().access;
+    let listed = installation.run(&["client", "list"]);
+    assert!(listed.json().as_array().unwrap().iter().any(|client| client["client_id"] == "robot"));
+    assert!(!listed.stdout.contains(secret));
+    installation.run(&["client", "disable", "robot"]).done();
+    Answer::of(ask()).await.refused("invalid_client");
+    assert!(!server.is_active(&token).await);
+
+    assert!(installation.run(&["user", "disable", BOB]).done().contains(BOB));
+    assert!(!signs_in(&server, BOB, PASSWORD).await);
+
+    let doctor = installation.run(&["doctor"]);
+    assert!(doctor.done().lines().all(|line| !line.starts_with("FAILED")), "{doctor:?}");
+    assert!(doctor.stdout.contains(" answers"), "it asks the server itself: {doctor:?}");
+
+    // They left the database to the server, and the server to its own end.
+    assert!(server.is_active(&Answer::of(server.ask()).await.tokens().access).await);
+    assert_eq!(server.stop(), Some(0));
+    // And do without it.
+    assert!(!installation.run(&["session", "list", "--json"]).json().as_array().unwrap().is_empty());
+    assert!(installation.postmaster().is_none(), "PostgreSQL is left");
+}
+
+#[tokio::test]
+async fn a_restart_enables_nobody_and_keeps_passwords_set_by_hand() {
+    let secret = "a-secret-of-the-robot-that-is-long-enough";
+    let client = format!(
+        "[[client]]\nclient_id = \"robot\"\nclient_secret = \"{secret}\"\n\
+         grant_types = [\"client_credentials\"]\nscope = \"ships:read\"\n"
+    );
+    let by_hand = "chosen by hand, and longer";
+    let installation = Installation::new(&format!("{client}{}", declared(ALICE, PASSWORD)));
+    let server = installation.serve();
+    let robot = async |server: &Running| {
+        let form = [("grant_type", "client_credentials")];
+        let url = server.at("/oauth/token");
+        Answer::of(server.http().post(url).basic_auth("robot", Some(secret)).form(&form)).await
+    };
+    robot(&server).await.ok();
+    assert!(signs_in(&server, ALICE, PASSWORD).await);
+    installation.run(&["user", "disable", ALICE]).done();
+    installation.run(&["client", "disable", "robot"]).done();
+    installation.run_with(&["user", "add", BOB, "--password-stdin"], by_hand).done();
+    assert_eq!(server.stop(), Some(0));
+
+    let both = [declared(ALICE, "another password for alice"), declared(BOB, PASSWORD)].concat();
+    installation.declare(&format!("{client}{both}"));
+    let server = installation.serve();
+    robot(&server).await.refused("invalid_client");
+    for password in [PASSWORD, "another password for alice"] {
+        assert!(!signs_in(&server, ALICE, password).await);
+    }
+    assert!(signs_in(&server, BOB, by_hand).await);
+    assert!(!signs_in(&server, BOB, PASSWORD).await, "what is declared has not overwritten it");
+    assert_eq!(server.stop(), Some(0));
+
+    // What is declared no longer is not deleted.
+    installation.declare("");
+    let server = installation.serve();
+    assert!(signs_in(&server, BOB, by_hand).await);
+}
+
+#[test]
+fn wrong_usage_and_wrong_configuration_are_told_apart() {
+    let installation = Installation::new("");
+    for wrong in [
+        &["sail"][..],
+        &["serve", "--fast"],
+        &["user", "add", "eve"],
+        &["user", "add", "eve", "--password", "in sight of everybody"],
+        &["session", "end"],
+        &["session", "list", "--kind", "ghost"],
+        &["client", "add"],
+    ] {
+        installation.run(wrong).failed(2);
+    }
+    // Nothing was made for it.
+    assert!(!installation.data().exists());
+
+    installation.declare("[tokens]\nacess = \"5m\"\n");
+    let refused = installation.run(&["serve"]);
+    let said = refused.failed(1);
+    for word in ["acess", "access", "mooring.toml"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    installation.declare("[tokens]\naccess = \"a while\"\n");
+    assert!(installation.run(&["serve"]).failed(1).contains("access"));
+    assert!(!installation.data().exists());
+
+    let elsewhere = installation.run(&["--config", "/nowhere/mooring.toml", "serve"]);
+    assert!(elsewhere.code == Some(2) || elsewhere.failed(1).contains("/nowhere/mooring.toml"), "{elsewhere:?}");
+}
