@@ -113,7 +113,9 @@ impl fmt::Display for Stop {
 impl std::error::Error for Stop {}
 
 impl From<Broken> for Stop {
+    /// Where in the source it was met is for the log, not for whoever called a command.
     fn from(broken: Broken) -> Self {
-        Self::new(broken)
+        let stop = Self::new(&broken.what);
+        if broken.retryable { stop.mend("check DATABASE_URL, and that PostgreSQL is running") } else { stop }
     }
 }

@@ -16,7 +16,7 @@ use diesel_async::{
     AsyncConnection, AsyncPgConnection,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
-        deadpool::{Object, Pool},
+        deadpool::{Object, Pool, PoolError},
     },
 };
 use futures_util::FutureExt;
@@ -126,7 +126,14 @@ impl Database {
                 // PostgreSQL may be starting again after a crash.
                 tracing::warn!(error = %first, "no database connection, trying once more");
                 tokio::time::sleep(Duration::from_millis(250)).await;
-                pool.get().await.map_err(|error| Broken::unavailable(format_args!("no database connection: {error}")))
+                pool.get().await.map_err(|error| {
+                    // Why, without the pool's own words around it.
+                    let why = match error {
+                        PoolError::Backend(cause) => cause.to_string(),
+                        other => other.to_string(),
+                    };
+                    Broken::unavailable(format_args!("the database cannot be reached: {why}"))
+                })
             }
         }
     }
