@@ -80,7 +80,7 @@ pub async fn find_live(tx: &mut Tx, id: Uuid) -> Result<Option<LiveToken>, Broke
             .bind::<sql::Uuid, _>(id)
             .bind::<sql::Timestamptz, _>(now),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("find live access token")?;
     Ok(rows.into_iter().next())
@@ -181,7 +181,7 @@ pub async fn find_live_with_caller(
         .bind::<sql::Nullable<sql::Uuid>, _>(token_id)
         .bind::<sql::Timestamptz, _>(now),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("find live access token with caller")?;
     Ok(rows.into_iter().next().map(|row| (row.caller, row.token.found())))
@@ -208,7 +208,7 @@ pub async fn insert(tx: &mut Tx, grant_id: Uuid, session_id: Uuid, token: &NewAc
         .bind::<sql::Timestamptz, _>(token.expires_at)
         .bind::<sql::Jsonb, _>(events),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("insert access token")?;
     Ok(())
@@ -222,7 +222,7 @@ pub async fn revoke(tx: &mut Tx, id: Uuid) -> Result<bool, Broken> {
             .bind::<sql::Uuid, _>(id)
             .bind::<sql::Timestamptz, _>(now),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("revoke access token")?;
     Ok(changed > 0)
@@ -285,7 +285,7 @@ pub async fn refresh(
             .bind::<sql::Timestamptz, _>(token.expires_at)
             .bind::<sql::Jsonb, _>(events),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("refresh")?;
     Ok(issued > 0)

@@ -89,7 +89,7 @@ fn hex(bytes: &[u8]) -> String {
 pub(super) async fn insert(tx: &mut Tx) -> Result<(), Broken> {
     let rows = tx.take_events();
     Cached(diesel::sql_query(insert_events!("$1")).bind::<Jsonb, _>(rows))
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("write audit events")?;
     Ok(())
@@ -145,7 +145,7 @@ pub async fn load_after(
         .bind::<Nullable<diesel::sql_types::Uuid>, _>(session_id)
         .bind::<diesel::sql_types::BigInt, _>(limit),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("read audit events")
 }

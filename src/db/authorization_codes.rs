@@ -84,7 +84,7 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
         .bind::<sql::Timestamptz, _>(new.expires_at)
         .bind::<sql::Jsonb, _>(events),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("issue code")?;
     Ok(issued > 0)
@@ -219,7 +219,7 @@ pub async fn find_with_client(
         .bind::<sql::Nullable<sql::Uuid>, _>(code_id)
         .bind::<sql::Timestamptz, _>(now),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("find code")?;
     Ok(rows.into_iter().next().map(CodeRow::split))
@@ -257,7 +257,7 @@ pub async fn redeem(
         .bind::<sql::Nullable<sql::Bytea>, _>(refresh_seed)
         .bind::<sql::Jsonb, _>(events),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("redeem code")?;
     Ok(redeemed > 0)
@@ -273,7 +273,7 @@ pub async fn is_unused(tx: &mut Tx, code_id: Uuid) -> Result<bool, Broken> {
         .filter(codes::consumed_at.is_null())
         .filter(codes::expires_at.gt(now))
         .select(codes::id)
-        .first(tx.conn())
+        .first(&mut tx.conn())
         .await
         .optional()
         .or_broken("look at code")?;

@@ -53,7 +53,7 @@ pub async fn insert(
             requests::created_at.eq(now),
             requests::expires_at.eq(expires_at),
         ))
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("insert authorization request")?;
     Ok(id)
@@ -70,7 +70,7 @@ pub async fn find(tx: &mut Tx, id: Uuid) -> Result<Option<AuthorizationRequest>,
         .bind::<sql::Uuid, _>(id)
         .bind::<sql::Timestamptz, _>(now),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("find authorization request")?;
     Ok(rows.into_iter().next())
@@ -95,7 +95,7 @@ pub async fn mark(tx: &mut Tx, id: Uuid, mark: Mark) -> Result<bool, Broken> {
         }
     };
     let changed = Cached(diesel::sql_query(statement).bind::<sql::Uuid, _>(id).bind::<sql::Timestamptz, _>(now))
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("mark authorization request")?;
     Ok(changed > 0)
@@ -108,7 +108,7 @@ pub async fn claim(tx: &mut Tx, id: Uuid, session_id: Uuid) -> Result<bool, Brok
             .bind::<sql::Uuid, _>(id)
             .bind::<sql::Uuid, _>(session_id),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("claim authorization request")?;
     Ok(changed > 0)
@@ -126,7 +126,7 @@ pub async fn follow_lineage(tx: &mut Tx, from: Uuid, to: Uuid) -> Result<(), Bro
         .bind::<sql::Uuid, _>(to)
         .bind::<sql::Timestamptz, _>(now),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("hand requests to the successor")?;
     Ok(())
@@ -143,7 +143,7 @@ pub async fn sweep(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::BigInt, _>(limit),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("sweep authorization requests")
 }
@@ -242,7 +242,7 @@ pub async fn find_situation(tx: &mut Tx, client_id: &str, session_id: Option<Uui
         .bind::<sql::Nullable<sql::Uuid>, _>(session_id)
         .bind::<sql::Timestamptz, _>(now),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("find the situation of a request")?;
     let mut row = rows.into_iter().next().ok_or_else(|| Broken::new("the situation of a request has no row"))?;

@@ -32,7 +32,7 @@ pub async fn find(tx: &mut Tx, client_id: &str) -> Result<Option<ClientRow>, Bro
     clients::table
         .find(client_id)
         .select(ClientRow::as_select())
-        .first(tx.conn())
+        .first(&mut tx.conn())
         .await
         .optional()
         .or_broken("find client")
@@ -42,7 +42,7 @@ pub async fn load_all(tx: &mut Tx) -> Result<Vec<ClientRow>, Broken> {
     clients::table
         .order(clients::created_at)
         .select(ClientRow::as_select())
-        .load(tx.conn())
+        .load(&mut tx.conn())
         .await
         .or_broken("load clients")
 }
@@ -64,7 +64,7 @@ pub async fn insert(
             clients::updated_at.eq(now),
         ))
         .on_conflict_do_nothing()
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("insert client")?;
     Ok(inserted > 0)
@@ -75,7 +75,7 @@ pub async fn update(tx: &mut Tx, client_id: &str, metadata: &Value, secret_hash:
     let now = tx.now;
     diesel::update(clients::table.find(client_id))
         .set((clients::metadata.eq(metadata), clients::secret_hash.eq(secret_hash), clients::updated_at.eq(now)))
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("update client")?;
     Ok(())
@@ -90,7 +90,7 @@ pub async fn disable(tx: &mut Tx, client_id: &str) -> Result<Option<bool>, Broke
             clients::session_epoch.eq(clients::session_epoch + 1),
             clients::updated_at.eq(now),
         ))
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("disable client")?;
     if changed > 0 {
@@ -114,7 +114,7 @@ pub async fn is_origin(tx: &mut Tx, origin: &str) -> Result<bool, Broken> {
         )
         .bind::<Text, _>(origin),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("look for an origin")?;
     Ok(rows.into_iter().next().is_some_and(|row| row.known))

@@ -26,7 +26,7 @@ pub async fn grant(tx: &mut Tx, user_id: Uuid, client_id: &str, scope: &[&str]) 
         .bind::<Array<Text>, _>(scope)
         .bind::<Timestamptz, _>(now),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("remember consent")?;
     Ok(())
@@ -46,7 +46,7 @@ pub async fn withdraw(tx: &mut Tx, user_id: Uuid, client_id: &str) -> Result<usi
         .bind::<Text, _>(client_id)
         .bind::<Timestamptz, _>(now),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("withdraw consent")
 }
@@ -72,7 +72,7 @@ pub async fn load_of_user(tx: &mut Tx, user_id: Uuid) -> Result<Vec<ConsentRow>,
         )
         .bind::<diesel::sql_types::Uuid, _>(user_id),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("load consents")
 }

@@ -14,7 +14,7 @@ use crate::failure::Broken;
 /// Serialises those who apply: two servers starting at once add everything once.
 pub async fn lock(tx: &mut Tx) -> Result<(), Broken> {
     Cached(diesel::sql_query("SELECT pg_advisory_xact_lock(hashtext('mooring.declarations'))"))
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("lock declarations")?;
     Ok(())
@@ -28,7 +28,7 @@ pub async fn load_declared_usernames(tx: &mut Tx) -> Result<Vec<String>, Broken>
         .filter(users::disabled_at.is_null())
         .order(users::username_key)
         .select(users::username)
-        .load(tx.conn())
+        .load(&mut tx.conn())
         .await
         .or_broken("load declared users")
 }

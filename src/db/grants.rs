@@ -23,7 +23,7 @@ pub async fn end(tx: &mut Tx, id: Uuid, reason: &str) -> Result<Option<EndedFami
     let ended: Option<Option<Uuid>> = diesel::update(grants::table.find(id).filter(grants::ended_at.is_null()))
         .set((grants::ended_at.eq(Some(now)), grants::end_reason.eq(Some(reason))))
         .returning(grants::offline_session_id)
-        .get_result(tx.conn())
+        .get_result(&mut tx.conn())
         .await
         .optional()
         .or_broken("end family")?;
@@ -36,7 +36,7 @@ pub async fn hang_on_offline(tx: &mut Tx, id: Uuid, session_id: Uuid) -> Result<
     use diesel::{ExpressionMethods, QueryDsl};
     diesel::update(grants::table.find(id))
         .set(grants::offline_session_id.eq(Some(session_id)))
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("hang family on offline session")?;
     Ok(())
@@ -161,7 +161,7 @@ pub async fn find_refresh_with_client(
         .bind::<sql::Nullable<sql::Uuid>, _>(grant_id)
         .bind::<sql::Timestamptz, _>(now),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("find refresh state")?;
     Ok(rows.into_iter().next().map(RefreshRow::split))

@@ -27,7 +27,7 @@ pub async fn load_facts(tx: &mut Tx) -> Result<Facts, Broken> {
         "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS \
          version_number, current_user::text AS role, clock_timestamp() AS clock",
     )
-    .get_result(tx.conn())
+    .get_result(&mut tx.conn())
     .await
     .or_broken("ask the database what it is")
 }
@@ -43,7 +43,7 @@ pub async fn may_change_audit_events(tx: &mut Tx) -> Result<bool, Broken> {
         "SELECT has_table_privilege('audit_events', 'UPDATE') OR has_table_privilege('audit_events', 'DELETE') \
          OR has_table_privilege('audit_events', 'TRUNCATE') AS may",
     )
-    .get_result(tx.conn())
+    .get_result(&mut tx.conn())
     .await
     .or_broken("look at the rights on audit events")?;
     Ok(row.may)

@@ -18,7 +18,7 @@ pub async fn maintain(tx: &mut Tx) -> Result<i32, Broken> {
     let now = tx.now;
     let rows: Vec<Changes> =
         Cached(diesel::sql_query("SELECT maintain_partitions($1) AS changes").bind::<sql::Timestamptz, _>(now))
-            .load(tx.conn())
+            .load(&mut tx.conn())
             .await
             .or_broken("maintain partitions")?;
     Ok(rows.into_iter().next().map_or(0, |row| row.changes))
@@ -34,7 +34,7 @@ pub async fn load_missing(tx: &mut Tx) -> Result<Vec<String>, Broken> {
     let now = tx.now;
     let rows: Vec<Missing> =
         Cached(diesel::sql_query("SELECT missing_partitions($1) AS missing").bind::<sql::Timestamptz, _>(now))
-            .load(tx.conn())
+            .load(&mut tx.conn())
             .await
             .or_broken("look for missing partitions")?;
     Ok(rows.into_iter().next().map(|row| row.missing).unwrap_or_default())

@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -50,8 +50,28 @@ struct Workers {
 }
 
 thread_local! {
-    /// This thread's own pool, and of which [`Database`] (by the address of its `workers`) it is one.
-    static OWN: RefCell<Option<(usize, Pool<AsyncPgConnection>)>> = const { RefCell::new(None) };
+    /// This thread's own connections, and of which [`Database`] (by the address of its `workers`) they are.
+    static OWN: RefCell<Option<(usize, Own)>> = const { RefCell::new(None) };
+}
+
+/// A worker thread's connections.
+#[derive(Clone)]
+struct Own {
+    pool: Pool<AsyncPgConnection>,
+    /// The one that its look-ups share; made at the first, and again when it was lost.
+    reader: Arc<tokio::sync::Mutex<Option<Arc<Reader>>>>,
+}
+
+/// A connection that many look-ups use at once: they are sent one behind the other without waiting for answers.
+pub(super) struct Reader {
+    connection: AsyncPgConnection,
+    lost: Arc<AtomicBool>,
+}
+
+impl Reader {
+    pub(super) fn connection(&self) -> &AsyncPgConnection {
+        &self.connection
+    }
 }
 
 impl Database {
@@ -65,7 +85,7 @@ impl Database {
     pub fn for_workers(url: &str, size: usize, workers: usize) -> Result<Self, Stop> {
         let target = Arc::new(Target::parse(url)?);
         let statements = Arc::new(AtomicU64::new(0));
-        let each = size.saturating_sub(1).checked_div(workers).filter(|each| *each >= 2).unwrap_or(0);
+        let each = size.saturating_sub(1).checked_div(workers).filter(|each| *each >= 3).unwrap_or(0);
         let shared = pool(url, &target, &statements, size - each * workers)?;
         let workers = Workers { url: url.to_owned(), target, each, pools: Mutex::default() };
         Ok(Self { shared, workers: Arc::new(workers), statements })
@@ -76,9 +96,10 @@ impl Database {
         if self.workers.each == 0 {
             return Ok(());
         }
-        let own = pool(&self.workers.url, &self.workers.target, &self.statements, self.workers.each)?;
+        // One of them is the reader.
+        let own = pool(&self.workers.url, &self.workers.target, &self.statements, self.workers.each - 1)?;
         self.workers.pools.lock().unwrap_or_else(PoisonError::into_inner).push(own.clone());
-        OWN.set(Some((self.identity(), own)));
+        OWN.set(Some((self.identity(), Own { pool: own, reader: Arc::default() })));
         Ok(())
     }
 
@@ -88,9 +109,34 @@ impl Database {
 
     fn pool(&self) -> Pool<AsyncPgConnection> {
         OWN.with_borrow(|own| match own {
-            Some((identity, own)) if *identity == self.identity() => own.clone(),
+            Some((identity, own)) if *identity == self.identity() => own.pool.clone(),
             _ => self.shared.clone(),
         })
+    }
+
+    /// The connection that this thread's look-ups share, if it has one.
+    pub(super) async fn reader(&self) -> Result<Option<Arc<Reader>>, Broken> {
+        let slot = OWN.with_borrow(|own| match own {
+            Some((identity, own)) if *identity == self.identity() => Some(own.reader.clone()),
+            _ => None,
+        });
+        let Some(slot) = slot else { return Ok(None) };
+        let mut held = slot.lock().await;
+        if let Some(reader) = held.as_ref()
+            && !reader.lost.load(Ordering::Relaxed)
+        {
+            return Ok(Some(reader.clone()));
+        }
+        let (mut connection, lost) = self
+            .workers
+            .target
+            .connect_watched()
+            .await
+            .map_err(|why| Broken::unavailable(format_args!("the database cannot be reached: {why}")))?;
+        count(&mut connection, &self.statements);
+        let reader = Arc::new(Reader { connection, lost });
+        *held = Some(reader.clone());
+        Ok(Some(reader))
     }
 
     /// Host and database of a URL, for people: never a role, never a password.
@@ -163,6 +209,16 @@ impl Database {
     }
 }
 
+/// Counts the statements of a connection.
+fn count(conn: &mut AsyncPgConnection, statements: &Arc<AtomicU64>) {
+    let counter = statements.clone();
+    conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+        if let InstrumentationEvent::StartQuery { .. } = event {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+}
+
 fn pool(
     url: &str,
     target: &Arc<Target>,
@@ -178,11 +234,7 @@ fn pool(
         let counter = counter.clone();
         async move {
             let mut conn = target.connect().await?;
-            conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-                if let InstrumentationEvent::StartQuery { .. } = event {
-                    counter.fetch_add(1, Ordering::Relaxed);
-                }
-            });
+            count(&mut conn, &counter);
             Ok(conn)
         }
         .boxed()
@@ -242,23 +294,40 @@ impl Target {
     }
 
     pub(super) async fn connect(&self) -> Result<AsyncPgConnection, ConnectionError> {
+        Ok(self.connect_watched().await?.0)
+    }
+
+    /// Connects, and tells through the flag when the connection is lost.
+    async fn connect_watched(&self) -> Result<(AsyncPgConnection, Arc<AtomicBool>), ConnectionError> {
         let bad = |error: tokio_postgres::Error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             ConnectionError::BadConnection(format!("{error}{cause}"))
         };
-        if let Some(tls) = &self.tls {
+        let lost = Arc::new(AtomicBool::new(false));
+        let client = if let Some(tls) = &self.tls {
             let (client, connection) = self.config.connect(tls.clone()).await.map_err(bad)?;
-            AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            tokio::spawn(watch(connection, lost.clone()));
+            client
         } else {
             let (client, connection) = self.config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
-            AsyncPgConnection::try_from_client_and_connection(client, connection).await
-        }
+            tokio::spawn(watch(connection, lost.clone()));
+            client
+        };
+        Ok((AsyncPgConnection::try_from(client).await?, lost))
     }
 
     /// The role this URL signs in as.
     pub(super) fn role(&self) -> Option<&str> {
         self.config.get_user()
     }
+}
+
+/// Drives a connection to its end.
+async fn watch(connection: impl Future<Output = Result<(), tokio_postgres::Error>>, lost: Arc<AtomicBool>) {
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a database connection was lost");
+    }
+    lost.store(true, Ordering::Relaxed);
 }
 
 /// Takes `sslmode` and `sslrootcert` out of the query: the driver knows fewer modes than libpq.

@@ -40,7 +40,7 @@ pub async fn ensure_service(
         .filter(clients::disabled_at.is_null())
         .select(clients::session_epoch)
         .for_update()
-        .first(tx.conn())
+        .first(&mut tx.conn())
         .await
         .optional()
         .or_broken("lock client")?;
@@ -77,7 +77,7 @@ pub async fn ensure_service(
         .bind::<sql::Text, _>(acr)
         .bind::<sql::Integer, _>(epoch),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("begin service session")?;
     Ok(Some((ServiceSession { session_id, grant_id, sid }, true)))
@@ -98,7 +98,7 @@ async fn find_service(tx: &mut Tx, client_id: &str) -> Result<Option<ServiceSess
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::Timestamptz, _>(now - SERVICE_DAY),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("find service session")?;
     Ok(rows.into_iter().next())
@@ -133,7 +133,7 @@ pub async fn find_client_with_service(
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::Timestamptz, _>(now - SERVICE_DAY),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("find client with service session")?;
     Ok(rows.into_iter().next().map(|row| {

@@ -90,7 +90,7 @@ pub async fn load(tx: &mut Tx, filter: &Filter<'_>) -> Result<Vec<ListedSession>
         .bind::<sql::Bool, _>(filter.live_only)
         .bind::<sql::BigInt, _>(filter.limit),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("list sessions")
 }
@@ -109,7 +109,7 @@ pub async fn count_live(tx: &mut Tx) -> Result<Vec<(String, i64)>, Broken> {
         diesel::sql_query("SELECT kind, count(*) AS live FROM live_sessions($1) GROUP BY kind")
             .bind::<sql::Timestamptz, _>(now),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("count live sessions")?;
     Ok(rows.into_iter().map(|row| (row.kind, row.live)).collect())

@@ -76,7 +76,7 @@ pub async fn find_live(tx: &mut Tx, id: Uuid) -> Result<Option<LiveSession>, Bro
             .bind::<sql::Uuid, _>(id)
             .bind::<sql::Timestamptz, _>(now),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("find live session")?;
     Ok(rows.into_iter().next())
@@ -94,7 +94,7 @@ pub async fn find_live_successor(tx: &mut Tx, visitor_id: Uuid) -> Result<Option
         .bind::<sql::Uuid, _>(visitor_id)
         .bind::<sql::Timestamptz, _>(now),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("find successor session")?;
     Ok(rows.into_iter().next())
@@ -107,7 +107,7 @@ pub async fn find_generation(tx: &mut Tx, id: Uuid) -> Result<Option<i32>, Broke
     sessions::table
         .find(id)
         .select(sessions::secret_generation)
-        .first(tx.conn())
+        .first(&mut tx.conn())
         .await
         .optional()
         .or_broken("find session generation")
@@ -124,7 +124,7 @@ pub async fn lock_open(tx: &mut Tx, id: Uuid) -> Result<bool, Broken> {
         .filter(sessions::locked_at.is_null())
         .select(sessions::id)
         .for_share()
-        .first(tx.conn())
+        .first(&mut tx.conn())
         .await
         .optional()
         .or_broken("lock session")?;
@@ -159,7 +159,7 @@ pub async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<Uuid, Broken> {
         .bind::<sql::Nullable<sql::Text>, _>(trace.place)
         .bind::<sql::Nullable<sql::Text>, _>(trace.device),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("insert session")?;
     Ok(id)
@@ -196,7 +196,7 @@ pub async fn reauthenticate(
         sessions::amr.eq(amr),
     ))
     .returning(sessions::secret_generation)
-    .get_result(tx.conn())
+    .get_result(&mut tx.conn())
     .await
     .optional()
     .or_broken("reauthenticate session")
@@ -227,7 +227,7 @@ pub async fn end(tx: &mut Tx, id: Uuid, reason: &str) -> Result<Option<EndedSess
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::Text, _>(reason),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("end session")?;
     Ok(rows.into_iter().next())
@@ -254,7 +254,7 @@ pub async fn end_of_user(
         .bind::<sql::Nullable<sql::Uuid>, _>(keep)
         .bind::<sql::Bool, _>(offline),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("end sessions of user")
 }
@@ -276,7 +276,7 @@ pub async fn touch(tx: &mut Tx, id: Uuid) -> Result<(), Broken> {
         .bind::<sql::Nullable<sql::Text>, _>(trace.place)
         .bind::<sql::Nullable<sql::Text>, _>(trace.device),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("touch session")?;
     Ok(())
@@ -295,7 +295,7 @@ pub async fn resolve(tx: &mut Tx, id_or_sid: Uuid) -> Result<Option<Uuid>, Broke
         )
         .bind::<sql::Uuid, _>(id_or_sid),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("resolve session")?;
     Ok(rows.into_iter().next().map(|row| row.id))
@@ -321,7 +321,7 @@ pub async fn sweep_visitors(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::BigInt, _>(limit),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("sweep visitor sessions")
 }

@@ -14,7 +14,7 @@ pub async fn replace(tx: &mut Tx, secret_hash: &[u8], expires_at: DateTime<Utc>)
         diesel::sql_query("UPDATE set_up_links SET used_at = $1 WHERE used_at IS NULL")
             .bind::<sql::Timestamptz, _>(now),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("end set-up links")?;
     Cached(
@@ -23,7 +23,7 @@ pub async fn replace(tx: &mut Tx, secret_hash: &[u8], expires_at: DateTime<Utc>)
             .bind::<sql::Timestamptz, _>(now)
             .bind::<sql::Timestamptz, _>(expires_at),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("insert set-up link")?;
     Ok(())
@@ -37,7 +37,7 @@ pub async fn is_good(tx: &mut Tx, secret_hash: &[u8]) -> Result<bool, Broken> {
     diesel::select(diesel::dsl::exists(
         links::table.find(secret_hash).filter(links::used_at.is_null()).filter(links::expires_at.gt(now)),
     ))
-    .get_result(tx.conn())
+    .get_result(&mut tx.conn())
     .await
     .or_broken("look at set-up link")
 }
@@ -52,7 +52,7 @@ pub async fn consume(tx: &mut Tx, secret_hash: &[u8]) -> Result<bool, Broken> {
         .bind::<sql::Bytea, _>(secret_hash)
         .bind::<sql::Timestamptz, _>(now),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("use set-up link")?;
     Ok(changed > 0)

@@ -30,7 +30,7 @@ pub async fn load_published(tx: &mut Tx) -> Result<Vec<SigningKeyRow>, Broken> {
         .filter(signing_keys::retires_at.is_null().or(signing_keys::retires_at.gt(now)))
         .order((signing_keys::signs_from, signing_keys::kid))
         .select(SigningKeyRow::as_select())
-        .load(tx.conn())
+        .load(&mut tx.conn())
         .await
         .or_broken("load signing keys")
 }
@@ -38,7 +38,7 @@ pub async fn load_published(tx: &mut Tx) -> Result<Vec<SigningKeyRow>, Broken> {
 /// Serialises those who make keys: two servers starting at once on an empty database make one set.
 pub async fn lock(tx: &mut Tx) -> Result<(), Broken> {
     Cached(diesel::sql_query("SELECT pg_advisory_xact_lock(hashtext('mooring.signing_keys'))"))
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("lock signing keys")?;
     Ok(())
@@ -62,7 +62,7 @@ pub async fn insert(
             signing_keys::created_at.eq(now),
             signing_keys::signs_from.eq(signs_from),
         ))
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("insert signing key")?;
     Ok(())
@@ -78,7 +78,7 @@ pub async fn retire_others(tx: &mut Tx, algorithm: &str, keep: &str, retires_at:
         .bind::<sql::Text, _>(keep)
         .bind::<sql::Timestamptz, _>(retires_at),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("retire signing keys")?;
     Ok(())

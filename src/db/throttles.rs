@@ -24,7 +24,7 @@ pub async fn level(tx: &mut Tx, keys: &[Vec<u8>], leak: &[f64]) -> Result<Vec<f6
         .bind::<sql::Array<sql::Double>, _>(leak)
         .bind::<sql::Timestamptz, _>(now),
     )
-    .load(tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("read throttles")?;
     Ok(rows.into_iter().map(|row| row.level).collect())
@@ -46,7 +46,7 @@ pub async fn add(tx: &mut Tx, keys: &[Vec<u8>], leak: &[f64]) -> Result<Vec<f64>
             .bind::<sql::Double, _>(leak)
             .bind::<sql::Timestamptz, _>(now),
         )
-        .load(tx.conn())
+        .load(&mut tx.conn())
         .await
         .or_broken("count in throttles")?;
         levels.push(rows.into_iter().next().map_or(0.0, |row| row.level));
@@ -64,7 +64,7 @@ pub async fn forgive(tx: &mut Tx, keys: &[Vec<u8>]) -> Result<(), Broken> {
         )
         .bind::<sql::Array<sql::Bytea>, _>(keys),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("forgive in throttles")?;
     Ok(())
@@ -77,7 +77,7 @@ pub async fn sweep(tx: &mut Tx) -> Result<usize, Broken> {
         diesel::sql_query("DELETE FROM throttles WHERE updated_at < $1 - interval '1 day'")
             .bind::<sql::Timestamptz, _>(now),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("sweep throttles")
 }

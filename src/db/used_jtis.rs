@@ -17,7 +17,7 @@ pub async fn consume(tx: &mut Tx, client_id: &str, jti_hash: &[u8], expires_at: 
         .bind::<sql::Text, _>(client_id)
         .bind::<sql::Bytea, _>(jti_hash),
     )
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("use assertion")?;
     Ok(inserted > 0)

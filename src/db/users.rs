@@ -35,7 +35,7 @@ pub async fn find_by_username(tx: &mut Tx, username: &str) -> Result<Option<User
     users::table
         .filter(users::username_key.eq(username_key(username)))
         .select(User::as_select())
-        .first(tx.conn())
+        .first(&mut tx.conn())
         .await
         .optional()
         .or_broken("find user")
@@ -53,7 +53,7 @@ pub async fn find_with_password(tx: &mut Tx, username: &str) -> Result<Option<(U
         )
         .filter(users::username_key.eq(username_key(username)))
         .select((User::as_select(), credentials::secret_hash.nullable()))
-        .first(tx.conn())
+        .first(&mut tx.conn())
         .await
         .optional()
         .or_broken("find user with password")
@@ -74,7 +74,7 @@ pub async fn insert(tx: &mut Tx, username: &str, claims: &Value, admin: bool) ->
         ))
         .on_conflict_do_nothing()
         .returning(User::as_returning())
-        .get_result(tx.conn())
+        .get_result(&mut tx.conn())
         .await
         .optional()
         .or_broken("insert user")
@@ -84,7 +84,7 @@ pub async fn set_claims(tx: &mut Tx, id: Uuid, claims: &Value) -> Result<(), Bro
     let now = tx.now;
     diesel::update(users::table.find(id))
         .set((users::claims.eq(claims), users::updated_at.eq(now)))
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("set claims")?;
     Ok(())
@@ -94,7 +94,7 @@ pub async fn set_admin(tx: &mut Tx, id: Uuid) -> Result<(), Broken> {
     let now = tx.now;
     diesel::update(users::table.find(id).filter(users::admin_at.is_null()))
         .set((users::admin_at.eq(Some(now)), users::updated_at.eq(now)))
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("make administrator")?;
     Ok(())
@@ -109,7 +109,7 @@ pub async fn disable(tx: &mut Tx, id: Uuid) -> Result<bool, Broken> {
             users::session_epoch.eq(users::session_epoch + 1),
             users::updated_at.eq(now),
         ))
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("disable user")?;
     Ok(changed > 0)
@@ -120,7 +120,7 @@ pub async fn bump_epoch(tx: &mut Tx, id: Uuid) -> Result<(), Broken> {
     let now = tx.now;
     diesel::update(users::table.find(id))
         .set((users::session_epoch.eq(users::session_epoch + 1), users::updated_at.eq(now)))
-        .execute(tx.conn())
+        .execute(&mut tx.conn())
         .await
         .or_broken("end all of user")?;
     Ok(())
@@ -131,7 +131,7 @@ pub async fn an_admin_exists(tx: &mut Tx) -> Result<bool, Broken> {
     diesel::select(diesel::dsl::exists(
         users::table.filter(users::admin_at.is_not_null()).filter(users::disabled_at.is_null()),
     ))
-    .get_result(tx.conn())
+    .get_result(&mut tx.conn())
     .await
     .or_broken("look for an administrator")
 }
@@ -146,7 +146,7 @@ pub async fn set_password(tx: &mut Tx, user_id: Uuid, phc: &str, declared: Optio
             .filter(credentials::ended_at.is_null()),
     )
     .set((credentials::secret_hash.eq(phc), credentials::declared.eq(declared), credentials::changed_at.eq(now)))
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("change password")?;
     if changed == 0 {
@@ -160,7 +160,7 @@ pub async fn set_password(tx: &mut Tx, user_id: Uuid, phc: &str, declared: Optio
                 credentials::created_at.eq(now),
                 credentials::changed_at.eq(now),
             ))
-            .execute(tx.conn())
+            .execute(&mut tx.conn())
             .await
             .or_broken("set password")?;
     }
@@ -176,7 +176,7 @@ pub async fn rehash_password(tx: &mut Tx, user_id: Uuid, verified: &str, phc: &s
             .filter(credentials::secret_hash.eq(verified)),
     )
     .set(credentials::secret_hash.eq(phc))
-    .execute(tx.conn())
+    .execute(&mut tx.conn())
     .await
     .or_broken("rehash password")?;
     Ok(())
@@ -191,7 +191,7 @@ pub async fn find_declared_password(tx: &mut Tx, user_id: Uuid) -> Result<Option
         .filter(credentials::ended_at.is_null())
         .select(credentials::declared)
         .for_update()
-        .first(tx.conn())
+        .first(&mut tx.conn())
         .await
         .optional()
         .or_broken("find declared password")

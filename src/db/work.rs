@@ -1,12 +1,12 @@
 //! The unit of work: one connection, one instant, and the audit events that are written with its change.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use diesel_async::{AsyncPgConnection, TransactionManager, pooled_connection::deadpool::Object};
 use uuid::Uuid;
 
-use super::{Database, audit_events, audit_events::AuditEvent, ids};
+use super::{Database, audit_events, audit_events::AuditEvent, ids, pool::Reader};
 use crate::failure::{Broken, Failure};
 
 /// Who is asking, as far as the audit and the activity of a session record it. Addresses and agents only as keyed
@@ -22,9 +22,16 @@ pub struct Trace {
     pub device: Option<String>,
 }
 
+/// Whose connection a unit of work runs on.
+#[expect(clippy::large_enum_variant, reason = "it is moved once, and most are the large one")]
+enum Lent {
+    Own(Object<AsyncPgConnection>),
+    Reader(Arc<Reader>),
+}
+
 /// The unit of work that every function about data takes first.
 pub struct Tx {
-    conn: Object<AsyncPgConnection>,
+    conn: Lent,
     pub now: DateTime<Utc>,
     pub trace: Trace,
     pub(super) events: Vec<AuditEvent>,
@@ -32,8 +39,19 @@ pub struct Tx {
 }
 
 impl Tx {
-    pub(super) fn conn(&mut self) -> &mut AsyncPgConnection {
-        &mut self.conn
+    pub(super) fn conn(&self) -> &AsyncPgConnection {
+        match &self.conn {
+            Lent::Own(conn) => conn,
+            Lent::Reader(reader) => reader.connection(),
+        }
+    }
+
+    /// The connection, for what no other unit may see half of.
+    fn own(&mut self) -> Result<&mut AsyncPgConnection, Broken> {
+        match &mut self.conn {
+            Lent::Own(conn) => Ok(conn),
+            Lent::Reader(_) => Err(Broken::new("a transaction on a connection that is shared")),
+        }
     }
 
     /// A new id of this unit's instant.
@@ -53,7 +71,7 @@ impl Tx {
     }
 
     async fn begin(&mut self) -> Result<(), Broken> {
-        <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::begin_transaction(&mut *self.conn)
+        <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::begin_transaction(self.own()?)
             .await
             .or_broken("begin")?;
         self.in_transaction = true;
@@ -66,23 +84,21 @@ impl Tx {
             audit_events::insert(self).await?;
         }
         if self.in_transaction {
-            <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::commit_transaction(
-                &mut *self.conn,
-            )
-            .await
-            .or_broken("commit")?;
+            <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::commit_transaction(self.own()?)
+                .await
+                .or_broken("commit")?;
             self.in_transaction = false;
         }
         Ok(())
     }
 
     async fn abandon(&mut self) {
-        if self.in_transaction {
+        if self.in_transaction
+            && let Ok(conn) = self.own()
+        {
             let rolled_back =
-                <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::rollback_transaction(
-                    &mut *self.conn,
-                )
-                .await;
+                <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::rollback_transaction(conn)
+                    .await;
             if let Err(error) = rolled_back {
                 // The pool discards a connection with an open transaction, which rolls it back all the same.
                 tracing::warn!(%error, "rollback failed");
@@ -135,8 +151,23 @@ impl Database {
         Ok(value)
     }
 
+    /// Runs a look-up: statements that change nothing. A worker thread's look-ups share a connection, where many at once
+    /// travel in one packet; so nothing here may begin a transaction or rely on the session's state.
+    pub async fn read<T, E: From<Broken>>(
+        &self,
+        now: DateTime<Utc>,
+        trace: &Trace,
+        look: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let conn = match self.reader().await? {
+            Some(reader) => Lent::Reader(reader),
+            None => Lent::Own(self.connection().await?),
+        };
+        look(&mut Tx { conn, now, trace: trace.clone(), events: Vec::new(), in_transaction: false }).await
+    }
+
     async fn unit(&self, now: DateTime<Utc>, trace: &Trace) -> Result<Tx, Broken> {
-        let conn = self.connection().await?;
+        let conn = Lent::Own(self.connection().await?);
         Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), in_transaction: false })
     }
 }

@@ -88,7 +88,7 @@ async fn run<G: Grant>(
 ) -> Outcome<(Client, TokenResponse)> {
     let found = exchange
         .db
-        .single(exchange.now, exchange.trace, async |tx| G::find(exchange, tx, &credentials.client_id).await)
+        .read(exchange.now, exchange.trace, async |tx| G::find(exchange, tx, &credentials.client_id).await)
         .await?;
     let (row, found) = found.map_or((None, None), |(row, found)| (Some(row), Some(found)));
     let client = authenticator.authenticate(credentials, row).await?;

@@ -47,7 +47,7 @@ async fn begin(app: &App, visit: &Visit, parameters: &Parameters, keep: bool) ->
     let session_id = visit.cookie.as_ref().map(|cookie| cookie.session_id);
     let situation = app
         .db
-        .single(visit.now, &visit.trace, async |tx| {
+        .read(visit.now, &visit.trace, async |tx| {
             authorization_requests::find_situation(tx, client_id, session_id).await.map_err(Failure::from)
         })
         .await;

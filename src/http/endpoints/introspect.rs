@@ -42,7 +42,7 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<Value> {
     if let Some(presented) = RefreshSecrets::parse(token) {
         let found = app
             .db
-            .single(visit.now, &visit.trace, async |tx| {
+            .read(visit.now, &visit.trace, async |tx| {
                 grants::find_refresh_with_client(tx, client_id, Some(presented.grant_id)).await.map_err(Failure::from)
             })
             .await?;
@@ -58,7 +58,7 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<Value> {
     let presented = Presented::read(token, &app.mint.keys);
     let found = app
         .db
-        .single(visit.now, &visit.trace, async |tx| {
+        .read(visit.now, &visit.trace, async |tx| {
             let id = presented.as_ref().map(|presented| presented.id);
             access_tokens::find_live_with_caller(tx, client_id, id).await.map_err(Failure::from)
         })

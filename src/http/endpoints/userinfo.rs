@@ -38,7 +38,7 @@ async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> O
     let presented = Presented::read(&token, &app.mint.keys).ok_or_else(invalid)?;
     let live = app
         .db
-        .single(visit.now, &visit.trace, async |tx| {
+        .read(visit.now, &visit.trace, async |tx| {
             access_tokens::find_live(tx, presented.id).await.map_err(Failure::from)
         })
         .await?
