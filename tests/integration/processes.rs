@@ -163,6 +163,10 @@ async fn commands_work_beside_a_server_and_a_second_server_does_not() {
         keys.as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(kids(&keys), kids(&published["keys"]));
+    installation.run(&["keys", "rotate"]).done();
+    let rotated = installation.run(&["keys", "list", "--json"]).json();
+    let in_state = |state: &str| rotated.as_array().unwrap().iter().filter(|key| key["state"] == state).count();
+    assert_eq!((in_state("signs"), in_state("next")), (kids(&keys).len(), kids(&keys).len()), "{rotated}");
 
     // Clients: registered, good at once, listed without their secret.
     let metadata = json!({ "client_id": "robot", "grant_types": ["client_credentials"], "scope": "ships:read" });
