@@ -3,6 +3,7 @@
 
 mod account;
 mod architecture;
+mod attacks;
 mod authorization_code;
 mod authorize;
 mod client_authentication;

@@ -1,0 +1,102 @@
+//! What somebody tried, and what it came to. Each of these worked once.
+
+use futures_util::future::join_all;
+
+use crate::support::{ALICE, BOB, PASSWORD, Server, client::Code};
+
+/// A code and its verifier in two hands, redeemed at once: the family is dead, the one for ever-lasting access too.
+#[tokio::test]
+async fn a_code_redeemed_twice_at_once_leaves_no_offline_access() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    for round in 0..4 {
+        let code = client.code(&server.agent(), "openid offline_access").await;
+        let answers = join_all((0..4).map(|_| client.redeem(&code))).await;
+        let given: Vec<_> =
+            answers.iter().filter(|answer| answer.status == 200).map(|answer| answer.tokens()).collect();
+        assert!(given.len() <= 1, "round {round}: {} redemptions", given.len());
+        for tokens in given {
+            assert!(!client.is_active(&tokens.access).await, "round {round}: the access token lives");
+            client.refresh(&tokens.refresh).await.refused("invalid_grant");
+        }
+        let alive = "SELECT count(*) FROM sessions WHERE kind = 'offline' AND ended_at IS NULL";
+        assert_eq!(server.value(alive).await, "0", "round {round}: an offline session is left");
+    }
+}
+
+/// The consent page speaks to alice; bob signs in in another tab; what alice's page then sends is not bob's consent.
+#[tokio::test]
+async fn a_consent_form_shown_to_one_person_is_not_anothers_consent() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let agent = server.agent();
+    let consent = agent.sign_in(&agent.open(&client.request("openid email").url()).await, ALICE, PASSWORD).await;
+    assert!(consent.offers("allow"));
+    let other_tab = agent.open(&server.client("spa").request("openid").with("prompt", "login").url()).await;
+    agent.sign_in(&other_tab, BOB, PASSWORD).await;
+    agent.decide(&consent, "allow").await.is_error_page(400);
+    assert_eq!(server.value("SELECT count(*) FROM consents").await, "0");
+}
+
+/// Without PKCE the redirect URI is what binds the code, so it has to be sent (RFC 6749 §4.1.3).
+#[tokio::test]
+async fn a_code_without_pkce_is_not_redeemed_without_its_redirect_uri() {
+    let server = Server::usual().await;
+    let client = server.client("lax");
+    let agent = server.agent();
+    let request = client.request("openid").without("code_challenge").without("code_challenge_method");
+    let consent = agent.sign_in(&agent.open(&request.url()).await, ALICE, PASSWORD).await;
+    let code = agent.decide(&consent, "allow").await.code();
+    client.token(&[("grant_type", "authorization_code"), ("code", &code)]).await.refused("invalid_grant");
+}
+
+/// One person, eight devices behind one address, all at once, all with the right password.
+#[tokio::test]
+async fn right_sign_ins_at_once_do_not_trip_over_each_other() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    for _ in 0..3 {
+        let signed_in = join_all((0..8).map(async |_| {
+            let agent = server.agent();
+            let page = agent.open(&client.request("openid").url()).await;
+            agent.sign_in(&page, ALICE, PASSWORD).await.status
+        }))
+        .await;
+        assert!(signed_in.iter().all(|status| *status == 200), "{signed_in:?}");
+    }
+}
+
+/// A form without a cookie is refused before anything is stored for its sender.
+#[tokio::test]
+async fn a_sign_in_form_without_a_cookie_begins_no_session() {
+    let server = Server::usual().await;
+    let form = [("username", ALICE), ("password", PASSWORD), ("csrf", "x")];
+    let answer = server.http().post(server.at("/login")).form(&form).send().await.unwrap();
+    assert_eq!(answer.status(), 400);
+    assert_eq!(server.value("SELECT count(*) FROM sessions").await, "0");
+}
+
+/// What a request carries and nobody reads is not kept.
+#[tokio::test]
+async fn a_waiting_request_keeps_only_what_is_read() {
+    let server = Server::usual().await;
+    let request = server.client("web").request("openid").with("ballast", &"x".repeat(4000));
+    server.agent().open(&request.url()).await;
+    assert_eq!(
+        server.value("SELECT count(*) FROM authorization_requests WHERE parameters LIKE '%ballast%'").await,
+        "0"
+    );
+    assert_eq!(server.value("SELECT count(*) FROM authorization_requests").await, "1");
+}
+
+/// A verifier that was never promised is a downgrade (RFC 9700 §2.1.1): kept here beside its cousins.
+#[tokio::test]
+async fn a_verifier_without_a_challenge_is_refused() {
+    let server = Server::usual().await;
+    let client = server.client("lax");
+    let agent = server.agent();
+    let request = client.request("openid").without("code_challenge").without("code_challenge_method");
+    let consent = agent.sign_in(&agent.open(&request.url()).await, ALICE, PASSWORD).await;
+    let code = Code { code: agent.decide(&consent, "allow").await.code(), verifier: request.verifier.clone() };
+    client.redeem(&code).await.refused("invalid_grant");
+}
