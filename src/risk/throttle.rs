@@ -47,6 +47,15 @@ pub enum Gate {
     Closed(u32),
 }
 
+/// So many at once, and so many a second, from one source.
+const STRANGERS: f64 = 1000.0;
+const STRANGERS_LEAK: f64 = 10.0;
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of seconds")]
+fn seconds(wait: f64) -> u32 {
+    wait.ceil().clamp(1.0, 3600.0) as u32
+}
+
 /// Turns accounts and sources into bucket keys.
 pub struct Sources(Key256);
 
@@ -82,14 +91,22 @@ impl Sources {
         if wait > 0.0 {
             // A refused attempt is not a guess: counting it too would keep an eager person out for ever.
             throttles::forgive(tx, &keys).await?;
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a positive number of seconds"
-            )]
-            return Ok(Gate::Closed(wait.ceil().min(3600.0) as u32));
+            return Ok(Gate::Closed(seconds(wait)));
         }
         Ok(Gate::Open(keys))
+    }
+
+    /// Counts a stranger who is about to be remembered (a visitor session, a waiting request) from `source`. A crowd behind
+    /// one address passes; somebody who fills the disk does not.
+    pub async fn count_stranger(&self, tx: &mut Tx, source: &[u8]) -> Result<Gate, Broken> {
+        let key = self.0.mac(&[b"stranger", source]).to_vec();
+        let level = throttles::add(tx, std::slice::from_ref(&key), &[STRANGERS_LEAK]).await?.into_iter().next();
+        let over = level.unwrap_or_default() - STRANGERS;
+        if over <= 0.0 {
+            return Ok(Gate::Open(Vec::new()));
+        }
+        throttles::forgive(tx, &[key]).await?;
+        Ok(Gate::Closed(seconds(over / STRANGERS_LEAK)))
     }
 
     /// The attempt was genuine.

@@ -100,3 +100,24 @@ async fn a_verifier_without_a_challenge_is_refused() {
     let code = Code { code: agent.decide(&consent, "allow").await.code(), verifier: request.verifier.clone() };
     client.redeem(&code).await.refused("invalid_grant");
 }
+
+/// Strangers are remembered, but not without end: whoever asks and asks without a cookie is told to wait.
+#[tokio::test]
+async fn strangers_of_one_source_are_remembered_within_bounds() {
+    let server = Server::usual().await;
+    let url = server.client("web").request("openid").url();
+    let mut waits = 0;
+    for _ in 0..11 {
+        let answers = join_all((0..100).map(|_| server.http().get(&url).send())).await;
+        for answer in answers {
+            let answer = answer.unwrap();
+            match answer.status().as_u16() {
+                303 => {}
+                429 => waits += usize::from(answer.headers().contains_key("retry-after")),
+                other => panic!("{other}"),
+            }
+        }
+    }
+    let kept: usize = server.value("SELECT count(*) FROM authorization_requests").await.parse().unwrap();
+    assert!(waits > 0 && kept + waits == 1100, "{kept} kept, {waits} told to wait");
+}

@@ -21,7 +21,8 @@ use crate::{
         pending::{Known, gone, holder, told, understand},
         render::answer,
     },
-    oauth::{Error, Parameters},
+    oauth::{Error, ErrorCode, Parameters},
+    risk::Gate,
     sessions,
 };
 
@@ -145,6 +146,13 @@ async fn store(
         .db
         .work(visit.now, &visit.trace, async |tx| {
             let mut begun = None;
+            if !matches!(holder, Holder::Browser(Some(_))) {
+                let source = visit.trace.source_hash.clone().unwrap_or_default();
+                if let Gate::Closed(seconds) = app.sources.count_stranger(tx, &source).await? {
+                    let error = Error::new(ErrorCode::TemporarilyUnavailable, "too many requests from your network");
+                    return Ok(Err(error.retry_after(seconds)));
+                }
+            }
             let holder = match holder {
                 Holder::Nobody => None,
                 Holder::Browser(Some(session)) => Some(session.root_id),
@@ -156,11 +164,12 @@ async fn store(
             let expires_at = tx.now + PATIENCE;
             let id =
                 authorization_requests::insert(tx, holder, &known.client.id, &kept(parameters), expires_at).await?;
-            Ok::<_, Failure>((id, begun))
+            Ok::<_, Failure>(Ok((id, begun)))
         })
         .await;
     match stored {
-        Ok((id, begun)) => {
+        Ok(Err(error)) => answer::refusal(app, visit, &error),
+        Ok(Ok((id, begun))) => {
             let mut response = answer::see_other(&app.config.issuer.url(&then(id)));
             if let Some(session_id) = begun {
                 add_cookie(&mut response, app, session_id, 0);

@@ -76,16 +76,17 @@ pub fn refusal(app: &App, visit: &Visit, error: &Error) -> HttpResponse {
     tracing::info!(request_id = %visit.trace.request_id, code = error.code.as_str(), detail = error.detail.as_deref(),
         description = %error.description, "refused on a page");
     let status = if error.retry_after.is_some() { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::BAD_REQUEST };
-    let hint = "Go back to the application that sent you here and start again. If that does not help, tell its developers what stands below.";
-    error_page(
-        app,
-        visit,
-        status,
-        "This request cannot be answered",
-        &error.description,
-        Some(hint),
-        Some(error.code.as_str()),
-    )
+    let hint = "Go back to the application that sent you here and start again. If that does not help, tell its developers \
+                what stands below.";
+    let context = views::ErrorPage {
+        title: "This request cannot be answered".to_owned(),
+        message: error.description.to_string(),
+        hint: Some(hint.to_owned()),
+        code: Some(error.code.as_str().to_owned()),
+        request_id: Some(visit.trace.request_id.clone()),
+    };
+    let retry_after = error.retry_after.map(u64::from);
+    page(app, visit, Page::new(PageName::Error).status(status).retry_after(retry_after), &context)
 }
 
 /// An error page with words of the caller's.
