@@ -152,18 +152,26 @@ impl Database {
     }
 
     /// Runs a look-up: statements that change nothing. A worker thread's look-ups share a connection, where many at once
-    /// travel in one packet; so nothing here may begin a transaction or rely on the session's state.
-    pub async fn read<T, E: From<Broken>>(
+    /// travel in one packet; so nothing here may begin a transaction or rely on the session's state. A look-up whose
+    /// connection is lost (PostgreSQL was restarted) is tried once more: it is the first of its request, and changed nothing.
+    pub async fn read<T, E: From<Broken> + Lost>(
         &self,
         now: DateTime<Utc>,
         trace: &Trace,
-        look: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
+        look: impl AsyncFn(&mut Tx) -> Result<T, E>,
     ) -> Result<T, E> {
+        match look(&mut self.look(now, trace).await?).await {
+            Err(error) if error.is_lost() => look(&mut self.look(now, trace).await?).await,
+            found => found,
+        }
+    }
+
+    async fn look(&self, now: DateTime<Utc>, trace: &Trace) -> Result<Tx, Broken> {
         let conn = match self.reader().await? {
             Some(reader) => Lent::Reader(reader),
             None => Lent::Own(self.connection().await?),
         };
-        look(&mut Tx { conn, now, trace: trace.clone(), events: Vec::new(), in_transaction: false }).await
+        Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), in_transaction: false })
     }
 
     async fn unit(&self, now: DateTime<Utc>, trace: &Trace) -> Result<Tx, Broken> {
@@ -202,6 +210,23 @@ fn is_lost(error: &diesel::result::Error) -> bool {
                 .any(|lost| words.contains(lost))
         }
         _ => false,
+    }
+}
+
+/// An error that may be a lost connection.
+pub trait Lost {
+    fn is_lost(&self) -> bool;
+}
+
+impl Lost for Broken {
+    fn is_lost(&self) -> bool {
+        self.is_retryable()
+    }
+}
+
+impl Lost for Failure {
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Broken(broken) if broken.is_retryable())
     }
 }
 
