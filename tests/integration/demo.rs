@@ -6,9 +6,49 @@ use std::{
     time::Duration,
 };
 
+use fantoccini::Locator;
+
+use crate::support::browser::Browser;
+
+/// A person clicks through it: sign in, call the API, end the session, and see the same token refused.
+async fn click_through(home: &str) {
+    let Some(browser) = Browser::start().await else { return };
+    let page = &browser.client;
+    let find = async |selector: &str| {
+        let patience = Duration::from_secs(20);
+        page.wait().at_most(patience).for_element(Locator::Css(selector)).await.unwrap()
+    };
+    page.goto(home).await.unwrap();
+    find("a[href$='/sign-in']").await.click().await.unwrap();
+    find("input[name=username]").await.send_keys("bob").await.unwrap();
+    find("input[name=password]").await.send_keys("slow tide quiet harbour").await.unwrap();
+    find("button[type=submit]").await.click().await.unwrap();
+    find("button[name=decision][value=allow]").await.click().await.unwrap();
+    find("form[action$='/call'] button").await.click().await.unwrap();
+    let answered = async |status: &str| {
+        for _ in 0..100 {
+            if page.source().await.is_ok_and(|text| text.contains(&format!("The API answered {status}"))) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the API did not answer {status}:\n{}", page.source().await.unwrap());
+    };
+    answered("200").await;
+    find("form[action$='/end'] button").await.click().await.unwrap();
+    for _ in 0..100 {
+        if page.source().await.is_ok_and(|text| text.contains("The session has ended")) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    find("form[action$='/call'] button").await.click().await.unwrap();
+    answered("401").await;
+}
+
 /// It walks one flow to its end, stays up, and stops when asked, leaving nothing running.
-#[test]
-fn the_demo_walks_one_flow_and_stays_up_until_it_is_told_to_stop() {
+#[tokio::test]
+async fn the_demo_walks_one_flow_and_stays_up_until_it_is_told_to_stop() {
     let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("demo-{}", std::process::id()));
     let mut demo = Command::new(env!("CARGO_BIN_EXE_mooring"))
         .args(["demo", "--rp-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"])
@@ -33,6 +73,8 @@ fn the_demo_walks_one_flow_and_stays_up_until_it_is_told_to_stop() {
     for word in ["visitor", "sid", "introspect", "invalid_grant", "open http://127.0.0.1:"] {
         assert!(told.contains(word), "the walk does not speak of {word}:\n{told}");
     }
+    let home = told.lines().find_map(|line| line.strip_prefix("open ")).unwrap();
+    click_through(home.split(' ').next().unwrap()).await;
     let told_to_stop = Command::new("kill").args(["-TERM", &demo.id().to_string()]).status().unwrap();
     assert!(told_to_stop.success());
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
