@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Opened, open::opened, output};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
-    config::Config,
+    config::{Config, is_username},
     db::{
         Trace, Tx,
         users::{self, User as Person},
@@ -46,7 +46,7 @@ pub(super) enum User {
 pub(super) async fn run(config: Config, command: &User) -> Result<(), Stop> {
     match command {
         User::Add { name, email, admin, password_stdin: _ } => {
-            if name.trim() != name || name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
+            if !is_username(name) {
                 return Err(Stop::usage("a name has 1 to 255 bytes, no control characters, no spaces around it"));
             }
             let password = password()?;

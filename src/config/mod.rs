@@ -60,7 +60,7 @@ pub use self::{
     sessions::Sessions,
     tls::Tls,
     tokens::Tokens,
-    user::User,
+    user::{User, is_username},
 };
 use self::{given::Given, key::Section};
 use crate::{failure::Stop, oauth::client_metadata::ClientMetadata};

@@ -122,9 +122,15 @@ pub fn read(rows: &[Reader<'_>]) -> Result<Vec<User>, Stop> {
     Ok(users)
 }
 
+/// What somebody can be called: 1 to 255 bytes, no control characters, no spaces around it.
+#[must_use]
+pub fn is_username(name: &str) -> bool {
+    name.trim() == name && (1..=255).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
 fn one(from: &Reader<'_>) -> Result<User, Stop> {
     let username = from.get(&USERNAME)?;
-    if username.trim() != username || username.len() > 255 || username.chars().any(char::is_control) {
+    if !username.is_empty() && !is_username(&username) {
         return Err(from.wrong(&USERNAME, "use at most 255 bytes, no control characters, no spaces around it"));
     }
     let mut claims = serde_json::Map::new();

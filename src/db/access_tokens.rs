@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Tx, audit_events::event_rows, clients::ClientRow, statement::Cached, work::OrBroken};
+use super::{Tx, audit_events::insert_events, clients::ClientRow, statement::Cached, work::OrBroken};
 use crate::failure::Broken;
 
 /// An access token about to be issued.
@@ -194,7 +194,7 @@ pub async fn insert(tx: &mut Tx, grant_id: Uuid, session_id: Uuid, token: &NewAc
     Cached(
         diesel::sql_query(concat!(
             "WITH events AS (",
-            super::audit_events::insert_events!("$9"),
+            insert_events!("$9"),
             ") INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
         ))
@@ -228,6 +228,21 @@ pub async fn revoke(tx: &mut Tx, id: Uuid) -> Result<bool, Broken> {
     Ok(changed > 0)
 }
 
+/// A refresh, given how the family is taken: no row of it, and no token is issued and no event written.
+macro_rules! refresh_statement {
+    ($family:literal) => {
+        concat!(
+            "WITH family AS (",
+            $family,
+            "), seen AS (UPDATE session_activity SET last_seen_at = $4 WHERE session_id = $2 \
+                 AND last_seen_at < $4 - interval '1 minute'), events AS (",
+            insert_events!("$11", "family"),
+            ") INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
+             SELECT $6, $1, $2, $7, $8, $9, $4, $10 FROM family"
+        )
+    };
+}
+
 /// Rotates the refresh state of a family and issues its next access token, in one statement.
 ///
 /// `generation` is the one presented. `rotate`: it must be the newest, and the next becomes so. Otherwise it must be the
@@ -245,30 +260,14 @@ pub async fn refresh(
     let now = tx.now;
     let events = tx.take_events();
     let statement = if rotate {
-        concat!(
-            "WITH family AS (UPDATE grants SET refresh_generation = $3 + 1, refresh_rotated_at = $4 WHERE id = $1 \
-                 AND refresh_generation = $3 AND ended_at IS NULL AND $5 <= $4 RETURNING id), \
-             seen AS (UPDATE session_activity SET last_seen_at = $4 WHERE session_id = $2 \
-                 AND last_seen_at < $4 - interval '1 minute'), \
-             events AS (INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, \
-                 reason, detail, source_hash, agent_hash, trace) SELECT e.* FROM (",
-            event_rows!("$11"),
-            ") e, family) \
-             INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
-             SELECT $6, $1, $2, $7, $8, $9, $4, $10 FROM family"
+        refresh_statement!(
+            "UPDATE grants SET refresh_generation = $3 + 1, refresh_rotated_at = $4 WHERE id = $1 \
+             AND refresh_generation = $3 AND ended_at IS NULL AND $5 <= $4 RETURNING id"
         )
     } else {
-        concat!(
-            "WITH family AS (SELECT id FROM grants WHERE id = $1 AND refresh_generation = $3 + 1 AND ended_at IS NULL \
-                 AND refresh_rotated_at > $5 FOR SHARE), \
-             seen AS (UPDATE session_activity SET last_seen_at = $4 WHERE session_id = $2 \
-                 AND last_seen_at < $4 - interval '1 minute'), \
-             events AS (INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, \
-                 reason, detail, source_hash, agent_hash, trace) SELECT e.* FROM (",
-            event_rows!("$11"),
-            ") e, family) \
-             INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
-             SELECT $6, $1, $2, $7, $8, $9, $4, $10 FROM family"
+        refresh_statement!(
+            "SELECT id FROM grants WHERE id = $1 AND refresh_generation = $3 + 1 AND ended_at IS NULL \
+             AND refresh_rotated_at > $5 FOR SHARE"
         )
     };
     let issued = Cached(

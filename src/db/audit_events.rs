@@ -48,7 +48,8 @@ macro_rules! event_rows {
     };
 }
 
-/// `INSERT` of the events in a `jsonb` parameter; a statement that makes a change takes it in as a CTE.
+/// `INSERT` of the events in a `jsonb` parameter; a statement that makes a change takes it in as a CTE. With a gate, the
+/// name of a CTE, only if that has a row.
 macro_rules! insert_events {
     ($parameter:literal) => {
         concat!(
@@ -56,6 +57,9 @@ macro_rules! insert_events {
              detail, source_hash, agent_hash, trace) ",
             $crate::db::audit_events::event_rows!($parameter)
         )
+    };
+    ($parameter:literal, $gate:literal) => {
+        concat!($crate::db::audit_events::insert_events!($parameter), ", ", $gate)
     };
 }
 pub(super) use {event_rows, insert_events};

@@ -7,7 +7,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Tx, access_tokens::NewAccessToken, audit_events::event_rows, clients::ClientRow, statement::Cached, work::OrBroken,
+    Tx, access_tokens::NewAccessToken, audit_events::insert_events, clients::ClientRow, statement::Cached,
+    work::OrBroken,
 };
 use crate::failure::Broken;
 
@@ -55,10 +56,9 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
                  $15, $16, $19, $9, $17 FROM gate), \
              seen AS (UPDATE session_activity SET last_seen_at = $17 WHERE session_id = $5 \
                  AND last_seen_at < $17 - interval '1 minute'), \
-             events AS (INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, \
-                 reason, detail, source_hash, agent_hash, trace) SELECT e.* FROM (",
-            event_rows!("$21"),
-            ") e, gate) \
+             events AS (",
+            insert_events!("$21", "gate"),
+            ") \
              INSERT INTO authorization_codes (id, grant_id, session_id, redirect_uri, code_challenge, expires_at) \
              SELECT $1, $2, $4, $10, $11, $20 FROM gate"
         ))
@@ -240,10 +240,9 @@ pub async fn redeem(
             "WITH consumed AS (UPDATE authorization_codes SET consumed_at = $2 WHERE id = $1 AND consumed_at IS NULL \
                  AND expires_at > $2 RETURNING grant_id, session_id), \
              family AS (UPDATE grants g SET refresh_seed = $8, refresh_generation = 1, refresh_rotated_at = $2 FROM consumed c WHERE g.id = c.grant_id AND $8 IS NOT NULL), \
-             events AS (INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, \
-                 reason, detail, source_hash, agent_hash, trace) SELECT e.* FROM (",
-            event_rows!("$9"),
-            ") e, consumed) \
+             events AS (",
+            insert_events!("$9", "consumed"),
+            ") \
              INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
              SELECT $3, grant_id, session_id, $4, $5, $6, $2, $7 FROM consumed"
         ))

@@ -12,24 +12,6 @@ struct Level {
     level: f64,
 }
 
-/// The levels of the fullest of these buckets now; each leaks `leak` failures a second.
-pub async fn level(tx: &mut Tx, keys: &[Vec<u8>], leak: &[f64]) -> Result<Vec<f64>, Broken> {
-    let now = tx.now;
-    let rows: Vec<Level> = Cached(
-        diesel::sql_query(
-            "SELECT coalesce(greatest(0, t.level - q.leak * extract(epoch FROM $3 - t.updated_at)::float8), 0) AS level \
-             FROM unnest($1, $2) WITH ORDINALITY AS q(key, leak, n) LEFT JOIN throttles t ON t.key = q.key ORDER BY q.n",
-        )
-        .bind::<sql::Array<sql::Bytea>, _>(keys)
-        .bind::<sql::Array<sql::Double>, _>(leak)
-        .bind::<sql::Timestamptz, _>(now),
-    )
-    .load(&mut tx.conn())
-    .await
-    .or_broken("read throttles")?;
-    Ok(rows.into_iter().map(|row| row.level).collect())
-}
-
 /// Adds one to each bucket and returns the levels after it: counting before the work is done is what holds against
 /// attempts made at once. `keys` must be in order.
 pub async fn add(tx: &mut Tx, keys: &[Vec<u8>], leak: &[f64]) -> Result<Vec<f64>, Broken> {

@@ -1,5 +1,7 @@
 //! CSRF tokens of forms that belong to a session rather than to a pending request, and who the forms speak to.
 
+use uuid::Uuid;
+
 use crate::{
     app::App,
     db::sessions::LiveSession,
@@ -15,16 +17,18 @@ pub fn token(app: &App, session: &LiveSession) -> String {
 
 /// Whether a form carries the session's token; in constant time.
 pub fn fits(app: &App, session: &LiveSession, form: &Parameters) -> bool {
-    form.get("csrf").and_then(from_base64url).is_some_and(|tag| {
-        app.csrf.verify(&[b"session", session.id.as_bytes(), &session.secret_generation.to_be_bytes()], &tag)
-    })
+    fits_generation(app, session.id, session.secret_generation, form)
 }
 
 /// Whether a form carries the first token of a session that has ended meanwhile; in constant time.
-pub fn fits_first(app: &App, session_id: uuid::Uuid, form: &Parameters) -> bool {
+pub fn fits_first(app: &App, session_id: Uuid, form: &Parameters) -> bool {
+    fits_generation(app, session_id, 0, form)
+}
+
+fn fits_generation(app: &App, session_id: Uuid, generation: i32, form: &Parameters) -> bool {
     form.get("csrf")
         .and_then(from_base64url)
-        .is_some_and(|tag| app.csrf.verify(&[b"session", session_id.as_bytes(), &0_i32.to_be_bytes()], &tag))
+        .is_some_and(|tag| app.csrf.verify(&[b"session", session_id.as_bytes(), &generation.to_be_bytes()], &tag))
 }
 
 /// Who is signed in.

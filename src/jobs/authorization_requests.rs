@@ -2,26 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Job, Turn};
-use crate::{
-    app::App,
-    db::{Trace, authorization_requests},
-};
+use super::{Job, Turn, in_batches};
+use crate::{app::App, db::authorization_requests};
 
 pub const JOB: Job = Job { name: "authorization requests", every: Duration::from_mins(5), at_start: false, run };
 
-const BATCH: i64 = 1000;
-
 fn run(app: &App) -> Turn<'_> {
-    Box::pin(async move {
-        loop {
-            let removed = app
-                .db
-                .single(app.clock.now(), &Trace::default(), async |tx| authorization_requests::sweep(tx, BATCH).await)
-                .await?;
-            if i64::try_from(removed).is_ok_and(|removed| removed < BATCH) {
-                return Ok(());
-            }
-        }
-    })
+    Box::pin(in_batches(app, async |tx, limit| authorization_requests::sweep(tx, limit).await))
 }

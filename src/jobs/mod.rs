@@ -18,7 +18,11 @@ use tokio::{
     time::{MissedTickBehavior, interval_at},
 };
 
-use crate::{app::App, failure::Broken};
+use crate::{
+    app::App,
+    db::{Trace, Tx},
+    failure::Broken,
+};
 
 /// One turn of a job.
 type Turn<'a> = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send + 'a>>;
@@ -53,6 +57,18 @@ impl Running {
     /// Stops them. What one was in the middle of is rolled back.
     pub async fn stop(mut self) {
         self.0.shutdown().await;
+    }
+}
+
+/// Removes rows a batch at a time, so that no transaction is a long one. `remove` takes the size of a batch and says how
+/// many it removed.
+async fn in_batches(app: &App, remove: impl AsyncFn(&mut Tx, i64) -> Result<usize, Broken>) -> Result<(), Broken> {
+    const BATCH: i64 = 1000;
+    loop {
+        let removed = app.db.single(app.clock.now(), &Trace::default(), async |tx| remove(tx, BATCH).await).await?;
+        if i64::try_from(removed).is_ok_and(|removed| removed < BATCH) {
+            return Ok(());
+        }
     }
 }
 

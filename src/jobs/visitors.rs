@@ -2,26 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Job, Turn};
-use crate::{
-    app::App,
-    db::{Trace, sessions},
-};
+use super::{Job, Turn, in_batches};
+use crate::{app::App, db::sessions};
 
 pub const JOB: Job = Job { name: "visitors", every: Duration::from_mins(10), at_start: false, run };
 
-const BATCH: i64 = 1000;
-
 fn run(app: &App) -> Turn<'_> {
-    Box::pin(async move {
-        loop {
-            let removed = app
-                .db
-                .single(app.clock.now(), &Trace::default(), async |tx| sessions::sweep_visitors(tx, BATCH).await)
-                .await?;
-            if i64::try_from(removed).is_ok_and(|removed| removed < BATCH) {
-                return Ok(());
-            }
-        }
-    })
+    Box::pin(in_batches(app, async |tx, limit| sessions::sweep_visitors(tx, limit).await))
 }

@@ -253,11 +253,13 @@ mod tests {
             Purpose::SubjectIdentifiers,
             Purpose::Cookies,
             Purpose::Pagination,
+            Purpose::AuthorizationCodes,
+            Purpose::DeclaredPasswords,
         ]
         .map(|purpose| key(purpose).mac(&[b"same"]))
         .into_iter()
         .collect();
-        assert_eq!(tags.len(), 7);
+        assert_eq!(tags.len(), 9);
     }
 
     #[test]

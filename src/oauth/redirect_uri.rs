@@ -4,7 +4,7 @@
 //! thing an answer can be sent to: an error met before that goes to a page, never to a redirect. URIs are compared as
 //! text and kept as text, because a parser that sees another host than the browser does is how codes get stolen.
 
-use url::{Host, Url, form_urlencoded};
+use url::form_urlencoded;
 
 use super::Error;
 
@@ -93,25 +93,12 @@ impl TrustedRedirectUri {
         let added = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
         format!("{}{separator}{added}", self.0)
     }
-
-    /// The origin to allow in `form-action`, for browsers that apply it to the redirect after a form.
-    ///
-    /// None where a Content Security Policy cannot name it, so that the directive must be left out: custom schemes,
-    /// and addresses (CSP Level 3, "host-part match": IPv6 never matches, IPv4 only as 127.0.0.1).
-    pub fn origin_for_csp(&self) -> Option<String> {
-        let url = Url::parse(&self.0).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-        let nameable = match url.host()? {
-            Host::Domain(_) => true,
-            Host::Ipv4(address) => address.octets() == [127, 0, 0, 1],
-            Host::Ipv6(_) => false,
-        };
-        nameable.then(|| url.origin().ascii_serialization())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use url::Url;
 
     use super::*;
 
@@ -230,20 +217,6 @@ mod tests {
             assert_eq!(trusted(uri).with_query(&parameters), expected);
         }
         assert_eq!(trusted("https://rp/cb").with_query(&[]), "https://rp/cb");
-    }
-
-    #[test]
-    fn the_origin_is_one_that_a_policy_can_name() {
-        let origin = |uri| trusted(uri).origin_for_csp();
-        assert_eq!(origin("https://rp.example/cb?x"), Some("https://rp.example".into()));
-        assert_eq!(origin("https://RP.example:443/"), Some("https://rp.example".into()));
-        assert_eq!(origin("http://127.0.0.1:5000/cb"), Some("http://127.0.0.1:5000".into()));
-        assert_eq!(origin("http://[::1]:5000/cb"), None);
-        assert_eq!(origin("https://10.0.0.1/cb"), None);
-        assert_eq!(origin("com.example.app:/cb"), None);
-        assert_eq!(origin("com.example.app://host/cb"), None);
-        // Nothing in it can end a directive of the policy.
-        assert!(origin("https://rp.example/;script-src").is_some_and(|origin| !origin.contains(';')));
     }
 
     proptest! {

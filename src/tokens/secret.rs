@@ -18,12 +18,6 @@ impl PlainToken {
         Self(text)
     }
 
-    /// The text that goes to the holder.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
     /// Gives the text away.
     #[must_use]
     pub fn into_text(self) -> String {

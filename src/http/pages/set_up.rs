@@ -7,6 +7,7 @@ use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
     authentication::MAX_LENGTH,
+    config::is_username,
     db::{Outcome, set_up_links, users},
     failure::Failure,
     http::{
@@ -17,9 +18,9 @@ use crate::{
     oauth::{Error, Parameters},
 };
 
-/// Control characters, and those that turn the direction of writing: a name must look like what it is.
-fn is_unprintable(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Characters that turn the direction of writing: a name must look like what it is.
+fn turns_writing(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// NIST SP 800-63B-4 §3.1.1.2: a password that stands alone has at least 15 characters.
@@ -53,7 +54,7 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
     let token = form.require("token")?;
     let username = form.get("username").unwrap_or_default().trim();
     let password = form.get("password").unwrap_or_default();
-    let wrong = if username.is_empty() || username.len() > 255 || username.contains(is_unprintable) {
+    let wrong = if !is_username(username) || username.contains(turns_writing) {
         Some("Please choose a username.")
     } else if password.chars().count() < MIN_PASSWORD {
         Some("Please choose a password of at least 15 characters. A few unrelated words make a good one.")

@@ -69,6 +69,9 @@ mod tests {
     fn the_redirect_origin_is_named_where_the_policy_can_name_it() {
         for (redirect, origin) in [
             ("https://rp.example/callback?x=1", "https://rp.example"),
+            ("https://RP.example:443/", "https://rp.example"),
+            // Nothing in it can end a directive of the policy.
+            ("https://rp.example/;script-src", "https://rp.example"),
             ("https://rp.example:8443/callback", "https://rp.example:8443"),
             ("http://127.0.0.1:49152/cb", "http://127.0.0.1:49152"),
             ("http://localhost:9000/cb", "http://localhost:9000"),
@@ -83,6 +86,8 @@ mod tests {
         for redirect in [
             "com.example.app:/callback",
             "myapp://callback",
+            "com.example.app://host/cb",
+            "https://10.0.0.1/cb",
             "http://[::1]:8080/cb",
             "http://10.0.0.1/cb",
             "https://a;script-src/cb",
