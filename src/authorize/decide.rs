@@ -12,6 +12,8 @@ use crate::{
 /// What is so at this moment: who is signed in, what they allowed, what they did about this very request.
 pub struct Standing<'a> {
     pub session: Option<&'a LiveSession>,
+    /// How the client knows who is signed in; looked at only where the request names somebody.
+    pub known_as: Option<String>,
     pub consented: &'a [String],
     /// A native client without a secret, answered elsewhere than on https: nothing shows that it is itself.
     pub is_impersonable: bool,
@@ -47,7 +49,7 @@ pub fn decide(request: &AuthorizationRequest, standing: &Standing<'_>) -> Decisi
     };
     // Signed in since the request came: that is what prompt=login and max_age=0 ask for.
     let just_now = standing.stored.is_some_and(|stored| session.auth_time.is_some_and(|at| at >= stored.created_at));
-    if request.subject.is_some_and(|wanted| wanted != user_id) {
+    if request.subject.is_some() && request.subject != standing.known_as {
         // OIDC Core §3.1.2.1: an answer for another person than the hint names would be a mix-up. Whoever has just
         // signed in chose to be somebody else.
         return if just_now {

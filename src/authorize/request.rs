@@ -2,14 +2,13 @@
 
 use chrono::TimeDelta;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::Response;
 use crate::{
     clients::Client,
     config,
     failure::Failure,
-    oauth::{ClaimsRequest, Error, Parameters, Prompts, Scope, TrustedRedirectUri},
+    oauth::{ClaimsRequest, Error, ErrorCode, Parameters, Prompts, Scope, TrustedRedirectUri},
 };
 
 /// What the checks look at.
@@ -45,7 +44,7 @@ pub struct AuthorizationRequest {
     pub max_age: Option<TimeDelta>,
     pub login_hint: Option<String>,
     /// Who must be signed in: from `id_token_hint`, or a `sub` asked for in `claims`.
-    pub subject: Option<Uuid>,
+    pub subject: Option<String>,
     pub claims: ClaimsRequest,
     /// Classes of which one is essential (OIDC Core §5.5.1.1); empty: none is.
     pub essential_acr: Vec<String>,
@@ -67,6 +66,15 @@ impl AuthorizationRequest {
             claims: ClaimsRequest::default(),
             essential_acr: Vec::new(),
         }
+    }
+
+    /// Notes who must be signed in, as the client knows them. There can be but one.
+    pub(super) fn must_be(&mut self, subject: &str) -> Result<(), Error> {
+        if self.subject.as_deref().is_some_and(|other| other != subject) {
+            return Err(Error::new(ErrorCode::LoginRequired, "the request names different persons"));
+        }
+        self.subject = Some(subject.to_owned());
+        Ok(())
     }
 
     /// The answer to this request with these parameters; `iss` and `state` come along.

@@ -62,11 +62,14 @@ fn read(file: &Path) -> Result<ClientMetadata, Stop> {
 }
 
 fn refused(error: &Error) -> Stop {
-    Stop::new(format_args!("{}: {}", error.code.as_str(), error.description))
+    // Here it is the operator who asks: what stood in the way is for them.
+    let detail = error.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    Stop::new(format_args!("{}: {}{detail}", error.code.as_str(), error.description))
 }
 
 async fn add(opened: &Opened, metadata: ClientMetadata) -> Result<(), Stop> {
     let app = &opened.app;
+    clients::check_sector(&app.outbound, &metadata).await.map_err(|error| refused(&error))?;
     let now = app.clock.now();
     let registered = app
         .db

@@ -4,8 +4,10 @@ pub mod authenticate;
 pub mod jwks;
 mod registration;
 pub mod scope;
+mod sector;
 
 pub use registration::{Registered, apply_declared, register};
+pub use sector::check_sector;
 
 use crate::{
     db::clients::ClientRow,

@@ -63,13 +63,17 @@ pub struct LiveToken {
     pub session_started_at: DateTime<Utc>,
     #[diesel(sql_type = sql::Timestamptz)]
     pub session_expires_at: DateTime<Utc>,
+    /// Of the client that it was issued to; `None` where that is the caller.
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
+    pub client_metadata: Option<Value>,
 }
 
 macro_rules! live_token_columns {
     () => {
         "t.id, t.grant_id, t.session_id, t.secret_hash, t.scope, t.audience, t.issued_at, t.expires_at, t.user_id, \
          t.client_id AS token_client_id, t.sid, t.acr, t.amr, t.auth_time, t.claims, t.username, t.user_claims, \
-         t.session_kind, t.session_started_at, t.session_expires_at"
+         t.session_kind, t.session_started_at, t.session_expires_at, \
+         (SELECT c.metadata FROM clients c WHERE c.client_id = t.client_id) AS client_metadata"
     };
 }
 
@@ -125,6 +129,8 @@ struct MaybeToken {
     session_started_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     session_expires_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
+    client_metadata: Option<Value>,
 }
 
 impl MaybeToken {
@@ -150,6 +156,7 @@ impl MaybeToken {
             session_kind: self.session_kind?,
             session_started_at: self.session_started_at?,
             session_expires_at: self.session_expires_at?,
+            client_metadata: self.client_metadata,
         })
     }
 }
@@ -174,7 +181,8 @@ pub async fn find_live_with_caller(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, t.id, t.grant_id, \
              t.session_id, t.secret_hash AS token_secret_hash, t.scope, t.audience, t.issued_at, t.expires_at, t.user_id, \
              t.client_id AS token_client_id, t.sid, t.acr, t.amr, t.auth_time, t.username, t.session_kind, \
-             t.session_started_at, t.session_expires_at \
+             t.session_started_at, t.session_expires_at, CASE WHEN t.client_id <> c.client_id THEN \
+                 (SELECT o.metadata FROM clients o WHERE o.client_id = t.client_id) END AS client_metadata \
              FROM clients c LEFT JOIN live_access_tokens($3) t ON t.id = $2 WHERE c.client_id = $1",
         )
         .bind::<sql::Text, _>(client_id)

@@ -65,6 +65,8 @@ pub struct RefreshState {
     pub seed: Vec<u8>,
     pub generation: i32,
     pub rotated_at: DateTime<Utc>,
+    /// Of the client that it was issued to; `None` where that is the caller.
+    pub client_metadata: Option<Value>,
 }
 
 #[derive(QueryableByName)]
@@ -109,6 +111,8 @@ struct RefreshRow {
     refresh_generation: Option<i32>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     refresh_rotated_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
+    client_metadata: Option<Value>,
 }
 
 impl RefreshRow {
@@ -134,6 +138,7 @@ impl RefreshRow {
                 seed: self.refresh_seed?,
                 generation: self.refresh_generation?,
                 rotated_at: self.refresh_rotated_at?,
+                client_metadata: self.client_metadata,
             })
         })();
         (self.client, state)
@@ -153,7 +158,8 @@ pub async fn find_refresh_with_client(
              LEFT JOIN (SELECT g.id AS grant_id, g.client_id AS grant_client_id, s.id AS session_id, \
                  s.kind AS session_kind, s.created_at AS session_started_at, s.expires_at AS session_expires_at, \
                  g.user_id, s.username, s.user_claims, g.sid, g.scope, g.acr, g.amr, g.auth_time, g.nonce, g.claims, \
-                 g.refresh_seed, g.refresh_generation, g.refresh_rotated_at \
+                 g.refresh_seed, g.refresh_generation, g.refresh_rotated_at, CASE WHEN g.client_id <> $1 THEN \
+                 (SELECT o.metadata FROM clients o WHERE o.client_id = g.client_id) END AS client_metadata \
                  FROM live_grants($3) g JOIN live_sessions($3) s ON s.id = coalesce(g.offline_session_id, g.session_id) \
                  WHERE g.id = $2) r ON true WHERE c.client_id = $1",
         )

@@ -44,6 +44,8 @@ pub(super) struct Origin<'a> {
 pub(super) struct Prepared {
     pub id: Uuid,
     pub minted: MintedAccessToken,
+    /// The person, as the client knows them.
+    pub subject: Option<String>,
     pub scope: Scope,
     pub scope_text: String,
     pub audience: Vec<String>,
@@ -80,11 +82,12 @@ pub(super) fn prepare(
     let id = crate::db::ids::new_id(exchange.now);
     let expires_at = (exchange.now + exchange.config.tokens.access).min(origin.session_expires_at);
     let scope_text = scope.to_string();
+    let subject = origin.user_id.map(|user_id| exchange.mint.subjects.of(&client.metadata, user_id));
     let minted = exchange.mint.access_token(&AccessTokenFacts {
         id,
         format,
         algorithm: client.signing_algorithm(),
-        user_id: origin.user_id,
+        subject: subject.as_deref(),
         client_id: &client.id,
         sid: origin.sid,
         scope: &scope_text,
@@ -95,7 +98,7 @@ pub(super) fn prepare(
         issued_at: exchange.now,
         expires_at,
     })?;
-    Ok(Prepared { id, minted, scope, scope_text, audience, expires_at })
+    Ok(Prepared { id, minted, subject, scope, scope_text, audience, expires_at })
 }
 
 impl Prepared {
@@ -120,7 +123,7 @@ impl Prepared {
         refresh_token: Option<String>,
     ) -> Result<TokenResponse, Broken> {
         let access_token = self.minted.token.into_text();
-        let id_token = match origin.user_id {
+        let id_token = match self.subject.as_deref() {
             Some(subject) if self.scope.contains(OPENID) => {
                 let requested = requested_claims(origin);
                 Some(exchange.mint.id_token(

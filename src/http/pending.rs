@@ -64,6 +64,11 @@ pub fn understand(
     })
 }
 
+/// The `sub` under which the client knows whoever is signed in.
+pub fn known_as(app: &App, client: &Client, session: Option<&LiveSession>) -> Option<String> {
+    session?.user_id.map(|user_id| app.mint.subjects.of(&client.metadata, user_id))
+}
+
 /// A relying party is told: counted and logged.
 pub fn told(visit: &Visit, error: &Error) {
     crate::metrics::refused(error.code.as_str());

@@ -8,6 +8,7 @@
 
 mod members;
 mod rules;
+mod sector;
 #[cfg(test)]
 mod tests;
 
@@ -90,6 +91,21 @@ pub enum ApplicationType {
 #[serde(rename_all = "snake_case")]
 pub enum SubjectType {
     Public,
+    /// Another one for each sector.
+    Pairwise,
+}
+
+impl SubjectType {
+    pub const ALL: [Self; 2] = [Self::Public, Self::Pairwise];
+
+    /// The value as it stands in metadata.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Pairwise => "pairwise",
+        }
+    }
 }
 
 /// What an access token looks like. Either way it is in the database and bound to its session.
@@ -149,6 +165,8 @@ pub struct ClientMetadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub userinfo_signed_response_alg: Option<SigningAlgorithm>,
     pub subject_type: SubjectType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sector_identifier_uri: Option<String>,
     /// Seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_max_age: Option<u32>,
@@ -194,6 +212,7 @@ impl Default for ClientMetadata {
             id_token_signed_response_alg: SigningAlgorithm::Rs256,
             userinfo_signed_response_alg: None,
             subject_type: SubjectType::Public,
+            sector_identifier_uri: None,
             default_max_age: None,
             require_auth_time: false,
             default_acr_values: Vec::new(),

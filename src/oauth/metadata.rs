@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{pkce, prompt::Prompt};
+use super::{client_metadata::SubjectType, pkce, prompt::Prompt};
 
 /// What the document is made of.
 #[derive(Clone, Debug, Default)]
@@ -77,7 +77,7 @@ pub fn document(provider: &Provider) -> Value {
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
         "grant_types_supported": provider.grant_types,
-        "subject_types_supported": ["public"],
+        "subject_types_supported": SubjectType::ALL.map(SubjectType::as_str),
         "id_token_signing_alg_values_supported": provider.id_token_algorithms,
         "token_endpoint_auth_methods_supported": provider.client_authentication_methods,
         "introspection_endpoint_auth_methods_supported": proving,

@@ -17,7 +17,8 @@ pub struct Authentication<'a> {
 /// What an ID token says.
 #[derive(Clone, Copy, Debug)]
 pub struct IdTokenFacts<'a> {
-    pub subject: Uuid,
+    /// The person, as the client knows them.
+    pub subject: &'a str,
     pub client_id: &'a str,
     pub sid: Uuid,
     pub authentication: Authentication<'a>,
@@ -34,7 +35,7 @@ pub fn claims(issuer: &str, algorithm: Algorithm, facts: &IdTokenFacts<'_>) -> M
     // What a person's record says can never stand in for what we say.
     let mut claims = facts.requested.clone();
     claims.insert("iss".into(), issuer.into());
-    claims.insert("sub".into(), facts.subject.to_string().into());
+    claims.insert("sub".into(), facts.subject.into());
     claims.insert("aud".into(), facts.client_id.into());
     claims.insert("azp".into(), facts.client_id.into());
     claims.insert("exp".into(), facts.expires_at.timestamp().into());

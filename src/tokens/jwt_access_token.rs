@@ -12,7 +12,7 @@ pub fn claims(issuer: &str, facts: &AccessTokenFacts<'_>) -> Map<String, Value> 
     let mut claims = Map::new();
     claims.insert("iss".into(), issuer.into());
     // §2.2: without a person, the client is the subject.
-    claims.insert("sub".into(), facts.user_id.map_or_else(|| facts.client_id.to_owned(), |id| id.to_string()).into());
+    claims.insert("sub".into(), facts.subject.unwrap_or(facts.client_id).into());
     claims.insert("aud".into(), audience(facts.audience));
     claims.insert("exp".into(), facts.expires_at.timestamp().into());
     claims.insert("iat".into(), facts.issued_at.timestamp().into());
@@ -20,7 +20,7 @@ pub fn claims(issuer: &str, facts: &AccessTokenFacts<'_>) -> Map<String, Value> 
     claims.insert("client_id".into(), facts.client_id.into());
     claims.insert("scope".into(), facts.scope.into());
     claims.insert("sid".into(), facts.sid.to_string().into());
-    if let (Some(auth_time), Some(_)) = (facts.auth_time, facts.user_id) {
+    if let (Some(auth_time), Some(_)) = (facts.auth_time, facts.subject) {
         // §2.2.1: as RFC 9470 wants them.
         claims.insert("auth_time".into(), auth_time.timestamp().into());
         claims.insert("acr".into(), facts.acr.into());

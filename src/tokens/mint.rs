@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    Keys,
+    Keys, Subjects,
     id_token::{self, IdTokenFacts},
     jwt_access_token,
     secret::{self, CodeSecrets, PlainToken, RefreshSecrets, TokenHash},
@@ -21,7 +21,8 @@ pub struct AccessTokenFacts<'a> {
     pub id: Uuid,
     pub format: AccessTokenFormat,
     pub algorithm: Algorithm,
-    pub user_id: Option<Uuid>,
+    /// The person, as the client knows them.
+    pub subject: Option<&'a str>,
     pub client_id: &'a str,
     pub sid: Uuid,
     pub scope: &'a str,
@@ -54,6 +55,7 @@ pub struct Mint {
     pub keys: Keys,
     pub codes: CodeSecrets,
     pub refresh: RefreshSecrets,
+    pub subjects: Subjects,
 }
 
 impl Mint {
@@ -64,6 +66,7 @@ impl Mint {
             keys: Keys::new(master.derive(Purpose::SealSigningKeys)),
             codes: CodeSecrets::new(master.derive(Purpose::AuthorizationCodes)),
             refresh: RefreshSecrets::new(master.derive(Purpose::RefreshTokens)),
+            subjects: Subjects::new(master.derive(Purpose::SubjectIdentifiers)),
         }
     }
 

@@ -9,9 +9,11 @@ mod keys;
 mod mint;
 mod present;
 mod secret;
+mod subject;
 
 pub use id_token::{Authentication, IdTokenFacts};
 pub use keys::{JWKS_MAX_AGE, Keys, generate_missing, rotate};
 pub use mint::{AccessTokenFacts, Mint, MintedAccessToken};
 pub use present::Presented;
 pub use secret::{CodeSecrets, PlainToken, RefreshSecrets, RefreshToken};
+pub use subject::Subjects;

@@ -31,6 +31,7 @@ mod revocation;
 mod set_up;
 mod sign_in;
 mod statements;
+mod subjects;
 mod support;
 mod tls;
 mod token_endpoint;

@@ -184,6 +184,12 @@ async fn commands_work_beside_a_server_and_a_second_server_does_not() {
     Answer::of(ask()).await.refused("invalid_client");
     assert!(!server.is_active(&token).await);
 
+    // The owner of a sector is asked, and the operator is told what stood in the way.
+    let stranger =
+        json!({ "redirect_uris": ["https://rp.example/cb"], "sector_identifier_uri": "https://127.0.0.1:9/" });
+    let refused = installation.run_with(&["client", "add", "--file", "-"], &stranger.to_string());
+    assert!(refused.failed(1).contains("sector_identifier_uri") && refused.stderr.contains("outbound.allow"));
+
     assert!(installation.run(&["user", "disable", BOB]).done().contains(BOB));
     assert!(!signs_in(&server, BOB, PASSWORD).await);
 

@@ -3,11 +3,7 @@
 use serde_json::Value;
 
 use super::{Asked, AuthorizationRequest};
-use crate::{
-    clients::scope::registered,
-    failure::Failure,
-    oauth::{ClaimsRequest, Error, ErrorCode},
-};
+use crate::{clients::scope::registered, failure::Failure, oauth::ClaimsRequest};
 
 pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<(), Failure> {
     let Some(parameter) = asked.parameters.get("claims") else { return Ok(()) };
@@ -15,10 +11,7 @@ pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<()
     // §5.5.1: a sub with a value is a condition.
     for wanted in [&claims.id_token, &claims.userinfo].into_iter().filter_map(|member| member.get("sub")) {
         if let Some(Value::String(subject)) = &wanted.value {
-            let subject = subject
-                .parse()
-                .map_err(|_| Error::new(ErrorCode::LoginRequired, "claims asks for a sub that nobody here has"))?;
-            request.subject = Some(subject);
+            request.must_be(subject)?;
         }
     }
     request.claims = claims.restricted_to(&registered(asked.client));

@@ -1,11 +1,7 @@
 //! `id_token_hint` (OIDC Core §3.1.2.1): one of our ID tokens, expired or not, for this client.
 
 use super::{Asked, AuthorizationRequest};
-use crate::{
-    failure::Failure,
-    jose::verify_own,
-    oauth::{Error, ErrorCode},
-};
+use crate::{failure::Failure, jose::verify_own, oauth::Error};
 
 pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<(), Failure> {
     let Some(hint) = asked.parameters.get("id_token_hint") else { return Ok(()) };
@@ -16,11 +12,8 @@ pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<()
     if !(ours && theirs) {
         return Err(invalid().into());
     }
-    let subject = claims.get("sub").and_then(|sub| sub.as_str()).and_then(|sub| sub.parse().ok());
-    let subject = subject.ok_or_else(invalid)?;
-    if request.subject.is_some_and(|wanted| wanted != subject) {
-        return Err(Error::new(ErrorCode::LoginRequired, "id_token_hint and claims name different persons").into());
-    }
-    request.subject = Some(subject);
+    // Only an ID token says under which sid: other JWTs of ours are no hints.
+    let subject = claims.get("sub").filter(|_| claims.contains_key("sid")).and_then(|sub| sub.as_str());
+    request.must_be(subject.ok_or_else(invalid)?)?;
     Ok(())
 }

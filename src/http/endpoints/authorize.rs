@@ -18,7 +18,7 @@ use crate::{
     failure::Failure,
     http::{
         extract::{Browser, Form, Visit, session_cookie},
-        pending::{Known, gone, holder, told, understand},
+        pending::{Known, gone, holder, known_as, told, understand},
         render::answer,
     },
     oauth::{Error, ErrorCode, Parameters},
@@ -76,6 +76,7 @@ async fn proceed(
 ) -> HttpResponse {
     let standing = Standing {
         session: known.session.as_ref(),
+        known_as: known_as(app, &known.client, known.session.as_ref()),
         consented: &known.consented,
         is_impersonable: known.client.is_impersonable(request.redirect_uri.as_str()),
         stored,

@@ -1,7 +1,11 @@
 //! Token introspection (RFC 7662): one statement finds the caller and whether the token is live.
 
+use std::borrow::Cow;
+
 use actix_web::{HttpResponse, http::StatusCode, web::Data};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -11,15 +15,15 @@ use crate::{
         access_tokens::{self, LiveToken},
         grants::{self, RefreshState},
     },
-    failure::Failure,
+    failure::{Broken, Failure},
     http::{
         client_call::{audiences, authenticator, credentials},
         extract::{Form, Visit},
         render::json,
     },
     oauth::{
-        Error,
-        client_metadata::{AuthMethod, Introspection},
+        ClientMetadata, Error,
+        client_metadata::{AuthMethod, Introspection, SubjectType},
     },
     tokens::{Presented, RefreshSecrets},
 };
@@ -53,7 +57,7 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<Value> {
                 && presented.generation == state.generation
                 && may_see(&caller, &state.client_id, &[])
         });
-        return Ok(live.map_or(dead, |state| refresh_answer(app, &caller, &state)));
+        return live.map_or(Ok(dead), |state| refresh_answer(app, &caller, &state));
     }
     let presented = Presented::read(token, &app.mint.keys);
     let found = app
@@ -69,7 +73,7 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<Value> {
     let live = token.zip(presented).filter(|(token, presented)| {
         presented.is_genuine(token) && may_see(&caller, &token.token_client_id, &token.audience)
     });
-    Ok(live.map_or(dead, |(token, _)| access_answer(app, &caller, &token)))
+    live.map_or(Ok(dead), |(token, _)| access_answer(app, &caller, &token))
 }
 
 /// RFC 7662 §2.1: the endpoint requires authorization, or it could be scanned for tokens.
@@ -84,7 +88,34 @@ fn may_see(caller: &Client, issued_to: &str, audience: &[String]) -> bool {
     caller.metadata.introspection == Introspection::Any || caller.id == issued_to || audience.contains(&caller.id)
 }
 
-fn access_answer(app: &App, caller: &Client, token: &LiveToken) -> Value {
+/// What is said of the person behind a token. The name is that by which the token's own client knows them, whoever asks:
+/// it is the one that a JWT of the same client says, and two clients that meet at an API cannot compare their people
+/// there (OIDC Core §8.1). For the same reason `username` is only for callers that may see every token, where the
+/// client's subjects are pairwise.
+struct Person {
+    sub: String,
+    username: Option<String>,
+}
+
+impl Person {
+    /// `of_client`: the metadata of the token's client where that is not the caller.
+    fn seen_by(
+        app: &App,
+        caller: &Client,
+        of_client: Option<&Value>,
+        user_id: Uuid,
+        username: Option<&String>,
+    ) -> Outcome<Self> {
+        let client = match of_client {
+            None => Cow::Borrowed(&caller.metadata),
+            Some(metadata) => Cow::Owned(ClientMetadata::deserialize(metadata).map_err(Broken::new)?),
+        };
+        let named = client.subject_type == SubjectType::Public || caller.metadata.introspection == Introspection::Any;
+        Ok(Self { sub: app.mint.subjects.of(&client, user_id), username: username.filter(|_| named).cloned() })
+    }
+}
+
+fn access_answer(app: &App, caller: &Client, token: &LiveToken) -> Outcome<Value> {
     let mut answer = Map::new();
     answer.insert("active".into(), true.into());
     answer.insert("iss".into(), app.config.issuer.as_str().into());
@@ -98,11 +129,15 @@ fn access_answer(app: &App, caller: &Client, token: &LiveToken) -> Value {
         "aud".into(),
         if let [one] = token.audience.as_slice() { one.as_str().into() } else { json!(token.audience) },
     );
-    let subject = token.user_id.map_or_else(|| token.token_client_id.clone(), |id| id.to_string());
-    answer.insert("sub".into(), subject.into());
+    answer.insert("sub".into(), token.token_client_id.as_str().into());
     answer.insert("sid".into(), token.sid.to_string().into());
-    if token.user_id.is_some() {
-        answer.insert("username".into(), json!(token.username));
+    if let Some(user_id) = token.user_id {
+        let of_client = token.client_metadata.as_ref();
+        let person = Person::seen_by(app, caller, of_client, user_id, token.username.as_ref())?;
+        answer.insert("sub".into(), person.sub.into());
+        if let Some(username) = person.username {
+            answer.insert("username".into(), username.into());
+        }
         answer.insert("acr".into(), token.acr.as_str().into());
         answer.insert("amr".into(), json!(token.amr));
         answer.insert("auth_time".into(), json!(token.auth_time.map(|at| at.timestamp())));
@@ -113,20 +148,30 @@ fn access_answer(app: &App, caller: &Client, token: &LiveToken) -> Value {
         json!({ "id": id, "kind": token.session_kind, "started_at": token.session_started_at.timestamp(),
             "expires_at": token.session_expires_at.timestamp() }),
     );
-    Value::Object(answer)
+    Ok(Value::Object(answer))
 }
 
-fn refresh_answer(app: &App, caller: &Client, state: &RefreshState) -> Value {
-    json!({
+fn refresh_answer(app: &App, caller: &Client, state: &RefreshState) -> Outcome<Value> {
+    let of_client = state.client_metadata.as_ref();
+    let person = state.user_id.map(|id| Person::seen_by(app, caller, of_client, id, state.username.as_ref()));
+    let person = person.transpose()?;
+    let mut answer = json!({
         "active": true, "iss": app.config.issuer.as_str(), "client_id": state.client_id, "scope": state.scope,
-        "sub": state.user_id, "username": state.username, "sid": state.sid, "exp": state.session_expires_at.timestamp(),
-        "acr": state.acr, "amr": state.amr, "auth_time": state.auth_time.map(|at| at.timestamp()),
+        "sid": state.sid, "exp": state.session_expires_at.timestamp(), "acr": state.acr, "amr": state.amr,
+        "auth_time": state.auth_time.map(|at| at.timestamp()),
         "session": { "id": session_id(caller, state.session_id, state.sid), "kind": state.session_kind,
             "started_at": state.session_started_at.timestamp(), "expires_at": state.session_expires_at.timestamp() },
-    })
+    });
+    if let Some(person) = person {
+        answer["sub"] = person.sub.into();
+        if let Some(username) = person.username {
+            answer["username"] = username.into();
+        }
+    }
+    Ok(answer)
 }
 
 /// The session's own id is for callers that may see every token; others know it by the client's `sid`.
-fn session_id(caller: &Client, session_id: uuid::Uuid, sid: uuid::Uuid) -> uuid::Uuid {
+fn session_id(caller: &Client, session_id: Uuid, sid: Uuid) -> Uuid {
     if caller.metadata.introspection == Introspection::Any { session_id } else { sid }
 }

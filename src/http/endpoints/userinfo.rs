@@ -5,15 +5,16 @@ use actix_web::{
     http::StatusCode,
     web::{Bytes, Data},
 };
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
     app::App,
     db::{Outcome, access_tokens},
     engine::resource,
-    failure::Failure,
+    failure::{Broken, Failure},
     http::{cors, extract::Visit, render::json},
-    oauth::{ClaimsRequest, Error, Parameters, Scope, claims, scope::OPENID},
+    oauth::{ClaimsRequest, ClientMetadata, Error, Parameters, Scope, claims, scope::OPENID},
     tokens::Presented,
 };
 
@@ -50,7 +51,9 @@ async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> O
         live.claims.and_then(|claims| serde_json::from_value(claims).ok()).unwrap_or_default();
     let person = live.user_claims.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
     let mut claims = claims::release(&person, &Scope::parse(&live.scope)?, &requested.userinfo);
-    claims.insert("sub".into(), user_id.to_string().into());
+    let client = live.client_metadata.ok_or_else(|| Broken::new("an access token of no client"))?;
+    let client = ClientMetadata::deserialize(&client).map_err(Broken::new)?;
+    claims.insert("sub".into(), app.mint.subjects.of(&client, user_id).into());
     Ok((live.token_client_id, claims))
 }
 

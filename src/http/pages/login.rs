@@ -12,7 +12,7 @@ use crate::{
     http::{
         csrf as session_csrf,
         extract::{Browser, Form, Visit, session_cookie},
-        pending::{Pending, pending},
+        pending::{Pending, known_as, pending},
         render::{Page, PageName, answer, views},
     },
     oauth::{Acr, Error, Parameters},
@@ -77,7 +77,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
     };
     if let Purpose::Request(pending) = &purpose
         && parameters.get("as") != Some("another")
-        && !needs_sign_in(pending, &visit)
+        && !needs_sign_in(&app, pending, &visit)
     {
         // A second tab, after the first has signed in.
         return answer::see_other(&purpose.next(&app));
@@ -95,9 +95,10 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
     response
 }
 
-fn needs_sign_in(pending: &Pending, visit: &Visit) -> bool {
+fn needs_sign_in(app: &App, pending: &Pending, visit: &Visit) -> bool {
     let standing = Standing {
         session: pending.browser.session.as_ref(),
+        known_as: known_as(app, &pending.client, pending.browser.session.as_ref()),
         consented: &[],
         is_impersonable: false,
         stored: Some(&pending.stored),

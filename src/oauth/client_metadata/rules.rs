@@ -4,7 +4,7 @@
 use serde_json::Value;
 use url::{Host, Url};
 
-use super::{ApplicationType, AuthMethod, ClientMetadata, Fault, GRANT_TYPES, Introspection};
+use super::{ApplicationType, AuthMethod, ClientMetadata, Fault, GRANT_TYPES, Introspection, sector};
 
 /// What client assertions may be signed with.
 pub const ASSERTION_ALGORITHMS: &[&str] = &["RS256", "PS256", "ES256", "EdDSA"];
@@ -51,6 +51,7 @@ pub(super) fn check(client: &ClientMetadata) -> Result<(), Fault> {
     keys(client)?;
     redirects(client)?;
     links(client)?;
+    sector::check(client)?;
     if let Some(scope) = &client.scope
         && let Some(wrong) = scope.split(' ').find(|token| !token.is_empty() && !is_scope_token(token))
     {
@@ -193,6 +194,7 @@ fn links(client: &ClientMetadata) -> Result<(), Fault> {
     }
     let called = [
         ("jwks_uri", &client.jwks_uri),
+        ("sector_identifier_uri", &client.sector_identifier_uri),
         ("initiate_login_uri", &client.initiate_login_uri),
         ("backchannel_logout_uri", &client.backchannel_logout_uri),
         ("frontchannel_logout_uri", &client.frontchannel_logout_uri),

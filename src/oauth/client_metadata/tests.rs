@@ -58,6 +58,7 @@ fn the_list_of_members_is_that_of_the_type() {
         jwks: Some(json!({})),
         jwks_uri: Some(String::new()),
         userinfo_signed_response_alg: Some(SigningAlgorithm::EdDsa),
+        sector_identifier_uri: Some(String::new()),
         default_max_age: Some(0),
         default_acr_values: vec![String::new()],
         initiate_login_uri: Some(String::new()),
@@ -97,7 +98,7 @@ fn a_member_of_the_wrong_type_is_named() {
     let error = parse(json!({ "token_endpoint_auth_method": "tls_client_auth" }));
     assert_eq!(error.code, ErrorCode::InvalidClientMetadata);
     assert!(error.description.contains("token_endpoint_auth_method") && error.description.contains("private_key_jwt"));
-    assert!(parse(json!({ "subject_type": "pairwise" })).description.starts_with("subject_type: "));
+    assert!(parse(json!({ "subject_type": "ephemeral" })).description.starts_with("subject_type: "));
     assert!(parse(json!({ "default_max_age": -1 })).description.starts_with("default_max_age: "));
     assert!(parse(json!({ "id_token_signed_response_alg": "none" })).description.contains("id_token"));
     assert!(!parse(json!({ "client_secret": 987_654 })).description.contains("987654"));
@@ -245,7 +246,9 @@ fn links_are_web_addresses_and_what_is_called_is_https() {
         refused(&json!({ member: "javascript:alert(1)" }), member);
         refused(&json!({ member: "rp.example" }), member);
     }
-    for member in ["jwks_uri", "initiate_login_uri", "backchannel_logout_uri", "frontchannel_logout_uri"] {
+    for member in
+        ["jwks_uri", "sector_identifier_uri", "initiate_login_uri", "backchannel_logout_uri", "frontchannel_logout_uri"]
+    {
         accepted(&json!({ member: "https://rp.example/x?y=z" }));
         refused(&json!({ member: "http://rp.example/x" }), member);
         refused(&json!({ member: "https://rp.example/x#y" }), member);
