@@ -27,7 +27,6 @@ pub fn tell(client: &ClientMetadata) {
     let members = [
         (client.backchannel_logout_uri.is_some(), "backchannel_logout_uri"),
         (client.frontchannel_logout_uri.is_some(), "frontchannel_logout_uri"),
-        (client.userinfo_signed_response_alg.is_some(), "userinfo_signed_response_alg"),
     ];
     for (_, member) in members.iter().filter(|(set, _)| *set) {
         tracing::warn!(client = client.client_id.as_deref(), member, "this version does not act on it yet");

@@ -57,7 +57,7 @@ impl Client {
     /// What its ID tokens, and its JWT access tokens, are signed with.
     #[must_use]
     pub fn signing_algorithm(&self) -> Algorithm {
-        self.metadata.id_token_signed_response_alg.as_str().parse().unwrap_or(Algorithm::Rs256)
+        self.metadata.id_token_signed_response_alg.into()
     }
 
     /// Whether scripts of this origin are the client's: declared, or where a redirect URI leads.

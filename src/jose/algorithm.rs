@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use serde::{Deserialize, Serialize};
 
 use super::base64url;
+use crate::oauth::client_metadata::SigningAlgorithm;
 
 /// A signature algorithm of ours, by its JWA name (RFC 7518 §3.1, RFC 8037 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,6 +29,16 @@ impl Algorithm {
             Self::Rs256 => "RS256",
             Self::Es256 => "ES256",
             Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+impl From<SigningAlgorithm> for Algorithm {
+    fn from(registered: SigningAlgorithm) -> Self {
+        match registered {
+            SigningAlgorithm::Rs256 => Self::Rs256,
+            SigningAlgorithm::Es256 => Self::Es256,
+            SigningAlgorithm::EdDsa => Self::EdDsa,
         }
     }
 }

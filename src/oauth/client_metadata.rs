@@ -164,6 +164,9 @@ pub struct ClientMetadata {
     /// Absent: userinfo answers plain JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub userinfo_signed_response_alg: Option<SigningAlgorithm>,
+    /// Absent: RS256. It is used where the caller asks for a JWT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introspection_signed_response_alg: Option<SigningAlgorithm>,
     pub subject_type: SubjectType,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sector_identifier_uri: Option<String>,
@@ -211,6 +214,7 @@ impl Default for ClientMetadata {
             jwks_uri: None,
             id_token_signed_response_alg: SigningAlgorithm::Rs256,
             userinfo_signed_response_alg: None,
+            introspection_signed_response_alg: None,
             subject_type: SubjectType::Public,
             sector_identifier_uri: None,
             default_max_age: None,

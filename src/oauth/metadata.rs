@@ -19,6 +19,7 @@ pub struct Provider<'a> {
     pub client_authentication_methods: &'a [&'a str],
     /// What client assertions may be signed with.
     pub client_assertion_algorithms: &'a [&'a str],
+    /// What ID tokens, and signed answers of userinfo and introspection, are signed with.
     pub id_token_algorithms: &'a [&'a str],
     pub acr_values: &'a [&'a str],
     pub claims: &'a [&'a str],
@@ -79,6 +80,8 @@ pub fn document(provider: &Provider) -> Value {
         "grant_types_supported": provider.grant_types,
         "subject_types_supported": SubjectType::ALL.map(SubjectType::as_str),
         "id_token_signing_alg_values_supported": provider.id_token_algorithms,
+        "userinfo_signing_alg_values_supported": provider.id_token_algorithms,
+        "introspection_signing_alg_values_supported": provider.id_token_algorithms,
         "token_endpoint_auth_methods_supported": provider.client_authentication_methods,
         "introspection_endpoint_auth_methods_supported": proving,
         "revocation_endpoint_auth_methods_supported": provider.client_authentication_methods,

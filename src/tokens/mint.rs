@@ -51,7 +51,7 @@ impl MintedAccessToken {
 
 /// Makes tokens; one for the server.
 pub struct Mint {
-    issuer: String,
+    pub(super) issuer: String,
     pub keys: Keys,
     pub codes: CodeSecrets,
     pub refresh: RefreshSecrets,

@@ -9,6 +9,7 @@ mod keys;
 mod mint;
 mod present;
 mod secret;
+mod signed_answer;
 mod subject;
 
 pub use id_token::{Authentication, IdTokenFacts};
@@ -16,4 +17,5 @@ pub use keys::{JWKS_MAX_AGE, Keys, generate_missing, rotate};
 pub use mint::{AccessTokenFacts, Mint, MintedAccessToken};
 pub use present::Presented;
 pub use secret::{CodeSecrets, PlainToken, RefreshSecrets, RefreshToken};
+pub use signed_answer::INTROSPECTION_TYPE;
 pub use subject::Subjects;

@@ -30,6 +30,7 @@ mod retention;
 mod revocation;
 mod set_up;
 mod sign_in;
+mod signed_answers;
 mod statements;
 mod subjects;
 mod support;

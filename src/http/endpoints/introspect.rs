@@ -1,8 +1,16 @@
-//! Token introspection (RFC 7662): one statement finds the caller and whether the token is live.
+//! Token introspection (RFC 7662), signed where the caller asks for it (RFC 9701): one statement finds the caller and
+//! whether the token is live.
 
 use std::borrow::Cow;
 
-use actix_web::{HttpResponse, http::StatusCode, web::Data};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{Accept, Header as _, Quality},
+    },
+    web::Data,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -23,19 +31,34 @@ use crate::{
     },
     oauth::{
         ClientMetadata, Error,
-        client_metadata::{AuthMethod, Introspection, SubjectType},
+        client_metadata::{AuthMethod, Introspection, SigningAlgorithm, SubjectType},
     },
-    tokens::{Presented, RefreshSecrets},
+    tokens::{INTROSPECTION_TYPE, Presented, RefreshSecrets},
 };
 
-pub async fn introspect(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
-    match run(&app, &visit, &form).await {
-        Ok(answer) => json::private(StatusCode::OK, &answer),
-        Err(failure) => json::failure(&visit, &failure),
-    }
+pub async fn introspect(app: Data<App>, visit: Visit, request: HttpRequest, form: Form) -> HttpResponse {
+    let answered = run(&app, &visit, &form).await.and_then(|(caller, answer)| {
+        if !wants_jwt(&request) {
+            return Ok(json::private(StatusCode::OK, &answer));
+        }
+        let algorithm = caller.metadata.introspection_signed_response_alg.unwrap_or(SigningAlgorithm::Rs256);
+        let jwt = app.mint.introspection(algorithm.into(), &caller.id, answer, visit.now)?;
+        Ok(json::signed(&format!("application/{INTROSPECTION_TYPE}"), jwt))
+    });
+    answered.unwrap_or_else(|failure| json::failure(&visit, &failure))
 }
 
-async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<Value> {
+/// RFC 9701 §4: the caller asks for a JWT by naming its media type before any other.
+fn wants_jwt(request: &HttpRequest) -> bool {
+    let Ok(mut accept) = Accept::parse(request) else { return false };
+    accept.retain(|item| item.quality > Quality::ZERO);
+    accept
+        .ranked()
+        .first()
+        .is_some_and(|first| first.essence_str().strip_prefix("application/") == Some(INTROSPECTION_TYPE))
+}
+
+async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> {
     let credentials = credentials(visit, &form.0)?;
     let token = form.0.require("token")?;
     let audiences = audiences(app, "/oauth/introspect");
@@ -57,7 +80,8 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<Value> {
                 && presented.generation == state.generation
                 && may_see(&caller, &state.client_id, &[])
         });
-        return live.map_or(Ok(dead), |state| refresh_answer(app, &caller, &state));
+        let answer = live.map_or(Ok(dead), |state| refresh_answer(app, &caller, &state))?;
+        return Ok((caller, answer));
     }
     let presented = Presented::read(token, &app.mint.keys);
     let found = app
@@ -73,7 +97,8 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<Value> {
     let live = token.zip(presented).filter(|(token, presented)| {
         presented.is_genuine(token) && may_see(&caller, &token.token_client_id, &token.audience)
     });
-    live.map_or(Ok(dead), |(token, _)| access_answer(app, &caller, &token))
+    let answer = live.map_or(Ok(dead), |(token, _)| access_answer(app, &caller, &token))?;
+    Ok((caller, answer))
 }
 
 /// RFC 7662 §2.1: the endpoint requires authorization, or it could be scanned for tokens.

@@ -20,8 +20,11 @@ use crate::{
 
 pub async fn userinfo(app: Data<App>, visit: Visit, request: HttpRequest, body: Bytes) -> HttpResponse {
     match run(&app, &visit, &request, &body).await {
-        Ok((client_id, claims)) => {
-            let mut response = json::private(StatusCode::OK, &claims);
+        Ok((client_id, answer)) => {
+            let mut response = match answer {
+                Answer::Plain(claims) => json::private(StatusCode::OK, &claims),
+                Answer::Signed(jwt) => json::signed("application/jwt", jwt),
+            };
             cors::allow_named(&app, &visit, Some(&client_id), &mut response).await;
             response
         }
@@ -33,7 +36,13 @@ pub async fn userinfo(app: Data<App>, visit: Visit, request: HttpRequest, body: 
     }
 }
 
-async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> Outcome<(String, Map<String, Value>)> {
+enum Answer {
+    Plain(Map<String, Value>),
+    /// For a client that is registered for it (OIDC Core §5.3.2).
+    Signed(String),
+}
+
+async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> Outcome<(String, Answer)> {
     let token = bearer(visit, request, body)?;
     let invalid = || Error::invalid_token("the access token is not valid (any more)");
     let presented = Presented::read(&token, &app.mint.keys).ok_or_else(invalid)?;
@@ -54,7 +63,13 @@ async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> O
     let client = live.client_metadata.ok_or_else(|| Broken::new("an access token of no client"))?;
     let client = ClientMetadata::deserialize(&client).map_err(Broken::new)?;
     claims.insert("sub".into(), app.mint.subjects.of(&client, user_id).into());
-    Ok((live.token_client_id, claims))
+    let answer = match client.userinfo_signed_response_alg {
+        None => Answer::Plain(claims),
+        Some(algorithm) => {
+            Answer::Signed(app.mint.userinfo(algorithm.into(), &live.token_client_id, claims, visit.now)?)
+        }
+    };
+    Ok((live.token_client_id, answer))
 }
 
 /// The token, from the header or the form body, in one place only (RFC 6750 §2).

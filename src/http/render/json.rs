@@ -19,6 +19,11 @@ pub fn private(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     no_store(&mut HttpResponse::build(status)).json(body)
 }
 
+/// A signed answer that nobody may keep.
+pub fn signed(media_type: &str, jwt: String) -> HttpResponse {
+    no_store(&mut HttpResponse::Ok()).insert_header((header::CONTENT_TYPE, media_type)).body(jwt)
+}
+
 fn no_store(builder: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
     builder
         .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -62,6 +62,12 @@ pub static MEMBERS: &[Member] = &[
     member("jwks_uri", "URL", "", "Where its public keys are; instead of `jwks`."),
     member("id_token_signed_response_alg", "string", "RS256", "`RS256`, `ES256` or `EdDSA`."),
     member("userinfo_signed_response_alg", "string", "", "The same for userinfo; absent: plain JSON."),
+    member(
+        "introspection_signed_response_alg",
+        "string",
+        "RS256",
+        "The same for introspection, where the caller asks for a JWT (RFC 9701).",
+    ),
     member("subject_type", "string", "public", "`public`, or `pairwise`: people have another `sub` in each sector."),
     member(
         "sector_identifier_uri",

@@ -58,6 +58,7 @@ fn the_list_of_members_is_that_of_the_type() {
         jwks: Some(json!({})),
         jwks_uri: Some(String::new()),
         userinfo_signed_response_alg: Some(SigningAlgorithm::EdDsa),
+        introspection_signed_response_alg: Some(SigningAlgorithm::EdDsa),
         sector_identifier_uri: Some(String::new()),
         default_max_age: Some(0),
         default_acr_values: vec![String::new()],
