@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::AuthorizationRequest;
 use crate::{
+    clients,
     db::{authorization_requests, sessions::LiveSession},
     oauth::{Acr, Error, ErrorCode, Prompt, Scope},
 };
@@ -12,7 +13,7 @@ use crate::{
 /// What is so at this moment: who is signed in, what they allowed, what they did about this very request.
 pub struct Standing<'a> {
     pub session: Option<&'a LiveSession>,
-    /// How the client knows who is signed in; looked at only where the request names somebody.
+    /// How the client knows whoever is there; looked at only where the request names somebody.
     pub known_as: Option<String>,
     pub consented: &'a [String],
     /// A native client without a secret, answered elsewhere than on https: nothing shows that it is itself.
@@ -31,6 +32,8 @@ pub enum Decision {
     Consent(Scope),
     /// Issue a code for this person.
     Issue(Uuid),
+    /// Issue a code for the anonymous visitor, for this scope.
+    IssueToVisitor(Scope),
     Refuse(Error),
 }
 
@@ -43,13 +46,18 @@ pub fn decide(request: &AuthorizationRequest, standing: &Standing<'_>) -> Decisi
     if standing.stored.is_some_and(|stored| stored.denied_at.is_some()) {
         return Decision::Refuse(Error::new(ErrorCode::AccessDenied, "the person refused"));
     }
+    if request.subjects.as_ref().is_some_and(Vec::is_empty) {
+        let description = "id_token_hint and claims leave nobody who could be answered for";
+        return Decision::Refuse(Error::new(ErrorCode::LoginRequired, description));
+    }
     let Some((session, user_id)) = standing.session.and_then(|session| Some((session, session.user_id?))) else {
-        return unmet(request)
+        return visitor(request, standing)
+            .or_else(|| unmet(request))
             .unwrap_or_else(|| or_refuse(Decision::SignIn, ErrorCode::LoginRequired, "nobody is signed in"));
     };
     // Signed in since the request came: that is what prompt=login and max_age=0 ask for.
     let just_now = standing.stored.is_some_and(|stored| session.auth_time.is_some_and(|at| at >= stored.created_at));
-    if request.subject.is_some() && request.subject != standing.known_as {
+    if !request.is_about(standing.known_as.as_deref()) {
         // OIDC Core §3.1.2.1: an answer for another person than the hint names would be a mix-up. Whoever has just
         // signed in chose to be somebody else.
         return if just_now {
@@ -101,8 +109,23 @@ fn consent(request: &AuthorizationRequest, standing: &Standing<'_>) -> Option<Sc
     (!missing.is_empty()).then_some(wanted)
 }
 
+/// The answer for nobody in particular. Whoever is signed in is a person for everybody: this is not asked for them.
+fn visitor(request: &AuthorizationRequest, standing: &Standing<'_>) -> Option<Decision> {
+    if !request.as_visitor || !request.is_about(standing.known_as.as_deref()) {
+        return None;
+    }
+    let scope = clients::scope::for_visitor(&request.scope);
+    Some(if scope.is_empty() && !request.scope.is_empty() {
+        Decision::Refuse(Error::invalid_scope("nothing of this scope can be had of an anonymous visitor"))
+    } else {
+        Decision::IssueToVisitor(scope)
+    })
+}
+
+/// Whether a person's sign-in is of one of these classes, or stronger. It is never that of a visitor.
 fn meets(has: Acr, wanted: &[String]) -> bool {
-    wanted.iter().any(|value| value.parse().is_ok_and(|wanted| has.satisfies(wanted)))
+    let satisfies = |wanted| wanted != Acr::Visitor && has.satisfies(wanted);
+    wanted.iter().any(|value| value.parse().is_ok_and(satisfies))
 }
 
 /// An essential `acr` that no sign-in here can reach is refused at once (OIDC Core §5.5.1.1).

@@ -27,7 +27,8 @@ pub struct Issue<'a> {
     pub session: &'a LiveSession,
     /// Under which `sid` the client knows the session already.
     pub sid: Option<Uuid>,
-    pub user_id: Uuid,
+    /// `None`: the session's anonymous visitor.
+    pub user_id: Option<Uuid>,
 }
 
 /// Issues the code. `None`: the stored request was answered meanwhile; resume it to get the same code.
@@ -43,7 +44,8 @@ pub async fn issue(
     let claims = (!request.claims.is_empty()).then(|| json!(request.claims));
     let mut subject = sessions::subject(session);
     subject.client_id = Some(client.id.clone());
-    audit::record(tx, Event::done(Action::CodeIssued, Actor::User, subject).detail(json!({ "scope": scope })));
+    let actor = if issue.user_id.is_some() { Actor::User } else { Actor::Visitor };
+    audit::record(tx, Event::done(Action::CodeIssued, actor, subject).detail(json!({ "scope": scope })));
     let new = NewCode {
         code_id,
         grant_id,
@@ -51,7 +53,7 @@ pub async fn issue(
         session_id: session.id,
         root_id: session.root_id,
         sid: issue.sid,
-        user_id: Some(issue.user_id),
+        user_id: issue.user_id,
         client_id: &client.id,
         client_epoch: client.session_epoch,
         redirect_uri: request.redirect_uri.as_str(),

@@ -1,15 +1,14 @@
 //! An authorization request, understood.
 
-use chrono::TimeDelta;
-use serde_json::Value;
-
 use super::Response;
 use crate::{
     clients::Client,
     config,
     failure::Failure,
-    oauth::{ClaimsRequest, Error, ErrorCode, Parameters, Prompts, Scope, TrustedRedirectUri},
+    oauth::{ClaimsRequest, Error, Parameters, Prompts, Scope, TrustedRedirectUri},
 };
+use chrono::TimeDelta;
+use serde_json::Value;
 
 /// What the checks look at.
 #[derive(Clone, Copy)]
@@ -18,8 +17,8 @@ pub struct Asked<'a> {
     pub client: &'a Client,
     /// The scopes that the configuration declares.
     pub scopes: &'a [config::Scope],
-    /// Our published keys: an `id_token_hint` is one of ours.
-    pub public_jwks: &'a [Value],
+    /// The public keys that we sign and ever signed with: an `id_token_hint` is one of ours, however old.
+    pub own_jwks: &'a [Value],
     pub issuer: &'a str,
 }
 
@@ -43,11 +42,13 @@ pub struct AuthorizationRequest {
     pub prompts: Prompts,
     pub max_age: Option<TimeDelta>,
     pub login_hint: Option<String>,
-    /// Who must be signed in: from `id_token_hint`, or a `sub` asked for in `claims`.
-    pub subject: Option<String>,
+    /// The subjects that may be answered for: from `id_token_hint` and the `sub` of `claims`. `None`: any; empty: none.
+    pub subjects: Option<Vec<String>>,
     pub claims: ClaimsRequest,
     /// Classes of which one is essential (OIDC Core §5.5.1.1); empty: none is.
     pub essential_acr: Vec<String>,
+    /// An anonymous visitor is enough.
+    pub as_visitor: bool,
 }
 
 impl AuthorizationRequest {
@@ -62,19 +63,24 @@ impl AuthorizationRequest {
             prompts: Prompts::default(),
             max_age: None,
             login_hint: None,
-            subject: None,
+            subjects: None,
             claims: ClaimsRequest::default(),
             essential_acr: Vec::new(),
+            as_visitor: false,
         }
     }
 
-    /// Notes who must be signed in, as the client knows them. There can be but one.
-    pub(super) fn must_be(&mut self, subject: &str) -> Result<(), Error> {
-        if self.subject.as_deref().is_some_and(|other| other != subject) {
-            return Err(Error::new(ErrorCode::LoginRequired, "the request names different persons"));
+    /// Narrows the subjects that may be answered for to these.
+    pub(super) fn narrow(&mut self, subjects: Vec<String>) {
+        match &mut self.subjects {
+            Some(known) => known.retain(|known| subjects.contains(known)),
+            None => self.subjects = Some(subjects),
         }
-        self.subject = Some(subject.to_owned());
-        Ok(())
+    }
+
+    /// Whether this subject may be answered for.
+    pub(super) fn is_about(&self, subject: Option<&str>) -> bool {
+        self.subjects.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| Some(wanted.as_str()) == subject))
     }
 
     /// The answer to this request with these parameters; `iss` and `state` come along.

@@ -52,6 +52,12 @@ pub fn negotiate(
     Ok(granted)
 }
 
+/// What of a scope an anonymous visitor can give: nothing that speaks of a person, and nothing that outlives the visit.
+#[must_use]
+pub fn for_visitor(scope: &Scope) -> Scope {
+    scope.filtered(|token| token == OPENID || !is_standard(token))
+}
+
 /// What a client is registered for. One that says nothing of scopes may ask for the standard ones (RFC 7591 §2).
 pub fn registered(client: &Client) -> Scope {
     if client.metadata.scope.is_some() {

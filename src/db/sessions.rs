@@ -301,8 +301,8 @@ pub async fn resolve(tx: &mut Tx, id_or_sid: Uuid) -> Result<Option<Uuid>, Broke
     Ok(rows.into_iter().next().map(|row| row.id))
 }
 
-/// Removes visitor sessions that came to nothing: dead for long, nobody signed in, nothing hangs on them. Returns how
-/// many, at most `limit`. What they did stays in the audit trail.
+/// Removes visitor sessions that came to nothing: dead for long, nobody signed in, no code or token of theirs left. Their
+/// families go with them. Returns how many, at most `limit`. What they did stays in the audit trail.
 pub async fn sweep_visitors(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
     let now = tx.now;
     Cached(
@@ -311,10 +311,12 @@ pub async fn sweep_visitors(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
                  WHERE s.kind = 'visitor' AND s.id < uuid_floor($1 - interval '1 day') \
                  AND (s.ended_at IS NOT NULL OR s.expires_at < $1 OR a.last_seen_at + s.idle_timeout < $1) \
                  AND NOT EXISTS (SELECT FROM sessions c WHERE c.visitor_id = s.id) \
-                 AND NOT EXISTS (SELECT FROM grants g WHERE g.session_id = s.id) \
-                 AND NOT EXISTS (SELECT FROM session_clients k WHERE k.session_id = s.id) \
+                 AND NOT EXISTS (SELECT FROM authorization_codes k WHERE k.session_id = s.id) \
+                 AND NOT EXISTS (SELECT FROM access_tokens t WHERE t.session_id = s.id) \
                  AND NOT EXISTS (SELECT FROM authorization_requests r WHERE r.session_id = s.id) \
                  ORDER BY s.id LIMIT $2 FOR UPDATE OF s SKIP LOCKED), \
+             families AS (DELETE FROM grants g USING victims v WHERE g.session_id = v.id), \
+             parties AS (DELETE FROM session_clients k USING victims v WHERE k.session_id = v.id), \
              activity AS (DELETE FROM session_activity a USING victims v WHERE a.session_id = v.id) \
              DELETE FROM sessions s USING victims v WHERE s.id = v.id",
         )

@@ -23,6 +23,16 @@ pub struct SigningKeyRow {
     pub retires_at: Option<DateTime<Utc>>,
 }
 
+/// Every key there ever was, in the order in which they began to sign.
+pub async fn load_all(tx: &mut Tx) -> Result<Vec<SigningKeyRow>, Broken> {
+    signing_keys::table
+        .order((signing_keys::signs_from, signing_keys::kid))
+        .select(SigningKeyRow::as_select())
+        .load(&mut tx.conn())
+        .await
+        .or_broken("load signing keys")
+}
+
 /// The keys that have not retired, in the order in which they begin to sign.
 pub async fn load_published(tx: &mut Tx) -> Result<Vec<SigningKeyRow>, Broken> {
     let now = tx.now;

@@ -58,10 +58,10 @@ impl Grant for AuthorizationCode {
             return Err(Error::invalid_grant("the code has expired").into());
         }
         let scope = Scope::parse(&code.scope)?;
-        let refreshes = client.metadata.has_grant("refresh_token") && code.user_id.is_some();
-        let offline = refreshes && scope.contains(OFFLINE_ACCESS);
+        let refreshes = client.metadata.has_grant("refresh_token");
+        let offline = refreshes && code.user_id.is_some() && scope.contains(OFFLINE_ACCESS);
         let origin = Origin {
-            user_id: code.user_id,
+            who: exchange.mint.subjects.who(code.user_id, &code.session_kind, code.session_id),
             user_claims: code.user_claims.as_ref(),
             sid: code.sid,
             acr: &code.acr,

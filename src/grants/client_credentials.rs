@@ -48,7 +48,7 @@ impl Grant for ClientCredentials {
             None => begin(exchange, &client).await?,
         };
         let origin = Origin {
-            user_id: None,
+            who: None,
             user_claims: None,
             sid: service.sid,
             acr: Acr::Visitor.as_str(),

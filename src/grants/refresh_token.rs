@@ -60,7 +60,7 @@ impl Grant for RefreshToken {
         })?;
         let scope = exchange.parameters.get("scope").unwrap_or(&state.scope);
         let origin = Origin {
-            user_id: state.user_id,
+            who: exchange.mint.subjects.who(state.user_id, &state.session_kind, state.session_id),
             user_claims: state.user_claims.as_ref(),
             sid: state.sid,
             acr: &state.acr,

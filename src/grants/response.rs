@@ -29,7 +29,8 @@ pub struct TokenResponse {
 
 /// What is known about the person and the authentication behind a response.
 pub(super) struct Origin<'a> {
-    pub user_id: Option<Uuid>,
+    /// The person or visitor; `None`: the client acts for itself.
+    pub who: Option<Uuid>,
     pub user_claims: Option<&'a Value>,
     pub sid: Uuid,
     pub acr: &'a str,
@@ -82,7 +83,7 @@ pub(super) fn prepare(
     let id = crate::db::ids::new_id(exchange.now);
     let expires_at = (exchange.now + exchange.config.tokens.access).min(origin.session_expires_at);
     let scope_text = scope.to_string();
-    let subject = origin.user_id.map(|user_id| exchange.mint.subjects.of(&client.metadata, user_id));
+    let subject = origin.who.map(|who| exchange.mint.subjects.of(&client.metadata, who));
     let minted = exchange.mint.access_token(&AccessTokenFacts {
         id,
         format,
@@ -113,7 +114,7 @@ impl Prepared {
         }
     }
 
-    /// The answer, with an ID token where somebody is signed in and `openid` was granted.
+    /// The answer, with an ID token where it speaks of somebody and `openid` was granted.
     pub fn respond(
         self,
         exchange: &Exchange<'_>,

@@ -46,12 +46,12 @@ pub fn understand(
     parameters: &Parameters,
     client: &Client,
 ) -> Result<AuthorizationRequest, HttpResponse> {
-    let public_jwks = app.mint.keys.public_jwks();
+    let own_jwks = app.mint.keys.own_jwks();
     let asked = Asked {
         parameters,
         client,
         scopes: &app.config.scopes,
-        public_jwks: &public_jwks,
+        own_jwks: &own_jwks,
         issuer: app.config.issuer.as_str(),
     };
     authorize::understand(&asked).map_err(|misunderstood| match misunderstood {
@@ -64,9 +64,11 @@ pub fn understand(
     })
 }
 
-/// The `sub` under which the client knows whoever is signed in.
+/// The `sub` under which the client knows whoever is there.
 pub fn known_as(app: &App, client: &Client, session: Option<&LiveSession>) -> Option<String> {
-    session?.user_id.map(|user_id| app.mint.subjects.of(&client.metadata, user_id))
+    let session = session?;
+    let who = app.mint.subjects.who(session.user_id, &session.kind, session.root_id)?;
+    Some(app.mint.subjects.of(&client.metadata, who))
 }
 
 /// A relying party is told: counted and logged.

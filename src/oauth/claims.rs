@@ -37,9 +37,19 @@ impl ClaimRequest {
             && self.values.as_ref().is_none_or(|wanted| wanted.contains(value))
     }
 
-    /// The values named that are text, in order of preference: what `acr` is asked for with.
+    /// Whether it is asked for with a value at all.
+    pub fn names_values(&self) -> bool {
+        self.value.is_some() || self.values.is_some()
+    }
+
+    /// The values named that are text, in order of preference: what `acr` and `sub` are asked for with. `value` goes
+    /// before `values`, and must be among them where both are named.
     pub fn wanted_texts(&self) -> impl Iterator<Item = &str> {
-        self.value.iter().chain(self.values.iter().flatten()).filter_map(Value::as_str)
+        self.value
+            .iter()
+            .chain(self.values.iter().flatten())
+            .filter(|value| self.accepts(value))
+            .filter_map(Value::as_str)
     }
 }
 

@@ -20,11 +20,13 @@ pub fn claims(issuer: &str, facts: &AccessTokenFacts<'_>) -> Map<String, Value> 
     claims.insert("client_id".into(), facts.client_id.into());
     claims.insert("scope".into(), facts.scope.into());
     claims.insert("sid".into(), facts.sid.to_string().into());
-    if let (Some(auth_time), Some(_)) = (facts.auth_time, facts.subject) {
-        // §2.2.1: as RFC 9470 wants them.
-        claims.insert("auth_time".into(), auth_time.timestamp().into());
+    if facts.subject.is_some() {
+        // §2.2.1, as RFC 9470 wants them. A visitor has an acr and nothing else.
         claims.insert("acr".into(), facts.acr.into());
-        claims.insert("amr".into(), json!(facts.amr));
+        if let Some(auth_time) = facts.auth_time {
+            claims.insert("auth_time".into(), auth_time.timestamp().into());
+            claims.insert("amr".into(), json!(facts.amr));
+        }
     }
     claims
 }

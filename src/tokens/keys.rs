@@ -31,6 +31,8 @@ struct KeySet {
     keys: Vec<(DateTime<Utc>, Arc<SigningKey>)>,
     jwks: Arc<str>,
     public: Arc<[Value]>,
+    /// The public keys, and those that have left the JWKS.
+    own: Arc<[Value]>,
 }
 
 /// The keys in memory; cheap to clone.
@@ -47,12 +49,17 @@ impl Keys {
         Self { seal: Arc::new(seal), set: Arc::default() }
     }
 
-    /// Reads the published keys. A key that does not open under the master secret is an error that says so.
+    /// Reads the published keys, and the public half of the retired ones. A published key that does not open under the master secret is an error that says so.
     pub async fn reload(&self, tx: &mut Tx) -> Result<(), Broken> {
         let held: HashMap<String, Arc<SigningKey>> =
             self.current_set().keys.iter().map(|(_, key)| (key.kid().to_owned(), key.clone())).collect();
-        let (mut keys, mut public) = (Vec::new(), Vec::new());
-        for row in signing_keys::load_published(tx).await? {
+        let (mut keys, mut public, mut own) = (Vec::new(), Vec::new(), Vec::new());
+        let now = tx.now;
+        for row in signing_keys::load_all(tx).await? {
+            own.push(row.public_jwk.clone());
+            if row.retires_at.is_some_and(|at| at <= now) {
+                continue;
+            }
             let key = if let Some(key) = held.get(&row.kid) {
                 key.clone()
             } else {
@@ -69,7 +76,7 @@ impl Keys {
             public.push(row.public_jwk);
         }
         let jwks = json!({ "keys": public }).to_string().into();
-        let set = Arc::new(KeySet { keys, jwks, public: public.into() });
+        let set = Arc::new(KeySet { keys, jwks, public: public.into(), own: own.into() });
         *self.set.write().unwrap_or_else(std::sync::PoisonError::into_inner) = set;
         Ok(())
     }
@@ -95,6 +102,13 @@ impl Keys {
     #[must_use]
     pub fn public_jwks(&self) -> Arc<[Value]> {
         self.current_set().public.clone()
+    }
+
+    /// Every public key that we sign or ever signed with. An ID token is a hint at a person for longer than it is a
+    /// proof of anything (OIDC Core §3.1.2.1): only for hints.
+    #[must_use]
+    pub fn own_jwks(&self) -> Arc<[Value]> {
+        self.current_set().own.clone()
     }
 
     /// Whether every algorithm has a key that signs.

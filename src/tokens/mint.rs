@@ -21,7 +21,7 @@ pub struct AccessTokenFacts<'a> {
     pub id: Uuid,
     pub format: AccessTokenFormat,
     pub algorithm: Algorithm,
-    /// The person, as the client knows them.
+    /// The person or visitor, as the client knows them; `None`: the client acts for itself.
     pub subject: Option<&'a str>,
     pub client_id: &'a str,
     pub sid: Uuid,

@@ -1,6 +1,6 @@
-//! What a person is called: `sub` (OIDC Core §8).
+//! Who a token speaks of, and what they are called: `sub` (OIDC Core §8).
 //!
-//! Invariant: whatever tells a client about a person (ID token, userinfo, access token, introspection, logout token)
+//! Invariant: whatever tells a client about somebody (ID token, userinfo, access token, introspection, logout token)
 //! calls them what [`Subjects::of`] says, so that a client knows one person under one name.
 
 use uuid::Uuid;
@@ -19,17 +19,31 @@ impl Subjects {
         Self(key)
     }
 
-    /// The `sub` under which this client knows this person: their id, or a name that only clients of the same sector
+    /// Who a session is of: its person, or the anonymous visitor that it is itself. `None`: a client that acts for itself.
+    ///
+    /// A visitor's id is the session's for its whole life and nobody's ever again (OIDC Core §2). It is derived, so that it
+    /// does not tell the session's own.
+    #[must_use]
+    pub fn who(&self, user_id: Option<Uuid>, session_kind: &str, session_id: Uuid) -> Option<Uuid> {
+        let visitor = || {
+            let mut octets = [0; 16];
+            octets.copy_from_slice(&self.0.mac(&[b"visitor", session_id.as_bytes()])[..16]);
+            uuid::Builder::from_custom_bytes(octets).into_uuid()
+        };
+        user_id.or_else(|| (session_kind == "visitor").then(visitor))
+    }
+
+    /// The `sub` under which this client knows this person or visitor: their id, or a name that only clients of the same sector
     /// share. A pairwise one is a keyed hash: without the key nobody can go back, or from one to another (§8.1).
     #[must_use]
-    pub fn of(&self, client: &ClientMetadata, user_id: Uuid) -> String {
+    pub fn of(&self, client: &ClientMetadata, who: Uuid) -> String {
         match client.subject_type {
-            SubjectType::Public => user_id.to_string(),
+            SubjectType::Public => who.to_string(),
             SubjectType::Pairwise => {
                 // Registration refuses a client without a sector; should there be one, it is alone in its own.
                 let alone = || format!("client {}", client.client_id.as_deref().unwrap_or_default());
                 let sector = client.sector().unwrap_or_else(alone);
-                base64url(&self.0.mac(&[b"pairwise", sector.as_bytes(), user_id.as_bytes()]))
+                base64url(&self.0.mac(&[b"pairwise", sector.as_bytes(), who.as_bytes()]))
             }
         }
     }
@@ -60,6 +74,17 @@ mod tests {
         let alice = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
         assert_eq!(subjects.of(&client("https://rp.example/cb"), alice), "zs87XYgDBYddrwzrOORRQsn1xebIkD7_RaTC5ivEzj8");
         assert_eq!(subjects.of(&ClientMetadata::default(), alice), alice.to_string());
+    }
+
+    #[test]
+    fn a_visitor_is_told_from_every_other_and_from_a_person() {
+        let subjects = subjects(b"0123456789abcdef0123456789abcdef");
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let visitor = subjects.who(None, "visitor", one);
+        assert!(visitor.is_some() && visitor == subjects.who(None, "visitor", one) && visitor != Some(one));
+        assert_ne!(subjects.who(None, "visitor", other), visitor);
+        assert_eq!(subjects.who(Some(other), "user", one), Some(other));
+        assert_eq!(subjects.who(None, "service", one), None);
     }
 
     #[test]

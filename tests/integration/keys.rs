@@ -95,6 +95,7 @@ async fn a_new_key_is_published_before_it_signs() {
 #[tokio::test]
 async fn an_old_key_leaves_when_nothing_it_signed_is_alive() {
     let server = Server::usual().await;
+    let (_, hint) = tokens_of(&server, &server.agent()).await;
     let first = published(&server).await;
     let new = rotate(&server).await;
     server.advance(OVERLAP).await;
@@ -112,6 +113,13 @@ async fn an_old_key_leaves_when_nothing_it_signed_is_alive() {
     let mut expected = new;
     expected.sort();
     assert_eq!(left, expected);
+
+    // What it signed proves nothing any more, and still says whom a relying party means.
+    let client = server.client("web");
+    let agent = server.agent();
+    client.code(&agent, "openid").await;
+    let silent = client.request("openid").with("prompt", "none").with("id_token_hint", &hint);
+    agent.step(&silent.url()).await.code();
 }
 
 #[tokio::test]

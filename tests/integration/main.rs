@@ -38,3 +38,4 @@ mod tls;
 mod token_endpoint;
 mod under_a_path;
 mod userinfo;
+mod visitors;

@@ -1,12 +1,35 @@
-//! An essential `acr` (OIDC Core §5.5.1.1). `acr_values` is a preference and refuses nothing.
+//! An essential `acr` (OIDC Core §5.5.1.1), and whether an anonymous visitor is enough. `acr_values`, or the client's
+//! default for it, is a preference and refuses nothing.
 
 use super::{Asked, AuthorizationRequest};
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    oauth::{Acr, Error, ErrorCode, Prompt},
+};
 
-#[expect(clippy::unnecessary_wraps, reason = "a check of the table")]
-pub fn check(_: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<(), Failure> {
+pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<(), Failure> {
     if let Some(acr) = request.claims.id_token.get("acr").filter(|acr| acr.essential) {
         request.essential_acr = acr.wanted_texts().map(str::to_owned).collect();
+        if acr.names_values() && request.essential_acr.is_empty() {
+            let description = "the essential acr is asked for with no value that a class could have";
+            return Err(Error::new(ErrorCode::UnmetAuthenticationRequirements, description).into());
+        }
     }
+    request.as_visitor = as_visitor(asked, request);
     Ok(())
+}
+
+/// Whoever asks for somebody to be shown a page, or for an age of the sign-in, asks for a person.
+fn as_visitor(asked: &Asked<'_>, request: &AuthorizationRequest) -> bool {
+    let metadata = &asked.client.metadata;
+    // OIDC Registration §2: the default stands for the parameter where there is none.
+    let default = metadata.default_acr_values.join(" ");
+    let acr_values = asked.parameters.get("acr_values").unwrap_or(&default);
+    let is_silent = request.prompts.is_empty() || request.prompts.contains(Prompt::None);
+    metadata.visitors
+        && Acr::asks_for_visitor(Some(acr_values))
+        && is_silent
+        && request.max_age.is_none()
+        && !metadata.require_auth_time
+        && (request.essential_acr.is_empty() || request.essential_acr.iter().any(|acr| acr == Acr::Visitor.as_str()))
 }

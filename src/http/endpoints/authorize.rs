@@ -14,14 +14,14 @@ use uuid::Uuid;
 use crate::{
     app::App,
     authorize::{self, AuthorizationRequest, Decision, Issue, Owner, Standing},
-    db::{Outcome, authorization_codes, authorization_requests, sessions::LiveSession},
-    failure::Failure,
+    db::{Outcome, Tx, authorization_codes, authorization_requests, sessions::LiveSession},
+    failure::{Broken, Failure},
     http::{
         extract::{Browser, Form, Visit, session_cookie},
         pending::{Known, gone, holder, known_as, told, understand},
         render::answer,
     },
-    oauth::{Error, ErrorCode, Parameters},
+    oauth::{ClaimsRequest, Error, ErrorCode, Parameters},
     risk::Gate,
     sessions,
 };
@@ -83,7 +83,12 @@ async fn proceed(
         now: visit.now,
     };
     let page = match authorize::decide(request, &standing) {
-        Decision::Issue(user_id) => return issue(app, visit, known, request, stored, user_id).await,
+        Decision::Issue(user_id) => return issue(app, visit, known, request, stored, Some(user_id)).await,
+        Decision::IssueToVisitor(scope) => {
+            // A visitor has nothing to tell but that it is here.
+            let request = AuthorizationRequest { scope, claims: ClaimsRequest::default(), ..request.clone() };
+            return issue(app, visit, known, &request, stored, None).await;
+        }
         Decision::Refuse(error) => {
             told(visit, &error);
             let response = request.refuse(app.config.issuer.as_str(), &error);
@@ -147,18 +152,16 @@ async fn store(
         .db
         .work(visit.now, &visit.trace, async |tx| {
             let mut begun = None;
-            if !matches!(holder, Holder::Browser(Some(_))) {
-                let source = visit.trace.source_hash.clone().unwrap_or_default();
-                if let Gate::Closed(seconds) = app.sources.count_stranger(tx, &source).await? {
-                    let error = Error::new(ErrorCode::TemporarilyUnavailable, "too many requests from your network");
-                    return Ok(Err(error.retry_after(seconds)));
-                }
+            if !matches!(holder, Holder::Browser(Some(_)))
+                && let Err(error) = admit_stranger(app, visit, tx).await?
+            {
+                return Ok(Err(error));
             }
             let holder = match holder {
                 Holder::Nobody => None,
                 Holder::Browser(Some(session)) => Some(session.root_id),
                 Holder::Browser(None) => {
-                    begun = Some(sessions::start_visitor(tx, &app.config.sessions).await?);
+                    begun = Some(sessions::start_visitor(tx, &app.config.sessions).await?.id);
                     begun
                 }
             };
@@ -181,6 +184,18 @@ async fn store(
     }
 }
 
+/// What strangers begin is stored, so there is a bound on it.
+async fn admit_stranger(app: &App, visit: &Visit, tx: &mut Tx) -> Result<Result<(), Error>, Broken> {
+    let source = visit.trace.source_hash.clone().unwrap_or_default();
+    Ok(match app.sources.count_stranger(tx, &source).await? {
+        Gate::Open(_) => Ok(()),
+        Gate::Closed(seconds) => {
+            let error = Error::new(ErrorCode::TemporarilyUnavailable, "too many requests from your network");
+            Err(error.retry_after(seconds))
+        }
+    })
+}
+
 fn add_cookie(response: &mut HttpResponse, app: &App, session_id: Uuid, generation: i32) {
     if let Err(error) = response.add_cookie(&session_cookie(app, session_id, generation)) {
         tracing::error!(%error, "session cookie");
@@ -193,34 +208,47 @@ async fn issue(
     known: &Known,
     request: &AuthorizationRequest,
     stored: Option<&authorization_requests::AuthorizationRequest>,
-    user_id: Uuid,
+    user_id: Option<Uuid>,
 ) -> HttpResponse {
-    let Some(session) = &known.session else {
-        return answer::failure(app, visit, &crate::failure::Broken::new("a code for nobody's session").into());
+    let issue = async |tx: &mut Tx, session: &LiveSession| {
+        let what = Issue {
+            request,
+            request_id: stored.map(|stored| stored.id),
+            client: &known.client,
+            session,
+            sid: known.sid,
+            user_id,
+        };
+        authorize::issue(tx, &app.mint.codes, &app.config.tokens, &what).await.map_err(Failure::from)
     };
-    let what = Issue {
-        request,
-        request_id: stored.map(|stored| stored.id),
-        client: &known.client,
-        session,
-        sid: known.sid,
-        user_id,
+    let mut begun = None;
+    let issued = match &known.session {
+        Some(session) => app.db.single(visit.now, &visit.trace, async |tx| issue(tx, session).await).await,
+        // A visitor's first request: the session begins with its code.
+        None => {
+            app.db
+                .work(visit.now, &visit.trace, async |tx| {
+                    admit_stranger(app, visit, tx).await??;
+                    let session = sessions::start_visitor(tx, &app.config.sessions).await?;
+                    begun = Some(session.id);
+                    issue(tx, &session).await
+                })
+                .await
+        }
     };
-    let issued = app
-        .db
-        .single(visit.now, &visit.trace, async |tx| {
-            authorize::issue(tx, &app.mint.codes, &app.config.tokens, &what).await.map_err(Failure::from)
-        })
-        .await;
     match issued {
         Ok(Some(code)) => {
             let response = request.respond(app.config.issuer.as_str(), vec![("code", code.into_text())]);
-            answer::respond(app, visit, &known.client, &response)
+            let mut response = answer::respond(app, visit, &known.client, &response);
+            if let Some(session_id) = begun {
+                add_cookie(&mut response, app, session_id, 0);
+            }
+            response
         }
         // Sent twice at once, and the other was faster: come back for the same code.
         Ok(None) => match stored {
             Some(stored) => answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{}", stored.id))),
-            None => answer::failure(app, visit, &crate::failure::Broken::new("no code was issued").into()),
+            None => answer::failure(app, visit, &Broken::new("no code was issued").into()),
         },
         Err(failure) => answer::failure(app, visit, &failure),
     }
@@ -261,9 +289,8 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid) -> Outcome<HttpResponse> {
                     let holder = if let Some(session) = &browser.session {
                         session.root_id
                     } else {
-                        let id = sessions::start_visitor(tx, &app.config.sessions).await?;
-                        begun = Some(id);
-                        id
+                        let session = sessions::start_visitor(tx, &app.config.sessions).await?;
+                        begun.insert(session).id
                     };
                     Ok::<_, Failure>(authorization_requests::claim(tx, id, holder).await?.then_some(holder))
                 })
@@ -279,7 +306,10 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid) -> Outcome<HttpResponse> {
             authorization_requests::find_situation(tx, &stored.client_id, session_id).await.map_err(Failure::from)
         })
         .await?;
-    let known = Known::of(app, visit, situation)?;
+    let mut known = Known::of(app, visit, situation)?;
+    let begun_id = begun.as_ref().map(|session: &LiveSession| session.id);
+    // The browser will have its cookie with this answer.
+    known.session = begun.or(known.session);
     let parameters = Parameters::parse(stored.parameters.as_bytes())?;
     let request = match understand(app, visit, &parameters, &known.client) {
         Ok(request) => request,
@@ -293,7 +323,7 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid) -> Outcome<HttpResponse> {
         }
         _ => proceed(app, visit, &known, &request, &parameters, Some(&stored)).await,
     };
-    if let Some(session_id) = begun {
+    if let Some(session_id) = begun_id {
         add_cookie(&mut response, app, session_id, 0);
     }
     Ok(response)

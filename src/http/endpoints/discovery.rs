@@ -49,7 +49,7 @@ impl Discovery {
             client_authentication_methods: &methods,
             client_assertion_algorithms: &ASSERTION_ALGORITHMS,
             id_token_algorithms: &Algorithm::ALL.map(Algorithm::as_str),
-            acr_values: &[Acr::Pwd.as_str()],
+            acr_values: &[Acr::Visitor.as_str(), Acr::Pwd.as_str()],
             claims: &claims,
             ui_locales: &["en"],
         });

@@ -90,7 +90,7 @@ async fn understand(app: &App, tx: &mut crate::db::Tx, parameters: &Parameters) 
     let mut client_id = parameters.get("client_id").map(str::to_owned);
     if let Some(hint) = parameters.get("id_token_hint") {
         // §2: an expired one is still a hint.
-        let claims = verify_own(hint, &app.mint.keys.public_jwks(), Some("JWT"))
+        let claims = verify_own(hint, &app.mint.keys.own_jwks(), Some("JWT"))
             .ok_or_else(|| Error::invalid_request("id_token_hint is not an ID token of this server"))?;
         let text = |name: &str| claims.get(name).and_then(|value| value.as_str());
         let audience = text("aud").unwrap_or_default();

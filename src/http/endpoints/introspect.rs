@@ -128,7 +128,7 @@ impl Person {
         app: &App,
         caller: &Client,
         of_client: Option<&Value>,
-        user_id: Uuid,
+        who: Uuid,
         username: Option<&String>,
     ) -> Outcome<Self> {
         let client = match of_client {
@@ -136,7 +136,7 @@ impl Person {
             Some(metadata) => Cow::Owned(ClientMetadata::deserialize(metadata).map_err(Broken::new)?),
         };
         let named = client.subject_type == SubjectType::Public || caller.metadata.introspection == Introspection::Any;
-        Ok(Self { sub: app.mint.subjects.of(&client, user_id), username: username.filter(|_| named).cloned() })
+        Ok(Self { sub: app.mint.subjects.of(&client, who), username: username.filter(|_| named).cloned() })
     }
 }
 
@@ -156,14 +156,16 @@ fn access_answer(app: &App, caller: &Client, token: &LiveToken) -> Outcome<Value
     );
     answer.insert("sub".into(), token.token_client_id.as_str().into());
     answer.insert("sid".into(), token.sid.to_string().into());
-    if let Some(user_id) = token.user_id {
+    if let Some(who) = app.mint.subjects.who(token.user_id, &token.session_kind, token.session_id) {
         let of_client = token.client_metadata.as_ref();
-        let person = Person::seen_by(app, caller, of_client, user_id, token.username.as_ref())?;
+        let person = Person::seen_by(app, caller, of_client, who, token.username.as_ref())?;
         answer.insert("sub".into(), person.sub.into());
         if let Some(username) = person.username {
             answer.insert("username".into(), username.into());
         }
         answer.insert("acr".into(), token.acr.as_str().into());
+    }
+    if token.user_id.is_some() {
         answer.insert("amr".into(), json!(token.amr));
         answer.insert("auth_time".into(), json!(token.auth_time.map(|at| at.timestamp())));
     }
@@ -178,15 +180,19 @@ fn access_answer(app: &App, caller: &Client, token: &LiveToken) -> Outcome<Value
 
 fn refresh_answer(app: &App, caller: &Client, state: &RefreshState) -> Outcome<Value> {
     let of_client = state.client_metadata.as_ref();
-    let person = state.user_id.map(|id| Person::seen_by(app, caller, of_client, id, state.username.as_ref()));
+    let who = app.mint.subjects.who(state.user_id, &state.session_kind, state.session_id);
+    let person = who.map(|who| Person::seen_by(app, caller, of_client, who, state.username.as_ref()));
     let person = person.transpose()?;
     let mut answer = json!({
         "active": true, "iss": app.config.issuer.as_str(), "client_id": state.client_id, "scope": state.scope,
-        "sid": state.sid, "exp": state.session_expires_at.timestamp(), "acr": state.acr, "amr": state.amr,
-        "auth_time": state.auth_time.map(|at| at.timestamp()),
+        "sid": state.sid, "exp": state.session_expires_at.timestamp(), "acr": state.acr,
         "session": { "id": session_id(caller, state.session_id, state.sid), "kind": state.session_kind,
             "started_at": state.session_started_at.timestamp(), "expires_at": state.session_expires_at.timestamp() },
     });
+    if state.user_id.is_some() {
+        answer["amr"] = json!(state.amr);
+        answer["auth_time"] = json!(state.auth_time.map(|at| at.timestamp()));
+    }
     if let Some(person) = person {
         answer["sub"] = person.sub.into();
         if let Some(username) = person.username {

@@ -123,9 +123,9 @@ async fn purpose(
             let mut browser = Browser::find(app, visit, tx).await?;
             let mut begun = None;
             if may_begin && browser.session.is_none() {
-                let id = sessions::start_visitor(tx, &app.config.sessions).await?;
-                browser.session = crate::db::sessions::find_live(tx, id).await?;
-                begun = Some(session_cookie(app, id, 0));
+                let session = sessions::start_visitor(tx, &app.config.sessions).await?;
+                begun = Some(session_cookie(app, session.id, 0));
+                browser.session = Some(session);
             }
             Ok::<_, Failure>((Purpose::Account(Box::new(browser)), begun))
         })

@@ -95,7 +95,12 @@ pub static MEMBERS: &[Member] = &[
     ),
     member("access_token_format", "string", "opaque", "`opaque` or `jwt` (RFC 9068); both are bound to the session."),
     member("allowed_origins", "list of origins", "[]", "For CORS, beside the origins of its redirect URIs."),
-    member("visitors", "boolean", "false", "Whether it may ask for anonymous visitors."),
+    member(
+        "visitors",
+        "boolean",
+        "false",
+        "Whether it may ask for anonymous visitors: `acr_values=urn:mooring:acr:visitor`.",
+    ),
     member(
         "introspection",
         "string",
