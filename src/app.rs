@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     authentication::Passwords,
-    clients::jwks::JwksCache,
+    clients::{Registrar, jwks::JwksCache},
     clock::Clock,
     config::Config,
     db::Database,
@@ -32,6 +32,8 @@ pub struct App {
     pub templates: Templates,
     pub outbound: Outbound,
     pub jwks: JwksCache,
+    /// What becomes of clients that register themselves.
+    pub registrar: Registrar,
 }
 
 impl App {
@@ -52,6 +54,11 @@ impl App {
             templates: Templates::new(config.pages.templates.as_deref(), site)?,
             outbound: Outbound::new(&config.outbound)?,
             jwks: JwksCache::default(),
+            registrar: Registrar::new(
+                &config.registration,
+                &config.scopes,
+                master.derive(Purpose::RegistrationTokens),
+            )?,
             config,
         }))
     }

@@ -31,6 +31,9 @@ pub enum Action {
     ClientAdded,
     ClientChanged,
     ClientDisabled,
+    ClientRegistered,
+    ClientDeleted,
+    ClientRegistrationAccess,
     KeyAdded,
 }
 
@@ -62,6 +65,9 @@ impl Action {
             Self::ClientAdded => "client.added",
             Self::ClientChanged => "client.changed",
             Self::ClientDisabled => "client.disabled",
+            Self::ClientRegistered => "client.registered",
+            Self::ClientDeleted => "client.deleted",
+            Self::ClientRegistrationAccess => "client.registration_access",
             Self::KeyAdded => "key.added",
         }
     }

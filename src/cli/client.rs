@@ -1,6 +1,7 @@
 //! `mooring client`: relying parties, registered, listed and disabled by hand.
 
 use std::{
+    collections::HashSet,
     fs,
     io::Read as _,
     path::{Path, PathBuf},
@@ -94,10 +95,16 @@ async fn add(opened: &Opened, metadata: ClientMetadata) -> Result<(), Stop> {
 
 async fn list(opened: &Opened) -> Result<(), Stop> {
     let app = &opened.app;
-    let rows = app.db.single(app.clock.now(), &Trace::default(), db::clients::load_all).await?;
+    let (rows, registered) = app
+        .db
+        .single(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Broken> {
+            Ok((db::clients::load_all(tx).await?, db::registrations::load_ids(tx).await?))
+        })
+        .await?;
+    let registered: HashSet<String> = registered.into_iter().collect();
     let described: Vec<Value> = rows
         .into_iter()
-        .map(|row| Party::from_row(row).map(|client| client.describe()))
+        .map(|row| Party::from_row(row).map(|client| client.describe(registered.contains(&client.id))))
         .collect::<Result<_, Broken>>()?;
     output::json(&described)
 }

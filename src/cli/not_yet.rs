@@ -1,15 +1,10 @@
 //! Settings that are understood and not honoured yet: refused where ignoring them would be unsafe, told where it is not.
 
-use crate::{
-    config::{Config, Policy},
-    failure::Stop,
-    oauth::ClientMetadata,
-};
+use crate::{config::Config, failure::Stop, oauth::ClientMetadata};
 
 /// Stops a start that relies on what is not there.
 pub fn check(config: &Config) -> Result<(), Stop> {
     let relied_on = [
-        (config.registration.policy != Policy::Off, "registration.policy", "\"off\""),
         (config.request_objects.by_reference, "request_objects.by_reference", "false"),
         (config.request_objects.unsigned, "request_objects.unsigned", "false"),
     ];

@@ -5,9 +5,11 @@ pub mod jwks;
 mod registration;
 pub mod scope;
 mod sector;
+mod self_registration;
 
 pub use registration::{Registered, apply_declared, register};
 pub use sector::check_sector;
+pub use self_registration::{Information, Registrar, expire_unused};
 
 use crate::{
     db::clients::ClientRow,

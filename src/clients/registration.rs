@@ -1,4 +1,4 @@
-//! Adding clients: declared ones at start, others by the operator.
+//! Adding clients: declared ones at start, others by the operator. Those that register themselves are not its business.
 
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ fn stored(metadata: &ClientMetadata) -> Result<Value, Broken> {
     serde_json::to_value(metadata).map_err(Broken::new)
 }
 
-fn tell(tx: &mut Tx, action: Action, client_id: &str, actor: Actor) {
+pub(super) fn tell(tx: &mut Tx, action: Action, client_id: &str, actor: Actor) {
     let subject = Subject { client_id: Some(client_id.to_owned()), ..Subject::default() };
     audit::record(tx, Event::done(action, actor, subject));
 }
@@ -72,11 +72,12 @@ fn tell(tx: &mut Tx, action: Action, client_id: &str, actor: Actor) {
 impl Client {
     /// RFC 7591 metadata for the operator: without secret, with what is ours beside it.
     #[must_use]
-    pub fn describe(&self) -> Value {
+    pub fn describe(&self, self_registered: bool) -> Value {
         let mut described = serde_json::to_value(&self.metadata).unwrap_or_default();
         if let Value::Object(members) = &mut described {
             members.insert("client_id".into(), json!(self.id));
             members.insert("disabled".into(), json!(self.is_disabled));
+            members.insert("self_registered".into(), json!(self_registered));
         }
         described
     }

@@ -37,15 +37,16 @@ pub fn negotiate(
     if let Some(privileged) = requested.iter().find(|token| is_privileged(token)) {
         return Err(Error::invalid_scope(format!("{privileged} needs a step-up, which this request cannot bring")));
     }
-    let foreign = requested
-        .iter()
-        .find(|token| (is_known(token) && !registered.contains(token)) || (!for_person && is_standard(token)));
+    let can_refresh = client.metadata.has_grant("refresh_token");
+    // OIDC Core §11: offline_access without the means to use it is ignored, registered or not.
+    let is_idle = |token: &str| for_person && token == OFFLINE_ACCESS && !can_refresh;
+    let foreign = requested.iter().find(|token| {
+        !is_idle(token) && ((is_known(token) && !registered.contains(token)) || (!for_person && is_standard(token)))
+    });
     if let Some(foreign) = foreign {
         return Err(Error::invalid_scope(format!("this client may not ask for {foreign}")));
     }
-    let can_refresh = client.metadata.has_grant("refresh_token");
-    // OIDC Core §11: offline_access without the means to use it is ignored.
-    let granted = requested.filtered(|token| registered.contains(token) && (token != OFFLINE_ACCESS || can_refresh));
+    let granted = requested.filtered(|token| registered.contains(token) && !is_idle(token));
     if granted.is_empty() && !requested.is_empty() {
         return Err(Error::invalid_scope("none of the requested scopes can be given"));
     }

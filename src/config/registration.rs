@@ -1,6 +1,8 @@
 //! Who may register clients over the network (RFC 7591).
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
+
+use chrono::TimeDelta;
 
 use super::{
     given::Reader,
@@ -26,12 +28,18 @@ static POLICY: Key<Policy> = Key::or("policy", "off", "Nobody, whoever has the i
 static INITIAL_ACCESS_TOKEN_FILE: Key<PathBuf> =
     Key::optional("initial_access_token_file", "", "Holds that token; required with the policy `token`.");
 static REQUIRE_PKCE: Key<bool> = Key::or("require_pkce", "true", "Of clients that registered this way.");
+static PER_SOURCE: Key<NonZeroU32> =
+    Key::or("per_source", "1000", "How many registrations one network address may ask for in an hour.");
+static UNUSED_LIMIT: Key<NonZeroU32> =
+    Key::or("unused_limit", "10000", "How many clients there may be that registered this way and were never used.");
+static UNUSED_KEPT: Key<TimeDelta> =
+    Key::or("unused_kept", "30d", "How long a client that registered this way and was never used is kept.");
 
 pub static SECTION: Section = Section {
     name: "registration",
     doc: "Dynamic client registration (RFC 7591).",
     repeated: false,
-    keys: || vec![&POLICY, &INITIAL_ACCESS_TOKEN_FILE, &REQUIRE_PKCE],
+    keys: || vec![&POLICY, &INITIAL_ACCESS_TOKEN_FILE, &REQUIRE_PKCE, &PER_SOURCE, &UNUSED_LIMIT, &UNUSED_KEPT],
 };
 
 /// Dynamic client registration.
@@ -40,6 +48,11 @@ pub struct Registration {
     pub policy: Policy,
     pub initial_access_token_file: Option<PathBuf>,
     pub require_pkce: bool,
+    /// Registrations an hour.
+    pub per_source: u32,
+    /// Clients.
+    pub unused_limit: u32,
+    pub unused_kept: TimeDelta,
 }
 
 pub fn read(from: &Reader<'_>) -> Result<Registration, Stop> {
@@ -47,6 +60,9 @@ pub fn read(from: &Reader<'_>) -> Result<Registration, Stop> {
         policy: from.get(&POLICY)?,
         initial_access_token_file: from.find(&INITIAL_ACCESS_TOKEN_FILE)?,
         require_pkce: from.get(&REQUIRE_PKCE)?,
+        per_source: from.get(&PER_SOURCE)?.get(),
+        unused_limit: from.get(&UNUSED_LIMIT)?.get(),
+        unused_kept: from.get(&UNUSED_KEPT)?,
     };
     if registration.policy == Policy::Token && registration.initial_access_token_file.is_none() {
         return Err(from.wrong(&POLICY, "it needs registration.initial_access_token_file"));

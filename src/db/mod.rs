@@ -19,6 +19,7 @@ pub mod ids;
 pub mod migrations;
 pub mod partitions;
 mod pool;
+pub mod registrations;
 #[allow(clippy::doc_markdown, reason = "generated from the schema's comments")]
 mod schema;
 pub mod service_sessions;

@@ -140,6 +140,10 @@ diesel::table! {
         created_at -> Timestamptz,
         /// When it last changed.
         updated_at -> Timestamptz,
+        /// Of a client that registered itself: its registration access token is an HMAC of its id and this, so that one more makes the old one dead. Null: declared, or added by an operator.
+        registration_generation -> Nullable<Int4>,
+        /// Of a client that registered itself: since when it is known to have taken part in a session; null: not yet, so it may expire.
+        used_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -14,7 +14,7 @@ use actix_web::{
 use super::{
     assets::asset,
     cors::preflight,
-    endpoints::{authorize, discovery, end_session, health, introspect, jwks, revoke, token, userinfo},
+    endpoints::{authorize, discovery, end_session, health, introspect, jwks, register, revoke, token, userinfo},
     extract::Visit,
     middleware::around,
     pages::{account, consent, login, select_account, set_up, welcome},
@@ -42,6 +42,13 @@ pub fn application(
     for path in well_known_paths(&base) {
         application = application.service(at(&path, vec![get().to(discovery::discovery)]));
     }
+    let registers = !app.registrar.is_off();
+    let routes = |service: &mut web::ServiceConfig| {
+        routes(service);
+        if registers {
+            registration(service);
+        }
+    };
     application.service(web::scope(&base).configure(routes)).default_service(web::to(not_found)).wrap(from_fn(around))
 }
 
@@ -76,6 +83,14 @@ fn routes(service: &mut web::ServiceConfig) {
     }
 }
 
+/// Only where clients may register themselves.
+fn registration(service: &mut web::ServiceConfig) {
+    service.service(at("/oauth/register", vec![post().to(register::post)])).service(at(
+        "/oauth/register/{client_id}",
+        vec![get().to(register::get), put().to(register::put), delete().to(register::delete)],
+    ));
+}
+
 /// A method of a resource, waiting for its handler.
 struct Verb(Method);
 
@@ -85,6 +100,14 @@ fn get() -> Verb {
 
 fn post() -> Verb {
     Verb(Method::POST)
+}
+
+fn put() -> Verb {
+    Verb(Method::PUT)
+}
+
+fn delete() -> Verb {
+    Verb(Method::DELETE)
 }
 
 fn options() -> Verb {

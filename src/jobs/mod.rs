@@ -7,6 +7,7 @@ mod authorization_requests;
 mod gauges;
 mod keys;
 mod partitions;
+mod registrations;
 mod throttles;
 mod upkeep;
 mod visitors;
@@ -37,8 +38,16 @@ pub struct Job {
 }
 
 /// All of them.
-pub static JOBS: &[Job] =
-    &[partitions::JOB, keys::JOB, throttles::JOB, authorization_requests::JOB, visitors::JOB, gauges::JOB, upkeep::JOB];
+pub static JOBS: &[Job] = &[
+    partitions::JOB,
+    keys::JOB,
+    throttles::JOB,
+    authorization_requests::JOB,
+    visitors::JOB,
+    registrations::JOB,
+    gauges::JOB,
+    upkeep::JOB,
+];
 
 /// The jobs of a running server.
 pub struct Running(JoinSet<()>);

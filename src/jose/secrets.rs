@@ -31,6 +31,7 @@ pub enum Purpose {
     Cookies,
     Pagination,
     DeclaredPasswords,
+    RegistrationTokens,
 }
 
 impl Purpose {
@@ -45,6 +46,7 @@ impl Purpose {
             Self::Cookies => "cookies",
             Self::Pagination => "pagination",
             Self::DeclaredPasswords => "declared-passwords",
+            Self::RegistrationTokens => "registration-tokens",
         }
     }
 }
@@ -255,11 +257,12 @@ mod tests {
             Purpose::Pagination,
             Purpose::AuthorizationCodes,
             Purpose::DeclaredPasswords,
+            Purpose::RegistrationTokens,
         ]
         .map(|purpose| key(purpose).mac(&[b"same"]))
         .into_iter()
         .collect();
-        assert_eq!(tags.len(), 9);
+        assert_eq!(tags.len(), 10);
     }
 
     #[test]

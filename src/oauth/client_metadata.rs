@@ -9,6 +9,7 @@
 mod members;
 mod rules;
 mod sector;
+mod self_registered;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 pub use members::{MEMBERS, Member};
 pub use rules::{ASSERTION_ALGORITHMS, is_loopback, is_scope_token};
+pub use self_registered::Terms;
 
 use super::{Error, ErrorCode};
 
@@ -276,6 +278,16 @@ impl From<Fault> for Error {
     }
 }
 
+/// PostgreSQL's `text` and `jsonb` have no place for it.
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(list) => list.iter().any(holds_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
+        _ => false,
+    }
+}
+
 impl ClientMetadata {
     /// Reads a JSON object. Unknown members are ignored (RFC 7591 §2), language-tagged ones too (§2.2), and `null`
     /// means "not said" (RFC 7592 §2.2).
@@ -295,6 +307,9 @@ impl ClientMetadata {
                     _ => error.to_string(),
                 };
                 return Err(Fault::new(name.clone(), problem));
+            }
+            if holds_nul(value) {
+                return Err(Fault::new(name.clone(), "has the character U+0000, which cannot be stored"));
             }
             kept.insert(name.clone(), value.clone());
         }
@@ -317,13 +332,6 @@ impl ClientMetadata {
     /// [`Self::validate`] for those who want the member apart.
     pub fn check(&self) -> Result<(), Fault> {
         rules::check(self)
-    }
-
-    /// The same without what a client that registers itself may not give itself: its id, its secret, anonymous
-    /// visitors, and the sight of other clients' tokens.
-    #[must_use]
-    pub fn self_registered(self) -> Self {
-        Self { client_id: None, client_secret: None, visitors: false, introspection: Introspection::Own, ..self }
     }
 
     /// Whether it cannot keep a secret (RFC 6749 §2.1).

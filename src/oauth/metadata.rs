@@ -36,6 +36,8 @@ pub struct Endpoints<'a> {
     pub introspection: &'a str,
     pub revocation: &'a str,
     pub end_session: &'a str,
+    /// Where clients register themselves; absent where they may not.
+    pub registration: Option<&'a str>,
 }
 
 /// The URL of a path of ours: issuer and path with one slash between them.
@@ -104,6 +106,9 @@ pub fn document(provider: &Provider) -> Value {
                 json!(provider.client_assertion_algorithms);
         }
     }
+    if let Some(path) = endpoints.registration {
+        document["registration_endpoint"] = json!(at(path));
+    }
     without_empty_lists(document)
 }
 
@@ -129,6 +134,7 @@ mod tests {
                 introspection: "/oauth/introspect",
                 revocation: "/oauth/revoke",
                 end_session: "/oauth/end_session",
+                registration: None,
             },
             scopes: &["openid", "profile"],
             grant_types: &["authorization_code", "refresh_token", "client_credentials"],
@@ -178,6 +184,13 @@ mod tests {
         ] {
             assert!(document.get(name).is_none(), "{name}");
         }
+    }
+
+    #[test]
+    fn registration_is_announced_where_it_is() {
+        let mut provider = provider();
+        provider.endpoints.registration = Some("/oauth/register");
+        assert_eq!(document(&provider)["registration_endpoint"], "https://op.example/tenant/oauth/register");
     }
 
     #[test]

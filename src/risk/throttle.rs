@@ -17,6 +17,8 @@ use crate::{
 pub enum Attempt {
     SignIn,
     ClientSecret,
+    /// An initial access token, or a registration access token.
+    RegistrationToken,
 }
 
 impl Attempt {
@@ -24,6 +26,7 @@ impl Attempt {
         match self {
             Self::SignIn => b"sign-in",
             Self::ClientSecret => b"client-secret",
+            Self::RegistrationToken => b"registration-token",
         }
     }
 
@@ -33,7 +36,7 @@ impl Attempt {
             // Ten guesses, then one every 30 s; 40 from one source, then one every 2 s: many people share an address, and
             // attempts whose password is being checked count until it fits.
             Self::SignIn => [(10.0, 1.0 / 30.0), (40.0, 0.5)],
-            Self::ClientSecret => [(10.0, 1.0 / 10.0), (60.0, 1.0)],
+            Self::ClientSecret | Self::RegistrationToken => [(10.0, 1.0 / 10.0), (60.0, 1.0)],
         }
     }
 }
@@ -107,6 +110,20 @@ impl Sources {
         }
         throttles::forgive(tx, &[key]).await?;
         Ok(Gate::Closed(seconds(over / STRANGERS_LEAK)))
+    }
+
+    /// Counts a client that is about to register itself from `source`, which may do so `an_hour` times an hour. What comes
+    /// of it counts all the same: a refused registration has made us read, and perhaps fetch.
+    pub async fn count_registration(&self, tx: &mut Tx, source: &[u8], an_hour: u32) -> Result<Gate, Broken> {
+        let key = self.0.mac(&[b"registration", source]).to_vec();
+        let (size, leak) = (f64::from(an_hour), f64::from(an_hour) / 3600.0);
+        let level = throttles::add(tx, std::slice::from_ref(&key), &[leak]).await?.into_iter().next();
+        let over = level.unwrap_or_default() - size;
+        if over <= 0.0 {
+            return Ok(Gate::Open(Vec::new()));
+        }
+        throttles::forgive(tx, &[key]).await?;
+        Ok(Gate::Closed(seconds(over / leak)))
     }
 
     /// The attempt was genuine.

@@ -26,6 +26,7 @@ mod overrides;
 mod pages;
 mod processes;
 mod refresh_token;
+mod registration;
 mod retention;
 mod revocation;
 mod set_up;

@@ -8,7 +8,7 @@ use actix_web::{
 
 use crate::{
     clients::authenticate,
-    config::Config,
+    config::{Config, Policy},
     grants::GRANTS,
     http::cors,
     jose::{ASSERTION_ALGORITHMS, Algorithm},
@@ -43,6 +43,7 @@ impl Discovery {
                 introspection: "/oauth/introspect",
                 revocation: "/oauth/revoke",
                 end_session: "/oauth/end_session",
+                registration: (config.registration.policy != Policy::Off).then_some("/oauth/register"),
             },
             scopes: &scopes,
             grant_types: &grant_types,

@@ -127,7 +127,10 @@ fn confirm(app: &App, visit: &Visit, asked: &Asked, session: &LiveSession, param
         client: asked.client.as_ref().map(|client| answer::client_view(client, None)),
         fields,
     };
-    answer::page(app, visit, Page::new(PageName::SignOut).may_redirect_to(asked.redirect.as_deref()), &context)
+    let page = Page::new(PageName::SignOut)
+        .may_redirect_to(asked.redirect.as_deref())
+        .may_show(context.client.as_ref().and_then(|client| client.logo.as_deref()));
+    answer::page(app, visit, page, &context)
 }
 
 fn signed_out(app: &App, visit: &Visit, asked: &Asked, parameters: &Parameters, ended: bool) -> HttpResponse {

@@ -1,4 +1,4 @@
-//! A form body: the only body that the protocol endpoints and pages take.
+//! A form body: what the protocol endpoints and pages take.
 
 use std::pin::Pin;
 
@@ -20,18 +20,18 @@ pub struct Form(pub Parameters);
 
 /// Why a body was not read.
 #[derive(Debug)]
-pub struct BadForm {
-    status: StatusCode,
-    error: Error,
+pub struct BadBody {
+    pub(super) status: StatusCode,
+    pub(super) error: Error,
 }
 
-impl std::fmt::Display for BadForm {
+impl std::fmt::Display for BadBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.error.description)
     }
 }
 
-impl ResponseError for BadForm {
+impl ResponseError for BadBody {
     fn status_code(&self) -> StatusCode {
         self.status
     }
@@ -42,34 +42,35 @@ impl ResponseError for BadForm {
 }
 
 impl FromRequest for Form {
-    type Error = BadForm;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, BadForm>>>>;
+    type Error = BadBody;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, BadBody>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_form = request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded");
         let payload = payload.take();
         Box::pin(async move {
             if !is_form {
-                return Err(BadForm {
+                return Err(BadBody {
                     status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
                     error: Error::invalid_request("the body must be application/x-www-form-urlencoded"),
                 });
             }
-            let body = read(payload).await?;
-            Parameters::parse(&body).map(Self).map_err(|error| BadForm { status: StatusCode::BAD_REQUEST, error })
+            let body = read(payload, MAX_ENCODED).await?;
+            Parameters::parse(&body).map(Self).map_err(|error| BadBody { status: StatusCode::BAD_REQUEST, error })
         })
     }
 }
 
-async fn read(mut payload: Payload) -> Result<Bytes, BadForm> {
+/// The body, if it is not longer than so many octets.
+pub(super) async fn read(mut payload: Payload, longest: usize) -> Result<Bytes, BadBody> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| BadForm {
+        let chunk = chunk.map_err(|_| BadBody {
             status: StatusCode::BAD_REQUEST,
             error: Error::invalid_request("the body could not be read"),
         })?;
-        if body.len() + chunk.len() > MAX_ENCODED {
-            return Err(BadForm {
+        if body.len() + chunk.len() > longest {
+            return Err(BadBody {
                 status: StatusCode::PAYLOAD_TOO_LARGE,
                 error: Error::invalid_request("the body is too long"),
             });

@@ -3,9 +3,11 @@
 mod agent;
 mod browser;
 mod form;
+mod json_body;
 mod source;
 mod visit;
 
 pub use browser::{Browser, expired_cookie, session_cookie};
-pub use form::Form;
+pub use form::{BadBody, Form};
+pub use json_body::JsonBody;
 pub use visit::Visit;

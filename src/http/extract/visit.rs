@@ -61,6 +61,14 @@ impl Visit {
     }
 }
 
+impl Inner {
+    /// The token in the `Authorization` header (RFC 6750 §2.1), if there is one.
+    pub fn bearer(&self) -> Option<&str> {
+        let (scheme, token) = self.authorization.as_deref()?.split_once(' ')?;
+        Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
+    }
+}
+
 impl FromRequest for Visit {
     type Error = Infallible;
     type Future = Ready<Result<Self, Infallible>>;

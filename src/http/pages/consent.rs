@@ -36,7 +36,9 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         user: person(session),
         scopes: wanted(&pending).iter().map(|name| describe(&app, name)).collect(),
     };
-    let page = Page::new(PageName::Consent).may_redirect_to(Some(pending.request.redirect_uri.as_str()));
+    let page = Page::new(PageName::Consent)
+        .may_redirect_to(Some(pending.request.redirect_uri.as_str()))
+        .may_show(context.client.logo.as_deref());
     answer::page(&app, &visit, page, &context)
 }
 

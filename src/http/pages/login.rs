@@ -159,8 +159,11 @@ fn show(
         error,
         retry_after: retry_after.map(u64::from),
     };
-    let page =
-        Page::new(PageName::Login).status(status).retry_after(retry_after.map(u64::from)).may_redirect_to(target);
+    let page = Page::new(PageName::Login)
+        .status(status)
+        .retry_after(retry_after.map(u64::from))
+        .may_redirect_to(target)
+        .may_show(context.client.as_ref().and_then(|client| client.logo.as_deref()));
     answer::page(app, visit, page, &context)
 }
 

@@ -32,7 +32,9 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         client: Some(answer::client_view(&pending.client, Some(&pending.request.redirect_uri))),
         user: person(session),
     };
-    let page = Page::new(PageName::SelectAccount).may_redirect_to(Some(pending.request.redirect_uri.as_str()));
+    let page = Page::new(PageName::SelectAccount)
+        .may_redirect_to(Some(pending.request.redirect_uri.as_str()))
+        .may_show(pending.client.metadata.logo_uri.as_deref());
     answer::page(&app, &visit, page, &context)
 }
 

@@ -9,7 +9,7 @@ use actix_web::{
 use serde::Serialize;
 
 use super::{
-    policy::{FormTargets, content_security_policy},
+    policy::{FormTargets, content_security_policy, picture_source},
     templates::{PageName, Templates},
 };
 use crate::failure::Broken;
@@ -20,6 +20,7 @@ pub struct Page {
     name: PageName,
     status: StatusCode,
     targets: FormTargets,
+    picture: Option<String>,
     retry_after: Option<u64>,
 }
 
@@ -27,7 +28,7 @@ impl Page {
     /// The page `name`, 200, with forms that stay on this server.
     #[must_use]
     pub fn new(name: PageName) -> Self {
-        Self { name, status: StatusCode::OK, targets: FormTargets::Own, retry_after: None }
+        Self { name, status: StatusCode::OK, targets: FormTargets::Own, picture: None, retry_after: None }
     }
 
     /// Another status than 200.
@@ -47,6 +48,13 @@ impl Page {
         self
     }
 
+    /// It shows this logo, if any.
+    #[must_use]
+    pub fn may_show(mut self, logo: Option<&str>) -> Self {
+        self.picture = logo.and_then(picture_source);
+        self
+    }
+
     /// Says after how many seconds the form may be sent again. `None` changes nothing.
     #[must_use]
     pub fn retry_after(mut self, seconds: Option<u64>) -> Self {
@@ -57,7 +65,10 @@ impl Page {
     /// Renders the page with the values it shows.
     pub fn respond(self, templates: &Templates, context: &impl Serialize) -> Result<HttpResponse, Broken> {
         let html = templates.render(self.name, context)?;
-        let mut answer = strict(self.status, &content_security_policy(self.name.has_script(), &self.targets));
+        let mut answer = strict(
+            self.status,
+            &content_security_policy(self.name.has_script(), &self.targets, self.picture.as_deref()),
+        );
         if let Some(seconds) = self.retry_after {
             answer.insert_header((header::RETRY_AFTER, seconds));
         }
@@ -69,7 +80,7 @@ impl Page {
 #[must_use]
 pub fn last_resort(status: StatusCode, request_id: &str) -> HttpResponse {
     let reference: String = request_id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-    strict(status, &content_security_policy(false, &FormTargets::Own)).body(format!(
+    strict(status, &content_security_policy(false, &FormTargets::Own, None)).body(format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Something went wrong</title>\
          <main><h1>Something went wrong</h1><p>Please try again. Reference: {reference}</p></main></html>"
     ))

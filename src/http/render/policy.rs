@@ -1,6 +1,6 @@
 //! The Content-Security-Policy of a page, and where the answers to its forms may lead.
 //!
-//! Nothing is allowed but what a page of ours needs: our own style sheet, pictures, and, on the one page that submits
+//! Nothing is allowed but what a page of ours needs: our own style sheet and pictures, the one logo it shows, and, on the one page that submits
 //! itself, our own script. Nothing inline runs anywhere, so a flaw in escaping is not yet a flaw in security.
 
 use url::{Host, Url};
@@ -50,12 +50,28 @@ impl FormTargets {
     }
 }
 
-/// The policy of one page.
-pub(super) fn content_security_policy(scripts: bool, targets: &FormTargets) -> String {
-    // Logos are the clients' own pictures: any https address, or inlined in the registration.
+/// The source from which the browser loads a client's logo: its origin, where the policy can name it.
+///
+/// The browser fetches it, without a referrer, and not we: what a stranger names would have to be fetched, judged and kept
+/// here, and served under our own origin. What its host learns by it, that somebody is at the door, it learns from the
+/// client anyway.
+pub fn picture_source(logo: &str) -> Option<String> {
+    if logo.starts_with("data:image/") {
+        return Some("data:".to_owned());
+    }
+    match FormTargets::after(logo) {
+        FormTargets::OwnAnd(origin) if origin.starts_with("https://") => Some(origin),
+        _ => None,
+    }
+}
+
+/// The policy of one page; `picture` is a source from [`picture_source`].
+pub(super) fn content_security_policy(scripts: bool, targets: &FormTargets, picture: Option<&str>) -> String {
     format!(
-        "default-src 'none'; style-src 'self'; img-src 'self' https: data:; font-src 'self'; script-src {}{}; \
+        "default-src 'none'; style-src 'self'; img-src 'self'{}{}; font-src 'self'; script-src {}{}; \
          frame-ancestors 'none'; base-uri 'none'",
+        if picture.is_some() { " " } else { "" },
+        picture.unwrap_or_default(),
         if scripts { "'self'" } else { "'none'" },
         targets.directive(),
     )
@@ -99,16 +115,30 @@ mod tests {
     }
 
     #[test]
+    fn a_logo_is_loaded_from_its_own_origin_or_not_at_all() {
+        let from = |logo: &str| picture_source(logo);
+        assert_eq!(from("https://cdn.example:8443/a.png?x").as_deref(), Some("https://cdn.example:8443"));
+        assert_eq!(from("data:image/png;base64,AA").as_deref(), Some("data:"));
+        for other in
+            ["http://cdn.example/a.png", "https://a;script-src/", "https://[::1]/a.png", "data:text/html,x", ""]
+        {
+            assert_eq!(from(other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn variants() {
-        let own = content_security_policy(false, &FormTargets::Own);
+        let own = content_security_policy(false, &FormTargets::Own, None);
         assert_eq!(
             own,
-            "default-src 'none'; style-src 'self'; img-src 'self' https: data:; font-src 'self'; script-src 'none'; \
+            "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; script-src 'none'; \
              form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
         );
-        let other = content_security_policy(false, &FormTargets::after("https://rp.example/cb"));
+        let other =
+            content_security_policy(false, &FormTargets::after("https://rp.example/cb"), Some("https://cdn.example"));
         assert!(other.contains("; form-action 'self' https://rp.example;"));
-        let custom = content_security_policy(true, &FormTargets::after("com.example.app:/cb"));
+        assert!(other.contains("; img-src 'self' https://cdn.example;"));
+        let custom = content_security_policy(true, &FormTargets::after("com.example.app:/cb"), None);
         assert!(!custom.contains("form-action"));
         assert!(custom.contains("script-src 'self';"));
     }

@@ -14,6 +14,7 @@ use minijinja::{
 use serde::Serialize;
 use url::Url;
 
+use super::policy::picture_source;
 use crate::{
     failure::{Broken, Stop},
     http::assets::Assets,
@@ -199,7 +200,7 @@ fn is_weblink(value: &Value) -> bool {
 
 /// A picture that the policy of our pages lets the browser load.
 fn is_picture(value: &Value) -> bool {
-    has_scheme(value, &["https"]) || value.as_str().is_some_and(|text| text.starts_with("data:image/"))
+    value.as_str().and_then(picture_source).is_some()
 }
 
 fn has_scheme(value: &Value, schemes: &[&str]) -> bool {

@@ -15,6 +15,9 @@ const SECRET_LENGTH: usize = 32;
 /// Longer URIs than this cannot be sent in a request either.
 const URI_LENGTH: usize = 2048;
 
+/// Names and contacts.
+const TEXT_LENGTH: usize = 255;
+
 /// Schemes that are not an application's own: they run something, reach a file, or belong to the browser.
 const FOREIGN_SCHEMES: &[&str] = &[
     "about",
@@ -70,6 +73,20 @@ fn identity(client: &ClientMetadata) -> Result<(), Fault> {
         && (id.is_empty() || id.len() > 255 || !printable(id))
     {
         return Err(Fault::new("client_id", "must be 1 to 255 printable ASCII characters"));
+    }
+    for (member, text) in client
+        .client_name
+        .iter()
+        .map(|name| ("client_name", name))
+        .chain(client.contacts.iter().map(|it| ("contacts", it)))
+    {
+        // They are shown to people: a line break or a page of text is no name.
+        if text.chars().count() > TEXT_LENGTH || text.chars().any(char::is_control) {
+            return Err(Fault::new(
+                member,
+                format!("must be at most {TEXT_LENGTH} characters, none of them a control"),
+            ));
+        }
     }
     let method = client.token_endpoint_auth_method;
     match &client.client_secret {
@@ -195,7 +212,6 @@ fn links(client: &ClientMetadata) -> Result<(), Fault> {
     let called = [
         ("jwks_uri", &client.jwks_uri),
         ("sector_identifier_uri", &client.sector_identifier_uri),
-        ("initiate_login_uri", &client.initiate_login_uri),
         ("backchannel_logout_uri", &client.backchannel_logout_uri),
         ("frontchannel_logout_uri", &client.frontchannel_logout_uri),
     ];
@@ -203,6 +219,12 @@ fn links(client: &ClientMetadata) -> Result<(), Fault> {
         if let Some(uri) = uri {
             secure(uri).map_err(|problem| Fault::new(member, problem))?;
         }
+    }
+    // OIDC Registration §2: it MUST use the https scheme, on this machine too.
+    if let Some(uri) = &client.initiate_login_uri
+        && absolute(uri).map_err(|problem| Fault::new("initiate_login_uri", problem))?.scheme() != "https"
+    {
+        return Err(Fault::new("initiate_login_uri", "must be an https URL"));
     }
     // OIDC Front-Channel Logout 1.0 §2: same scheme, host and port as a redirection URI.
     if let Some(uri) = &client.frontchannel_logout_uri

@@ -275,12 +275,3 @@ fn ids_and_scopes_keep_to_their_characters() {
     accepted(&json!({ "scope": "openid payments:write" }));
     refused(&json!({ "scope": "openid pay\"ments" }), "scope");
 }
-
-#[test]
-fn a_client_cannot_give_itself_privileges() {
-    let asked = client(&json!({ "client_secret": SECRET, "visitors": true, "introspection": "any" }));
-    let got = asked.self_registered();
-    assert_eq!((got.client_id, got.client_secret), (None, None));
-    assert_eq!((got.visitors, got.introspection), (false, Introspection::Own));
-    assert_eq!(got.redirect_uris, ["https://rp.example/cb"]);
-}

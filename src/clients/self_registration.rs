@@ -1,0 +1,258 @@
+//! Clients that register themselves, and manage what they registered (RFC 7591, RFC 7592, OIDC Registration 1.0).
+//!
+//! The registration access token is an HMAC over the client's id and a generation kept in its row: nothing readable is
+//! stored, and a changed registration has a new one. Not for declared clients, which have no generation and so no token.
+//!
+//! Invariant: what a client reads, changes or deletes here is itself.
+
+use std::fs;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::registration::tell;
+use crate::{
+    audit::{self, Action, Actor, Event, Subject},
+    config::{self, Policy},
+    db::{
+        Tx,
+        registrations::{self, Registration},
+    },
+    failure::{Broken, Failure, Stop},
+    jose::{Key256, base64url, constant_time_eq, from_base64url, random_bytes, sha256},
+    oauth::{
+        ClientMetadata, Error, ErrorCode,
+        client_metadata::{Fault, Terms},
+    },
+};
+
+/// What secret scanners find it by.
+const PREFIX: &str = "mo_ra_";
+
+/// The least characters of an initial access token: it is compared, not guessed at, only if it is random.
+const TOKEN_LENGTH: usize = 32;
+
+/// What the server adds to metadata in its answers; a client that sends it back is refused (RFC 7592 §2.2).
+const SERVER_MADE: [&str; 4] =
+    ["registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at"];
+
+/// Who may register, on which terms, and with what they manage it.
+pub struct Registrar {
+    policy: Policy,
+    /// SHA-256 of it.
+    initial_access_token: Option<[u8; 32]>,
+    tokens: Key256,
+    require_pkce: bool,
+    unused_limit: u32,
+    /// Beside the standard ones.
+    scopes: Vec<String>,
+}
+
+/// What a client is told of itself (RFC 7591 §3.2.1, RFC 7592 §3).
+pub struct Information {
+    pub client_id: String,
+    issued_at: DateTime<Utc>,
+    metadata: ClientMetadata,
+    /// Known only when it was made just now.
+    client_secret: Option<String>,
+    registration_access_token: String,
+}
+
+impl Registrar {
+    /// Reads the initial access token where the policy asks for one.
+    pub fn new(settings: &config::Registration, scopes: &[config::Scope], tokens: Key256) -> Result<Self, Stop> {
+        let file = settings.initial_access_token_file.as_deref().filter(|_| settings.policy == Policy::Token);
+        let initial_access_token = file.map(|file| {
+            let unusable = |why: &dyn std::fmt::Display| {
+                Stop::new(format_args!("registration.initial_access_token_file: {}: {why}", file.display()))
+                    .mend("make one with `openssl rand -hex 32`, in a file that this user may read")
+            };
+            let text = fs::read_to_string(file).map_err(|error| unusable(&error))?;
+            let token = text.trim();
+            // RFC 6750 §2.1: b64token.
+            if token.len() < TOKEN_LENGTH
+                || !token.bytes().all(|it| it.is_ascii_alphanumeric() || b"-._~+/=".contains(&it))
+            {
+                return Err(unusable(&format_args!(
+                    "must hold one token of at least {TOKEN_LENGTH} characters, of A-Z a-z 0-9 - . _ ~ + / ="
+                )));
+            }
+            Ok(sha256(&[token.as_bytes()]))
+        });
+        Ok(Self {
+            policy: settings.policy,
+            initial_access_token: initial_access_token.transpose()?,
+            tokens,
+            require_pkce: settings.require_pkce,
+            unused_limit: settings.unused_limit,
+            scopes: scopes.iter().filter(|it| it.privileged.is_none()).map(|it| it.name.clone()).collect(),
+        })
+    }
+
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.policy == Policy::Off
+    }
+
+    /// Whether whoever brought this token, or none, may register.
+    pub fn admit(&self, bearer: Option<&str>) -> Result<(), Error> {
+        match (self.policy, bearer, self.initial_access_token) {
+            (Policy::Open, ..) => Ok(()),
+            (Policy::Token, Some(token), Some(expected))
+                if constant_time_eq(&sha256(&[token.as_bytes()]), &expected) =>
+            {
+                Ok(())
+            }
+            (Policy::Token, Some(_), _) => Err(Error::invalid_token("this is not the initial access token")),
+            // RFC 6750 §3.1: no token, no error.
+            _ => Err(Error::invalid_token("")),
+        }
+    }
+
+    /// What is registered of what a client says of itself.
+    pub fn understand(&self, said: &Value) -> Result<ClientMetadata, Error> {
+        // Nobody is asked for consent when a client acts for itself, so not everybody may register one.
+        let for_itself = self.policy == Policy::Token;
+        ClientMetadata::self_registered(
+            said,
+            &Terms { require_pkce: self.require_pkce, for_itself, scopes: &self.scopes },
+        )
+    }
+
+    /// As [`Self::understand`], for a client that changes itself: with what it must bring, and must not (RFC 7592 §2.2).
+    pub fn understand_change(&self, said: &Value, registered: &Registration) -> Result<ClientMetadata, Error> {
+        let member = |name: &str| said.get(name).filter(|value| !value.is_null());
+        if let Some(name) = SERVER_MADE.iter().find(|name| member(name).is_some()) {
+            return Err(Fault::new(*name, "is the server's to say: leave it out").into());
+        }
+        if member("client_id").and_then(Value::as_str) != Some(&registered.client.client_id) {
+            return Err(Fault::new("client_id", "must be the one that is registered").into());
+        }
+        if let Some(secret) = member("client_secret") {
+            let hash = secret.as_str().map(|secret| sha256(&[secret.as_bytes()]));
+            let fits =
+                hash.zip(registered.client.secret_hash.as_deref()).is_some_and(|(it, of)| constant_time_eq(&it, of));
+            if !fits {
+                return Err(Fault::new("client_secret", "is not the one that was issued, and cannot be chosen").into());
+            }
+        }
+        self.understand(said)
+    }
+
+    /// Whether the token is the registration access token of now.
+    #[must_use]
+    pub fn opens(&self, bearer: &str, registered: &Registration) -> bool {
+        let id = registered.client.client_id.as_bytes();
+        let mac = bearer.strip_prefix(PREFIX).and_then(from_base64url).unwrap_or_default();
+        self.tokens.verify(&[id, &registered.generation.to_be_bytes()], &mac)
+    }
+
+    fn token(&self, client_id: &str, generation: i32) -> String {
+        let mac = self.tokens.mac(&[client_id.as_bytes(), &generation.to_be_bytes()]);
+        format!("{PREFIX}{}", base64url(&mac))
+    }
+
+    /// Registers a client (RFC 7591 §3.2.1) under an id of ours, with a secret of ours where its method rests on one.
+    pub async fn register(&self, tx: &mut Tx, mut metadata: ClientMetadata) -> Result<Information, Failure> {
+        let client_id = tx.new_id().to_string();
+        metadata.client_id = Some(client_id.clone());
+        let secret = metadata.token_endpoint_auth_method.uses_secret().then(new_secret);
+        let hash = secret.as_deref().map(hash);
+        let stored = serde_json::to_value(&metadata).map_err(Broken::new)?;
+        if !registrations::insert(tx, &client_id, &stored, hash.as_deref(), self.unused_limit).await? {
+            return Err(Error::new(ErrorCode::TemporarilyUnavailable, "too many registered clients were never used")
+                .retry_after(3600)
+                .into());
+        }
+        tell(tx, Action::ClientRegistered, &client_id, Actor::Client);
+        let registration_access_token = self.token(&client_id, 0);
+        Ok(Information { client_id, issued_at: tx.now, metadata, client_secret: secret, registration_access_token })
+    }
+
+    /// What is registered (RFC 7592 §2.1); without the secret, which is not kept in a form that can be read.
+    pub fn read(&self, registered: &Registration) -> Result<Information, Broken> {
+        let metadata = serde_json::from_value(registered.client.metadata.clone()).map_err(Broken::new)?;
+        let client_id = registered.client.client_id.clone();
+        let registration_access_token = self.token(&client_id, registered.generation);
+        let issued_at = registered.created_at;
+        Ok(Information { client_id, issued_at, metadata, client_secret: None, registration_access_token })
+    }
+
+    /// Replaces what is registered (RFC 7592 §2.2). The registration access token is another afterwards; the secret stays,
+    /// is made where the new method needs one, and goes where it needs none.
+    pub async fn replace(
+        &self,
+        tx: &mut Tx,
+        registered: &Registration,
+        mut metadata: ClientMetadata,
+    ) -> Result<Information, Failure> {
+        let client_id = registered.client.client_id.clone();
+        metadata.client_id = Some(client_id.clone());
+        let kept = registered.client.secret_hash.clone().filter(|_| metadata.token_endpoint_auth_method.uses_secret());
+        let secret = (kept.is_none() && metadata.token_endpoint_auth_method.uses_secret()).then(new_secret);
+        let hash = kept.or_else(|| secret.as_deref().map(hash));
+        let stored = serde_json::to_value(&metadata).map_err(Broken::new)?;
+        let generation = registered.generation;
+        if !registrations::replace(tx, &client_id, generation, &stored, hash.as_deref()).await? {
+            return Err(outdated());
+        }
+        tell(tx, Action::ClientChanged, &client_id, Actor::Client);
+        let registration_access_token = self.token(&client_id, generation + 1);
+        let issued_at = registered.created_at;
+        Ok(Information { client_id, issued_at, metadata, client_secret: secret, registration_access_token })
+    }
+
+    /// Ends the client, and with it all it holds (RFC 7592 §2.3). Its row stays for as long as anything refers to it.
+    pub async fn delete(&self, tx: &mut Tx, registered: &Registration) -> Result<(), Failure> {
+        let client_id = &registered.client.client_id;
+        if !registrations::end(tx, client_id, registered.generation).await? {
+            return Err(outdated());
+        }
+        tell(tx, Action::ClientDeleted, client_id, Actor::Client);
+        Ok(())
+    }
+}
+
+/// Removes clients that registered themselves before `before` and were never used, and says how many.
+pub async fn expire_unused(tx: &mut Tx, before: DateTime<Utc>, limit: i64) -> Result<usize, Broken> {
+    let removed = registrations::sweep(tx, before, limit).await?;
+    // Of the others it was told when they ended.
+    for client in removed.iter().filter(|client| client.expired) {
+        let subject = Subject { client_id: Some(client.client_id.clone()), ..Subject::default() };
+        audit::record(tx, Event::done(Action::ClientDeleted, Actor::Server, subject).reason("unused"));
+    }
+    Ok(removed.len())
+}
+
+impl Information {
+    /// As the client reads it; `uri` is where this registration is managed.
+    pub fn to_json(&self, uri: &str) -> Result<Value, Broken> {
+        let Value::Object(mut members) = serde_json::to_value(&self.metadata).map_err(Broken::new)? else {
+            return Err(Broken::new("client metadata is not written as an object"));
+        };
+        let mut say = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        say("client_id", json!(self.client_id));
+        say("client_id_issued_at", json!(self.issued_at.timestamp()));
+        say("registration_access_token", json!(self.registration_access_token));
+        say("registration_client_uri", json!(uri));
+        if let Some(secret) = &self.client_secret {
+            say("client_secret", json!(secret));
+            // RFC 7591 §3.2.1: REQUIRED beside a secret; 0: it does not expire.
+            say("client_secret_expires_at", json!(0));
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// Somebody else was quicker with the same token.
+fn outdated() -> Failure {
+    Error::invalid_token("the registration access token is not valid (any more)").into()
+}
+
+fn new_secret() -> String {
+    base64url(&random_bytes::<32>())
+}
+
+fn hash(secret: &str) -> Vec<u8> {
+    sha256(&[secret.as_bytes()]).to_vec()
+}

@@ -1,0 +1,162 @@
+//! `clients` that registered themselves: their rows are clients like any other, with a generation of their registration
+//! access token beside.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper,
+    sql_types::{Bool, Text, Timestamptz},
+};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+
+use super::{Tx, clients::ClientRow, schema::clients, work::OrBroken};
+use crate::failure::Broken;
+
+/// A registration that can still be managed.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    pub client: ClientRow,
+    pub generation: i32,
+    pub created_at: DateTime<Utc>,
+}
+
+/// The registration of a client that is not disabled.
+pub async fn find(tx: &mut Tx, client_id: &str) -> Result<Option<Registration>, Broken> {
+    let found: Option<(ClientRow, Option<i32>, DateTime<Utc>)> = clients::table
+        .find(client_id)
+        .filter(clients::disabled_at.is_null())
+        .select((ClientRow::as_select(), clients::registration_generation, clients::created_at))
+        .first(&mut tx.conn())
+        .await
+        .optional()
+        .or_broken("find registration")?;
+    Ok(found.and_then(|(client, generation, created_at)| {
+        generation.map(|generation| Registration { client, generation, created_at })
+    }))
+}
+
+/// The ids of all that registered themselves.
+pub async fn load_ids(tx: &mut Tx) -> Result<Vec<String>, Broken> {
+    clients::table
+        .filter(clients::registration_generation.is_not_null())
+        .select(clients::client_id)
+        .load(&mut tx.conn())
+        .await
+        .or_broken("load registrations")
+}
+
+/// Adds a client, unless there are `limit` already that nobody has used. Its generation is 0.
+pub async fn insert(
+    tx: &mut Tx,
+    client_id: &str,
+    metadata: &Value,
+    secret_hash: Option<&[u8]>,
+    limit: u32,
+) -> Result<bool, Broken> {
+    use diesel::sql_types::{BigInt, Bytea, Jsonb, Nullable};
+    let now = tx.now;
+    // Counted as far as it matters and no further.
+    let inserted = diesel::sql_query(
+        "INSERT INTO clients (client_id, metadata, secret_hash, registration_generation, created_at, updated_at) \
+         SELECT $1, $2, $3, 0, $4, $4 WHERE (SELECT count(*) FROM (SELECT FROM clients \
+         WHERE registration_generation IS NOT NULL AND used_at IS NULL LIMIT $5) u) < $5",
+    )
+    .bind::<Text, _>(client_id)
+    .bind::<Jsonb, _>(metadata)
+    .bind::<Nullable<Bytea>, _>(secret_hash)
+    .bind::<Timestamptz, _>(now)
+    .bind::<BigInt, _>(i64::from(limit))
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("insert registration")?;
+    Ok(inserted > 0)
+}
+
+/// Replaces what is registered and makes the next generation; `false`: it is of another generation by now, or gone.
+pub async fn replace(
+    tx: &mut Tx,
+    client_id: &str,
+    generation: i32,
+    metadata: &Value,
+    secret_hash: Option<&[u8]>,
+) -> Result<bool, Broken> {
+    let now = tx.now;
+    let changed = diesel::update(
+        clients::table
+            .find(client_id)
+            .filter(clients::registration_generation.eq(Some(generation)))
+            .filter(clients::disabled_at.is_null()),
+    )
+    .set((
+        clients::metadata.eq(metadata),
+        clients::secret_hash.eq(secret_hash),
+        clients::registration_generation.eq(Some(generation + 1)),
+        clients::updated_at.eq(now),
+    ))
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("replace registration")?;
+    Ok(changed > 0)
+}
+
+/// Ends the client and all it holds, as disabling does; `false`: it is of another generation by now, or gone.
+pub async fn end(tx: &mut Tx, client_id: &str, generation: i32) -> Result<bool, Broken> {
+    let now = tx.now;
+    let changed = diesel::update(
+        clients::table
+            .find(client_id)
+            .filter(clients::registration_generation.eq(Some(generation)))
+            .filter(clients::disabled_at.is_null()),
+    )
+    .set((
+        clients::disabled_at.eq(Some(now)),
+        clients::session_epoch.eq(clients::session_epoch + 1),
+        clients::registration_generation.eq(Some(generation + 1)),
+        clients::updated_at.eq(now),
+    ))
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("end registration")?;
+    Ok(changed > 0)
+}
+
+/// Notes which of those that were never used have taken part in a session by now.
+pub async fn mark_used(tx: &mut Tx) -> Result<usize, Broken> {
+    let now = tx.now;
+    diesel::sql_query(
+        "UPDATE clients c SET used_at = $1 WHERE registration_generation IS NOT NULL AND used_at IS NULL \
+         AND EXISTS (SELECT FROM session_clients s WHERE s.client_id = c.client_id)",
+    )
+    .bind::<Timestamptz, _>(now)
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("mark registrations as used")
+}
+
+/// A client that was removed; `expired`: not because it had been ended before.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct Removed {
+    #[diesel(sql_type = Text)]
+    pub client_id: String,
+    #[diesel(sql_type = Bool)]
+    pub expired: bool,
+}
+
+/// Removes those that nobody ever used: the ended ones, and what was registered before `before`. At most `limit`.
+pub async fn sweep(tx: &mut Tx, before: DateTime<Utc>, limit: i64) -> Result<Vec<Removed>, Broken> {
+    diesel::sql_query(
+        "DELETE FROM clients c USING (SELECT u.client_id FROM clients u WHERE u.registration_generation IS NOT NULL \
+             AND u.used_at IS NULL AND (u.disabled_at IS NOT NULL OR u.created_at < $1) \
+             AND NOT EXISTS (SELECT FROM session_clients r WHERE r.client_id = u.client_id) \
+             AND NOT EXISTS (SELECT FROM sessions r WHERE r.client_id = u.client_id) \
+             AND NOT EXISTS (SELECT FROM consents r WHERE r.client_id = u.client_id) \
+             AND NOT EXISTS (SELECT FROM authorization_requests r WHERE r.client_id = u.client_id) \
+             LIMIT $2 FOR UPDATE SKIP LOCKED) unused \
+         WHERE c.client_id = unused.client_id RETURNING c.client_id, c.disabled_at IS NULL AS expired",
+    )
+    .bind::<Timestamptz, _>(before)
+    .bind::<diesel::sql_types::BigInt, _>(limit)
+    .load(&mut tx.conn())
+    .await
+    .or_broken("sweep registrations")
+}
