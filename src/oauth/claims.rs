@@ -85,7 +85,8 @@ impl ClaimsRequest {
     /// what the relying party must be registered for.
     pub fn scopes(&self) -> Scope {
         let asked_for = self.id_token.keys().chain(self.userinfo.keys());
-        let names: Vec<_> = asked_for.filter_map(|claim| standard_scope_of(claim)).map(|scope| scope.name).collect();
+        let names: Vec<_> =
+            asked_for.filter_map(|claim| standard_scope_of(untagged(claim))).map(|scope| scope.name).collect();
         // Standard names are tokens, and there are but few of them.
         Scope::parse(&names.join(" ")).unwrap_or_default()
     }
@@ -94,7 +95,8 @@ impl ClaimsRequest {
     /// authentication belong to no scope and stay.
     #[must_use]
     pub fn restricted_to(mut self, allowed: &Scope) -> Self {
-        let permitted = |claim: &str| standard_scope_of(claim).is_none_or(|scope| allowed.contains(scope.name));
+        let permitted =
+            |claim: &str| standard_scope_of(untagged(claim)).is_none_or(|scope| allowed.contains(scope.name));
         self.id_token.retain(|claim, _| permitted(claim));
         self.userinfo.retain(|claim, _| permitted(claim));
         self
@@ -116,11 +118,16 @@ fn member(request: &Map<String, Value>, name: &str) -> Result<BTreeMap<String, C
     claims.iter().map(|(claim, value)| Ok((claim.clone(), one(value)?))).collect()
 }
 
+/// The claim's name without the language it is asked for in (§5.2).
+fn untagged(claim: &str) -> &str {
+    claim.split_once('#').map_or(claim, |(name, _)| name)
+}
+
 /// The claims about a person to give: those of the granted scopes and those asked for by name, as far as there are
 /// any. `sub` is the caller's, who knows which one this relying party sees.
 ///
 /// A claim asked for with a value is given only if it has that value (§5.5.1). Null and empty ones are left out
-/// (§5.3.2).
+/// (§5.3.2). One in another language is given to whoever asks for it by its whole name.
 pub fn release(
     user_claims: &Map<String, Value>,
     scope: &Scope,
@@ -130,7 +137,7 @@ pub fn release(
     let is_given = |name: &str, value: &Value| {
         let asked_for = || requested.get(name).is_some_and(|request| request.accepts(value));
         let exists = !value.is_null() && value.as_str() != Some("");
-        let standard = name != "sub" && standard_scope_of(name).is_some();
+        let standard = untagged(name) != "sub" && standard_scope_of(untagged(name)).is_some();
         exists && standard && (by_scope.contains(&name) || asked_for())
     };
     let given = user_claims.iter().filter(|(name, value)| is_given(name, value));
@@ -232,7 +239,7 @@ mod tests {
     fn claims_asked_for_by_name_are_given_if_they_are_standard_and_match() {
         let request = parse(&json!({ "userinfo": {
             "name": null, "phone_number": { "value": "+2" }, "password_hash": { "essential": true }, "sub": null,
-            "nickname": null, "locale": null,
+            "nickname": null, "locale": null, "sub#x": null, "password_hash#x": null,
         } }));
         let given = release(&user(), &Scope::default(), &request.userinfo);
         assert_eq!(Value::Object(given), json!({ "name": "Alice" }));

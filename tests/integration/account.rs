@@ -5,6 +5,7 @@ use mooring::audit::Actor;
 use crate::support::{
     ALICE, BOB, PASSWORD, Server, Settings,
     agent::{Agent, Page},
+    declared::{REDIRECT_URI, SECRET},
     page::Form,
 };
 
@@ -162,4 +163,27 @@ async fn a_session_says_what_it_was_used_for() {
     let id = server.value("SELECT id FROM sessions WHERE kind = 'user'").await.parse().unwrap();
     server.work(async |tx| mooring::sessions::end(tx, id, "ended_by_operator", Actor::Operator).await).await;
     assert!(agent.open(&server.at("/account")).await.asks_for_password());
+}
+
+/// OIDC Core §4: a person begins here, and the client asks for its sign-in by a request of its own.
+#[tokio::test]
+async fn an_application_can_be_opened_from_here() {
+    let server = Server::start(Settings::default().declare(&format!(
+        "[[client]]\nclient_id = \"notes\"\nclient_name = \"Notes\"\nclient_secret = \"{SECRET}\"\nscope = \"openid\"\n\
+         redirect_uris = [\"{REDIRECT_URI}\"]\ninitiate_login_uri = \"https://notes.example/begin?tenant=a%26b\"\n",
+    )))
+    .await;
+    let (agent, page) = signed_in(&server, ALICE).await;
+    assert!(!page.body.contains("notes.example"), "not before one has allowed it anything");
+    server.client("notes").code(&agent, "openid").await;
+    server.client("web").code(&agent, "openid").await;
+    let page = agent.open(&server.at("/account")).await;
+    let links = page.body.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let links = links.map(|link| link.replace("&#x2f;", "/").replace("&amp;", "&"));
+    let links: Vec<String> = links.filter(|link| link.starts_with("https://")).collect();
+    assert_eq!(links.len(), 1, "{}", page.body);
+    let link = url::Url::parse(&links[0]).unwrap();
+    assert_eq!((link.host_str(), link.path()), (Some("notes.example"), "/begin"));
+    let query: Vec<(String, String)> = link.query_pairs().into_owned().collect();
+    assert_eq!(query, [("tenant", "a&b"), ("iss", &server.issuer)].map(|(name, value)| (name.into(), value.into())));
 }

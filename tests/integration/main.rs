@@ -34,6 +34,7 @@ mod sign_in;
 mod signed_answers;
 mod statements;
 mod subjects;
+mod suite;
 mod support;
 mod tls;
 mod token_endpoint;

@@ -52,9 +52,12 @@ async fn context(
     let filter = Filter { user_id: Some(user_id), live_only: true, limit: 200, ..Filter::default() };
     let rows = session_lists::load(tx, &filter).await?;
     let allowed = consents::load_of_user(tx, user_id).await?;
-    let names = names(tx).await?;
-    let name_of =
-        |id: &str| names.iter().find(|(known, _)| known == id).map_or_else(|| id.to_owned(), |(_, name)| name.clone());
+    let clients = client_rows::load_all(tx).await?;
+    let said = |id: &str, member: &str| -> Option<String> {
+        let client = clients.iter().find(|client| client.client_id == id)?;
+        Some(client.metadata.get(member)?.as_str()?.to_owned())
+    };
+    let name_of = |id: &str| said(id, "client_name").unwrap_or_else(|| id.to_owned());
     let now = tx.now;
     let (offline, own): (Vec<&ListedSession>, Vec<&ListedSession>) = rows.iter().partition(|row| row.kind == "offline");
     Ok(views::Account {
@@ -80,6 +83,7 @@ async fn context(
             .into_iter()
             .map(|row| views::AccountConsent {
                 client_name: name_of(&row.client_id),
+                open: said(&row.client_id, "initiate_login_uri").and_then(|uri| initiation(&uri, app)),
                 client_id: row.client_id,
                 scopes: row.scope,
                 granted_at: Moment::new(row.granted_at, now),
@@ -97,16 +101,11 @@ async fn context(
     })
 }
 
-async fn names(tx: &mut Tx) -> Outcome<Vec<(String, String)>> {
-    let rows = client_rows::load_all(tx).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let name =
-                row.metadata.get("client_name").and_then(|name| name.as_str()).unwrap_or(&row.client_id).to_owned();
-            (row.client_id, name)
-        })
-        .collect())
+/// Where a person begins to sign in at the client: it comes back here with a request of its own (OIDC Core §4).
+fn initiation(uri: &str, app: &App) -> Option<String> {
+    let mut url = url::Url::parse(uri).ok()?;
+    url.query_pairs_mut().append_pair("iss", app.config.issuer.as_str());
+    Some(url.into())
 }
 
 /// What has just been done, in a sentence. Only known words: the address bar is not a place to put sentences into.

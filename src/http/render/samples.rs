@@ -96,6 +96,7 @@ pub fn account() -> Account {
         consents: vec![AccountConsent {
             client_id: "notes".into(),
             client_name: "Harbour Notes".into(),
+            open: Some("https://notes.example/sign-in?iss=http%3A%2F%2Flocalhost%3A8080".into()),
             scopes: vec!["See your name".into(), "See your email address".into()],
             granted_at: moment(-60 * 24 * 40),
         }],

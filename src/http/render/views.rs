@@ -105,6 +105,8 @@ pub struct AccountSession {
 pub struct AccountConsent {
     pub client_id: String,
     pub client_name: String,
+    /// Begins a sign-in there (`initiate_login_uri`).
+    pub open: Option<String>,
     pub scopes: Vec<String>,
     pub granted_at: Moment,
 }
