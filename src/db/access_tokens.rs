@@ -6,7 +6,13 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Tx, audit_events::insert_events, clients::ClientRow, statement::Cached, work::OrBroken};
+use super::{
+    Tx,
+    audit_events::{insert_event, with_event},
+    clients::ClientRow,
+    statement::Cached,
+    work::OrBroken,
+};
 use crate::failure::Broken;
 
 /// An access token about to be issued.
@@ -195,30 +201,23 @@ pub async fn find_live_with_caller(
     Ok(rows.into_iter().next().map(|row| (row.caller, row.token.found())))
 }
 
-/// Issues a token of a family on a session, with its events, in one statement.
+/// Issues a token of a family on a session, with its event, in one statement.
 pub async fn insert(tx: &mut Tx, grant_id: Uuid, session_id: Uuid, token: &NewAccessToken<'_>) -> Result<(), Broken> {
-    let now = tx.now;
-    let events = tx.take_events();
-    Cached(
-        diesel::sql_query(concat!(
-            "WITH events AS (",
-            insert_events!("$9"),
-            ") INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-        ))
+    const STATEMENT: &str = concat!(
+        "WITH events AS (",
+        insert_event!(),
+        ") INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
+         VALUES ($15, $16, $17, $18, $19, $20, $2, $21)"
+    );
+    let query = with_event(tx, STATEMENT)?
         .bind::<sql::Uuid, _>(token.id)
         .bind::<sql::Uuid, _>(grant_id)
         .bind::<sql::Uuid, _>(session_id)
         .bind::<sql::Nullable<sql::Bytea>, _>(token.secret_hash)
         .bind::<sql::Text, _>(token.scope)
         .bind::<sql::Array<sql::Text>, _>(token.audience)
-        .bind::<sql::Timestamptz, _>(now)
-        .bind::<sql::Timestamptz, _>(token.expires_at)
-        .bind::<sql::Jsonb, _>(events),
-    )
-    .execute(&mut tx.conn())
-    .await
-    .or_broken("insert access token")?;
+        .bind::<sql::Timestamptz, _>(token.expires_at);
+    Cached(query).execute(&mut tx.conn()).await.or_broken("insert access token")?;
     Ok(())
 }
 
@@ -242,11 +241,11 @@ macro_rules! refresh_statement {
         concat!(
             "WITH family AS (",
             $family,
-            "), seen AS (UPDATE session_activity SET last_seen_at = $4 WHERE session_id = $2 \
-                 AND last_seen_at < $4 - interval '1 minute'), events AS (",
-            insert_events!("$11", "family"),
+            "), seen AS (UPDATE session_activity SET last_seen_at = $2 FROM family WHERE session_id = $16 \
+                 AND last_seen_at < $2 - interval '1 minute'), events AS (",
+            insert_event!("family"),
             ") INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
-             SELECT $6, $1, $2, $7, $8, $9, $4, $10 FROM family"
+             SELECT $18, $15, $16, $19, $20, $21, $2, $22 FROM family"
         )
     };
 }
@@ -265,35 +264,29 @@ pub async fn refresh(
     grace_from: DateTime<Utc>,
     token: &NewAccessToken<'_>,
 ) -> Result<bool, Broken> {
-    let now = tx.now;
-    let events = tx.take_events();
     let statement = if rotate {
         refresh_statement!(
-            "UPDATE grants SET refresh_generation = $3 + 1, refresh_rotated_at = $4 WHERE id = $1 \
-             AND refresh_generation = $3 AND ended_at IS NULL AND $5 <= $4 RETURNING id"
+            "UPDATE grants SET refresh_generation = $17 + 1, refresh_rotated_at = $2 WHERE id = $15 \
+             AND refresh_generation = $17 AND ended_at IS NULL RETURNING id"
         )
     } else {
         refresh_statement!(
-            "SELECT id FROM grants WHERE id = $1 AND refresh_generation = $3 + 1 AND ended_at IS NULL \
-             AND refresh_rotated_at > $5 FOR SHARE"
+            "SELECT id FROM grants WHERE id = $15 AND refresh_generation = $17 + 1 AND ended_at IS NULL \
+             AND refresh_rotated_at > $23 FOR SHARE"
         )
     };
-    let issued = Cached(
-        diesel::sql_query(statement)
-            .bind::<sql::Uuid, _>(grant_id)
-            .bind::<sql::Uuid, _>(session_id)
-            .bind::<sql::Integer, _>(generation)
-            .bind::<sql::Timestamptz, _>(now)
-            .bind::<sql::Timestamptz, _>(grace_from)
-            .bind::<sql::Uuid, _>(token.id)
-            .bind::<sql::Nullable<sql::Bytea>, _>(token.secret_hash)
-            .bind::<sql::Text, _>(token.scope)
-            .bind::<sql::Array<sql::Text>, _>(token.audience)
-            .bind::<sql::Timestamptz, _>(token.expires_at)
-            .bind::<sql::Jsonb, _>(events),
-    )
-    .execute(&mut tx.conn())
-    .await
-    .or_broken("refresh")?;
+    let mut query = with_event(tx, statement)?
+        .bind::<sql::Uuid, _>(grant_id)
+        .bind::<sql::Uuid, _>(session_id)
+        .bind::<sql::Integer, _>(generation)
+        .bind::<sql::Uuid, _>(token.id)
+        .bind::<sql::Nullable<sql::Bytea>, _>(token.secret_hash)
+        .bind::<sql::Text, _>(token.scope)
+        .bind::<sql::Array<sql::Text>, _>(token.audience)
+        .bind::<sql::Timestamptz, _>(token.expires_at);
+    if !rotate {
+        query = query.bind::<sql::Timestamptz, _>(grace_from);
+    }
+    let issued = Cached(query).execute(&mut tx.conn()).await.or_broken("refresh")?;
     Ok(issued > 0)
 }

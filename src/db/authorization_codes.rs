@@ -7,7 +7,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Tx, access_tokens::NewAccessToken, audit_events::insert_events, clients::ClientRow, statement::Cached,
+    Tx,
+    access_tokens::NewAccessToken,
+    audit_events::{insert_event, with_event},
+    clients::ClientRow,
+    statement::Cached,
     work::OrBroken,
 };
 use crate::failure::Broken;
@@ -38,55 +42,79 @@ pub struct NewCode<'a> {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Issues a code in one statement: takes the request, joins the client to the session, founds the family, inserts the
-/// code, notes activity, writes the events. `false` when the request had been answered already; then nothing is changed.
+/// The family and the code, given where the code is issued: always, or `FROM gate`.
+macro_rules! issue_statement {
+    ($before:literal, $event:expr, $sid:literal, $from:literal) => {
+        concat!(
+            "WITH ",
+            $before,
+            "family AS (INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, amr, auth_time, nonce, \
+                 claims, epoch, created_at) SELECT $15, $16, $18, $19, ",
+            $sid,
+            ", $21, $22, $23, $24, $25, $26, $27, $2",
+            $from,
+            "), events AS (",
+            $event,
+            ") INSERT INTO authorization_codes (id, grant_id, session_id, redirect_uri, code_challenge, expires_at) \
+             SELECT $28, $15, $16, $29, $30, $31",
+            $from
+        )
+    };
+}
+
+/// Issues a code in one statement with its event: founds the family, inserts the code, notes activity. Where the request
+/// had been stored or the client is new to the session, it also takes the request and joins the client. `false` when the
+/// request had been answered already; then nothing is changed.
 pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
-    let (new_sid, now) = (tx.new_id(), tx.now);
-    let events = tx.take_events();
-    let issued = Cached(
-        diesel::sql_query(concat!(
-            "WITH taken AS (UPDATE authorization_requests SET completed_at = $17, code_id = $1 WHERE id = $3 \
+    let new_sid = tx.new_id();
+    // Most requests wait for nobody and come from a client that the session knows: each part left out is a tenth less
+    // work for PostgreSQL.
+    let is_plain = new.request_id.is_none() && new.sid.is_some();
+    let statement = if is_plain {
+        issue_statement!(
+            "seen AS (UPDATE session_activity SET last_seen_at = $2 WHERE session_id = $17 \
+                 AND last_seen_at < $2 - interval '1 minute'), ",
+            insert_event!(),
+            "$20",
+            ""
+        )
+    } else {
+        issue_statement!(
+            "taken AS (UPDATE authorization_requests SET completed_at = $2, code_id = $28 WHERE id = $32 \
                  AND completed_at IS NULL RETURNING id), \
-             gate AS (SELECT 1 WHERE $3 IS NULL UNION ALL SELECT 1 FROM taken), \
+             gate AS (SELECT 1 WHERE $32 IS NULL UNION ALL SELECT 1 FROM taken), \
              joined AS (INSERT INTO session_clients AS j (session_id, client_id, sid, joined_at) \
-                 SELECT $5, $8, $18, $17 FROM gate WHERE $6 IS NULL \
+                 SELECT $17, $19, $33, $2 FROM gate WHERE $20 IS NULL \
                  ON CONFLICT (session_id, client_id) DO UPDATE SET joined_at = j.joined_at RETURNING sid), \
-             family AS (INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, amr, auth_time, nonce, \
-                 claims, epoch, created_at) SELECT $2, $4, $7, $8, coalesce($6, (SELECT sid FROM joined)), $12, $13, $14, \
-                 $15, $16, $19, $9, $17 FROM gate), \
-             seen AS (UPDATE session_activity SET last_seen_at = $17 WHERE session_id = $5 \
-                 AND last_seen_at < $17 - interval '1 minute'), \
-             events AS (",
-            insert_events!("$21", "gate"),
-            ") \
-             INSERT INTO authorization_codes (id, grant_id, session_id, redirect_uri, code_challenge, expires_at) \
-             SELECT $1, $2, $4, $10, $11, $20 FROM gate"
-        ))
-        .bind::<sql::Uuid, _>(new.code_id)
+             seen AS (UPDATE session_activity SET last_seen_at = $2 FROM gate WHERE session_id = $17 \
+                 AND last_seen_at < $2 - interval '1 minute'), ",
+            insert_event!("gate"),
+            "coalesce($20, (SELECT sid FROM joined))",
+            " FROM gate"
+        )
+    };
+    let mut query = with_event(tx, statement)?
         .bind::<sql::Uuid, _>(new.grant_id)
-        .bind::<sql::Nullable<sql::Uuid>, _>(new.request_id)
         .bind::<sql::Uuid, _>(new.session_id)
         .bind::<sql::Uuid, _>(new.root_id)
-        .bind::<sql::Nullable<sql::Uuid>, _>(new.sid)
         .bind::<sql::Nullable<sql::Uuid>, _>(new.user_id)
         .bind::<sql::Text, _>(new.client_id)
-        .bind::<sql::Integer, _>(new.client_epoch)
-        .bind::<sql::Text, _>(new.redirect_uri)
-        .bind::<sql::Nullable<sql::Text>, _>(new.code_challenge)
+        .bind::<sql::Nullable<sql::Uuid>, _>(new.sid)
         .bind::<sql::Text, _>(new.scope)
         .bind::<sql::Text, _>(new.acr)
         .bind::<sql::Array<sql::Text>, _>(new.amr)
         .bind::<sql::Nullable<sql::Timestamptz>, _>(new.auth_time)
         .bind::<sql::Nullable<sql::Text>, _>(new.nonce)
-        .bind::<sql::Timestamptz, _>(now)
-        .bind::<sql::Uuid, _>(new_sid)
         .bind::<sql::Nullable<sql::Jsonb>, _>(new.claims)
-        .bind::<sql::Timestamptz, _>(new.expires_at)
-        .bind::<sql::Jsonb, _>(events),
-    )
-    .execute(&mut tx.conn())
-    .await
-    .or_broken("issue code")?;
+        .bind::<sql::Integer, _>(new.client_epoch)
+        .bind::<sql::Uuid, _>(new.code_id)
+        .bind::<sql::Text, _>(new.redirect_uri)
+        .bind::<sql::Nullable<sql::Text>, _>(new.code_challenge)
+        .bind::<sql::Timestamptz, _>(new.expires_at);
+    if !is_plain {
+        query = query.bind::<sql::Nullable<sql::Uuid>, _>(new.request_id).bind::<sql::Uuid, _>(new_sid);
+    }
+    let issued = Cached(query).execute(&mut tx.conn()).await.or_broken("issue code")?;
     Ok(issued > 0)
 }
 
@@ -225,6 +253,21 @@ pub async fn find_with_client(
     Ok(rows.into_iter().next().map(CodeRow::split))
 }
 
+/// A redemption, given what becomes of the family.
+macro_rules! redeem_statement {
+    ($family:literal) => {
+        concat!(
+            "WITH consumed AS (UPDATE authorization_codes SET consumed_at = $2 WHERE id = $15 AND consumed_at IS NULL \
+                 AND expires_at > $2 RETURNING grant_id, session_id), ",
+            $family,
+            "events AS (",
+            insert_event!("consumed"),
+            ") INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
+             SELECT $16, grant_id, session_id, $17, $18, $19, $2, $20 FROM consumed"
+        )
+    };
+}
+
 /// Consumes the code and issues the access token in one statement, with the family's first refresh seed if one is
 /// given. `false` when it was consumed or has expired in the meantime; then nothing is changed.
 pub async fn redeem(
@@ -233,32 +276,25 @@ pub async fn redeem(
     token: &NewAccessToken<'_>,
     refresh_seed: Option<&[u8]>,
 ) -> Result<bool, Broken> {
-    let now = tx.now;
-    let events = tx.take_events();
-    let redeemed = Cached(
-        diesel::sql_query(concat!(
-            "WITH consumed AS (UPDATE authorization_codes SET consumed_at = $2 WHERE id = $1 AND consumed_at IS NULL \
-                 AND expires_at > $2 RETURNING grant_id, session_id), \
-             family AS (UPDATE grants g SET refresh_seed = $8, refresh_generation = 1, refresh_rotated_at = $2 FROM consumed c WHERE g.id = c.grant_id AND $8 IS NOT NULL), \
-             events AS (",
-            insert_events!("$9", "consumed"),
-            ") \
-             INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
-             SELECT $3, grant_id, session_id, $4, $5, $6, $2, $7 FROM consumed"
-        ))
+    let statement = if refresh_seed.is_some() {
+        redeem_statement!(
+            "family AS (UPDATE grants g SET refresh_seed = $21, refresh_generation = 1, refresh_rotated_at = $2 \
+                 FROM consumed c WHERE g.id = c.grant_id), "
+        )
+    } else {
+        redeem_statement!("")
+    };
+    let mut query = with_event(tx, statement)?
         .bind::<sql::Uuid, _>(code_id)
-        .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::Uuid, _>(token.id)
         .bind::<sql::Nullable<sql::Bytea>, _>(token.secret_hash)
         .bind::<sql::Text, _>(token.scope)
         .bind::<sql::Array<sql::Text>, _>(token.audience)
-        .bind::<sql::Timestamptz, _>(token.expires_at)
-        .bind::<sql::Nullable<sql::Bytea>, _>(refresh_seed)
-        .bind::<sql::Jsonb, _>(events),
-    )
-    .execute(&mut tx.conn())
-    .await
-    .or_broken("redeem code")?;
+        .bind::<sql::Timestamptz, _>(token.expires_at);
+    if let Some(seed) = refresh_seed {
+        query = query.bind::<sql::Bytea, _>(seed);
+    }
+    let redeemed = Cached(query).execute(&mut tx.conn()).await.or_broken("redeem code")?;
     Ok(redeemed > 0)
 }
 
