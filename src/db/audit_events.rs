@@ -82,15 +82,14 @@ macro_rules! insert_event {
 }
 pub(super) use {event_rows, insert_event};
 
-/// A statement that makes a change and tells it in the unit's one event. The event is `$1` to `$14`, so the statement's
+/// A statement that makes a change and tells it in the unit's latest event. The event is `$1` to `$14`, so the statement's
 /// own parameters begin at `$15`, and `$2` is the instant. Typed columns cost PostgreSQL a third of what a JSON value of
 /// them does, which is why the hot paths do not use [`insert_events`].
 pub(super) fn with_event<'q>(
     tx: &mut Tx,
     statement: &'static str,
 ) -> Result<BoxedSqlQuery<'q, Pg, diesel::query_builder::SqlQuery>, Broken> {
-    let [event] = <[AuditEvent; 1]>::try_from(std::mem::take(&mut tx.events))
-        .map_err(|events| Broken::new(format_args!("a change with {} events instead of one", events.len())))?;
+    let event = tx.take_event()?;
     let trace = tx.trace.clone();
     Ok(diesel::sql_query(statement)
         .into_boxed()

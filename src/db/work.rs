@@ -70,6 +70,17 @@ impl Tx {
         audit_events::as_rows(std::mem::take(&mut self.events), self.now, &self.trace)
     }
 
+    /// Hands the latest event to the statement whose change it tells. Others can only be there in a transaction, which
+    /// writes them before it commits.
+    #[track_caller]
+    pub(super) fn take_event(&mut self) -> Result<AuditEvent, Broken> {
+        match self.events.pop() {
+            Some(event) if self.events.is_empty() || self.in_transaction => Ok(event),
+            Some(_) => Err(Broken::new("a statement by itself cannot tell two events")),
+            None => Err(Broken::new("a change without its event")),
+        }
+    }
+
     async fn begin(&mut self) -> Result<(), Broken> {
         <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::begin_transaction(self.own()?)
             .await
