@@ -23,6 +23,7 @@ pub mod http;
 pub mod jobs;
 pub mod jose;
 pub mod metrics;
+pub mod notices;
 pub mod oauth;
 pub mod outbound;
 pub mod risk;

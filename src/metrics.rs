@@ -14,6 +14,8 @@ const REFUSALS: &str = "mooring_refusals_total";
 const STATEMENTS: &str = "mooring_db_statements_total";
 const CONNECTIONS: &str = "mooring_db_pool_connections";
 const LIVE: &str = "mooring_sessions_live";
+const NOTICES: &str = "mooring_notices_total";
+const PENDING: &str = "mooring_notices_pending";
 
 /// Upper bounds in seconds: what answers from memory, from the database, after an Argon2id, and what is too slow.
 const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -36,6 +38,8 @@ pub fn install() {
         describe_counter!(STATEMENTS, "SQL statements sent, BEGIN and COMMIT included.");
         describe_gauge!(CONNECTIONS, "Connections of the pool that are idle or in use, and requests waiting for one.");
         describe_gauge!(LIVE, "Live sessions, by kind; counted twice a minute.");
+        describe_counter!(NOTICES, "Tries to tell a relying party that a session has ended, by what came of them.");
+        describe_gauge!(PENDING, "Relying parties still to be told that a session has ended; counted twice a minute.");
         handle
     });
 }
@@ -102,6 +106,17 @@ pub fn live_sessions(live: &[(String, i64)]) {
     }
 }
 
+/// A relying party was to be told of an end: `delivered`, `failed` (to be tried again), `skipped` or `abandoned`.
+pub fn notice(outcome: &'static str) {
+    counter!(NOTICES, "outcome" => outcome).increment(1);
+}
+
+/// How many notices are neither delivered nor given up.
+#[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 notices")]
+pub fn pending_notices(pending: i64) {
+    gauge!(PENDING).set(pending as f64);
+}
+
 fn known_method(method: &str) -> &'static str {
     ["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"]
         .into_iter()
@@ -120,6 +135,8 @@ mod tests {
         request("/oauth/token", "BREW", 405, 0.001);
         refused("invalid_grant");
         live_sessions(&[("user".to_owned(), 3)]);
+        notice("delivered");
+        pending_notices(2);
         fold();
         let text = render();
         for line in [
@@ -129,6 +146,8 @@ mod tests {
             r#"mooring_refusals_total{reason="invalid_grant"} 1"#,
             r#"mooring_sessions_live{kind="user"} 3"#,
             r#"mooring_sessions_live{kind="device"} 0"#,
+            r#"mooring_notices_total{outcome="delivered"} 1"#,
+            "mooring_notices_pending 2",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

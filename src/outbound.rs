@@ -14,7 +14,7 @@ use std::{
 
 use ipnet::IpNet;
 use reqwest::{
-    Certificate, Client, Url,
+    Certificate, Client, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
     redirect,
 };
@@ -48,6 +48,15 @@ impl fmt::Display for Unfetched {
 }
 
 impl std::error::Error for Unfetched {}
+
+/// Why a form was not taken.
+#[derive(Clone, Debug)]
+pub enum Unsent {
+    /// It may not be sent there at all; trying again changes nothing.
+    Blocked(Unfetched),
+    /// Not this time.
+    Failed(Unfetched),
+}
 
 impl Unfetched {
     fn because(why: impl fmt::Display) -> Self {
@@ -111,7 +120,7 @@ impl Outbound {
         let client = self.client_for(&url)?;
         let mut answer =
             client.get(url).header(reqwest::header::ACCEPT, "application/json").send().await.map_err(Unfetched::of)?;
-        if answer.status() != reqwest::StatusCode::OK {
+        if answer.status() != StatusCode::OK {
             return Err(Unfetched::because(format_args!("the answer is {}", answer.status())));
         }
         let mut body = Vec::new();
@@ -123,6 +132,22 @@ impl Outbound {
         }
         serde_json::from_slice(&body)
             .map_err(|error| Unfetched::because(format_args!("the answer is not JSON: {error}")))
+    }
+
+    /// Posts a form; done when the answer is 200 or 204. Nothing else of the answer is read.
+    pub async fn post_form(&self, url: &str, form: &[(&str, &str)]) -> Result<(), Unsent> {
+        let not_a_url = |error| Unsent::Blocked(Unfetched::because(format_args!("not a URL: {error}")));
+        let url = Url::parse(url).map_err(not_a_url)?;
+        let client = self.client_for(&url).map_err(Unsent::Blocked)?;
+        let answer = client.post(url).form(form).send().await.map_err(|error| {
+            let blocked = Unreachable::is_behind(&error);
+            let why = Unfetched::of(error);
+            if blocked { Unsent::Blocked(why) } else { Unsent::Failed(why) }
+        })?;
+        match answer.status() {
+            StatusCode::OK | StatusCode::NO_CONTENT => Ok(()),
+            other => Err(Unsent::Failed(Unfetched::because(format_args!("the answer is {other}")))),
+        }
     }
 
     /// Who may ask this URL, if anybody. Names are checked when they are resolved; an address that stands in the URL
@@ -159,6 +184,31 @@ fn may_reach(address: IpAddr, allow: &[IpNet], only_allowed: bool) -> bool {
     allow.iter().any(|net| net.contains(&address)) || !(only_allowed || special::is_special(address))
 }
 
+/// A name with no address that may be reached.
+#[derive(Debug)]
+struct Unreachable(String);
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} has no address that may be reached: see outbound.allow", self.0)
+    }
+}
+
+impl std::error::Error for Unreachable {}
+
+impl Unreachable {
+    fn is_behind(error: &reqwest::Error) -> bool {
+        let mut cause = std::error::Error::source(error);
+        while let Some(inner) = cause {
+            if inner.is::<Self>() {
+                return true;
+            }
+            cause = inner.source();
+        }
+        false
+    }
+}
+
 /// Resolves names to the addresses that may be reached.
 struct Checked {
     allow: Arc<[IpNet]>,
@@ -174,8 +224,7 @@ impl Resolve for Checked {
             let reachable: Vec<SocketAddr> =
                 found.filter(|address| may_reach(address.ip(), &allow, only_allowed)).collect();
             if reachable.is_empty() {
-                let why = format!("{} has no address that may be reached: see outbound.allow", name.as_str());
-                return Err(Box::<dyn std::error::Error + Send + Sync>::from(why));
+                return Err(Box::<dyn std::error::Error + Send + Sync>::from(Unreachable(name.as_str().to_owned())));
             }
             Ok(Box::new(reachable.into_iter()) as Addrs)
         })

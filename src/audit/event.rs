@@ -35,6 +35,9 @@ pub enum Action {
     ClientDeleted,
     ClientRegistrationAccess,
     KeyAdded,
+    NoticeDelivered,
+    NoticeSkipped,
+    NoticeAbandoned,
 }
 
 impl Action {
@@ -69,6 +72,9 @@ impl Action {
             Self::ClientDeleted => "client.deleted",
             Self::ClientRegistrationAccess => "client.registration_access",
             Self::KeyAdded => "key.added",
+            Self::NoticeDelivered => "notice.delivered",
+            Self::NoticeSkipped => "notice.skipped",
+            Self::NoticeAbandoned => "notice.abandoned",
         }
     }
 }

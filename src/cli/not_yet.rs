@@ -19,10 +19,7 @@ pub fn check(config: &Config) -> Result<(), Stop> {
 
 /// Warns of members of a registration that nothing acts on.
 pub fn tell(client: &ClientMetadata) {
-    let members = [
-        (client.backchannel_logout_uri.is_some(), "backchannel_logout_uri"),
-        (client.frontchannel_logout_uri.is_some(), "frontchannel_logout_uri"),
-    ];
+    let members = [(client.frontchannel_logout_uri.is_some(), "frontchannel_logout_uri")];
     for (_, member) in members.iter().filter(|(set, _)| *set) {
         tracing::warn!(client = client.client_id.as_deref(), member, "this version does not act on it yet");
     }

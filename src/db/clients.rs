@@ -8,7 +8,13 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
-use super::{Tx, schema::clients, statement::Cached, work::OrBroken};
+use super::{
+    Tx,
+    schema::clients,
+    session_ends::{Of, look_soon},
+    statement::Cached,
+    work::OrBroken,
+};
 use crate::failure::Broken;
 
 /// A client's row. [`crate::clients::Client`] is what the rest of the house uses.
@@ -94,6 +100,7 @@ pub async fn disable(tx: &mut Tx, client_id: &str) -> Result<Option<bool>, Broke
         .await
         .or_broken("disable client")?;
     if changed > 0 {
+        look_soon(tx, Of::Client(client_id)).await?;
         return Ok(Some(true));
     }
     Ok(find(tx, client_id).await?.map(|_| false))

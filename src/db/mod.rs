@@ -17,12 +17,15 @@ pub mod grants;
 pub mod health;
 pub mod ids;
 pub mod migrations;
+pub mod notices;
 pub mod partitions;
 mod pool;
 pub mod registrations;
 #[allow(clippy::doc_markdown, reason = "generated from the schema's comments")]
 mod schema;
 pub mod service_sessions;
+pub mod session_clients;
+pub mod session_ends;
 pub mod session_lists;
 pub mod sessions;
 pub mod set_up_links;

@@ -22,6 +22,7 @@ use diesel_async::{
 use futures_util::FutureExt;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::sync::Notify;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::failure::{Broken, Stop};
@@ -38,6 +39,7 @@ pub struct Database {
     shared: Pool<AsyncPgConnection>,
     workers: Arc<Workers>,
     statements: Arc<AtomicU64>,
+    outbox: Arc<Notify>,
 }
 
 /// The pools of worker threads.
@@ -88,7 +90,7 @@ impl Database {
         let each = size.saturating_sub(1).checked_div(workers).filter(|each| *each >= 3).unwrap_or(0);
         let shared = pool(url, &target, &statements, size - each * workers)?;
         let workers = Workers { url: url.to_owned(), target, each, pools: Mutex::default() };
-        Ok(Self { shared, workers: Arc::new(workers), statements })
+        Ok(Self { shared, workers: Arc::new(workers), statements, outbox: Arc::default() })
     }
 
     /// Gives the calling thread connections of its own. To be called on each worker thread, in its runtime.
@@ -182,6 +184,12 @@ impl Database {
                 })
             }
         }
+    }
+
+    /// Told when this process has committed notices; those of other processes are found by looking.
+    #[must_use]
+    pub fn outbox(&self) -> &Notify {
+        &self.outbox
     }
 
     /// Statements sent since the start, `BEGIN` and `COMMIT` included.

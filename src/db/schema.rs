@@ -230,6 +230,36 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// The outbox: what others must be told, each at least once. A session is not removed while one of it is left.
+    notices (id) {
+        /// UUIDv7 of the instant it was queued.
+        id -> Uuid,
+        /// backchannel_logout.
+        kind -> Text,
+        /// The session that ended.
+        session_id -> Uuid,
+        /// The relying party to tell.
+        client_id -> Text,
+        /// The name under which it knows the session.
+        sid -> Uuid,
+        /// Who was signed in.
+        user_id -> Nullable<Uuid>,
+        /// When the session ended.
+        created_at -> Timestamptz,
+        /// When to try next; while somebody tries, when another may.
+        due_at -> Timestamptz,
+        /// How often it was tried.
+        attempts -> Int4,
+        /// Why the last try failed.
+        failure -> Nullable<Text>,
+        /// When the relying party took it.
+        delivered_at -> Nullable<Timestamptz>,
+        /// When it was given up, or found not to be deliverable.
+        abandoned_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     /// How the partitioned tables are cut; read by maintain_partitions.
     partitioned_tables (name) {
         /// The table.
@@ -310,12 +340,14 @@ diesel::table! {
         lock_reason -> Nullable<Text>,
         /// When it was ended; rows are kept as tombstones.
         ended_at -> Nullable<Timestamptz>,
-        /// Why: signed_in, signed_out, superseded, ended_by_user, ended_by_operator, renewed, expired.
+        /// Why: signed_in, signed_out, superseded, ended_by_user, ended_by_operator, consent_withdrawn, renewed, expired, idle, user_disabled, client_disabled, ended_with_user, ended_with_client, ended_with_parent.
         end_reason -> Nullable<Text>,
         /// Score of the risk rules, 0 to 100.
         risk -> Int2,
         /// When it began.
         created_at -> Timestamptz,
+        /// It cannot have died by itself before then: when to look again, to tell of its end.
+        look_at -> Timestamptz,
     }
 }
 
@@ -408,6 +440,9 @@ diesel::joinable!(authorization_requests -> sessions (session_id));
 diesel::joinable!(consents -> clients (client_id));
 diesel::joinable!(consents -> users (user_id));
 diesel::joinable!(credentials -> users (user_id));
+diesel::joinable!(notices -> clients (client_id));
+diesel::joinable!(notices -> sessions (session_id));
+diesel::joinable!(notices -> users (user_id));
 diesel::joinable!(session_activity -> sessions (session_id));
 diesel::joinable!(session_clients -> clients (client_id));
 diesel::joinable!(session_clients -> sessions (session_id));
@@ -423,6 +458,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     consents,
     credentials,
     grants,
+    notices,
     partitioned_tables,
     session_activity,
     session_clients,

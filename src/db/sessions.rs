@@ -137,8 +137,8 @@ pub async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<Uuid, Broken> {
     Cached(
         diesel::sql_query(
             "WITH s AS (INSERT INTO sessions (id, kind, visitor_id, user_id, client_id, acr, amr, auth_time, epoch, \
-             idle_timeout, expires_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
-             make_interval(secs => $10), $11, $12) RETURNING id) \
+             idle_timeout, expires_at, created_at, look_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
+             make_interval(secs => $10), $11, $12, least($11, $12 + make_interval(secs => $10))) RETURNING id) \
              INSERT INTO session_activity (session_id, last_seen_at, source_hash, agent_hash, place, device) \
              SELECT id, $12, $13, $14, $15, $16 FROM s",
         )
@@ -202,63 +202,6 @@ pub async fn reauthenticate(
     .or_broken("reauthenticate session")
 }
 
-/// What was ended, for the audit.
-#[derive(Clone, Debug, QueryableByName)]
-pub struct EndedSession {
-    #[diesel(sql_type = sql::Uuid)]
-    pub id: Uuid,
-    #[diesel(sql_type = sql::Text)]
-    pub kind: String,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    pub user_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    pub client_id: Option<String>,
-}
-
-/// Ends a session: one UPDATE of one row, whatever hangs on it. `None` when it was ended already or never was.
-pub async fn end(tx: &mut Tx, id: Uuid, reason: &str) -> Result<Option<EndedSession>, Broken> {
-    let now = tx.now;
-    let rows: Vec<EndedSession> = Cached(
-        diesel::sql_query(
-            "UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL \
-             RETURNING id, kind, user_id, client_id",
-        )
-        .bind::<sql::Uuid, _>(id)
-        .bind::<sql::Timestamptz, _>(now)
-        .bind::<sql::Text, _>(reason),
-    )
-    .load(&mut tx.conn())
-    .await
-    .or_broken("end session")?;
-    Ok(rows.into_iter().next())
-}
-
-/// Ends the person's sessions except `keep`; offline ones too when `offline`.
-pub async fn end_of_user(
-    tx: &mut Tx,
-    user_id: Uuid,
-    keep: Option<Uuid>,
-    offline: bool,
-    reason: &str,
-) -> Result<Vec<EndedSession>, Broken> {
-    let now = tx.now;
-    Cached(
-        diesel::sql_query(
-            "UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE user_id = $1 AND ended_at IS NULL \
-             AND ($4 IS NULL OR (id <> $4 AND parent_id IS DISTINCT FROM $4)) AND ($5 OR kind <> 'offline') \
-             RETURNING id, kind, user_id, client_id",
-        )
-        .bind::<sql::Uuid, _>(user_id)
-        .bind::<sql::Timestamptz, _>(now)
-        .bind::<sql::Text, _>(reason)
-        .bind::<sql::Nullable<sql::Uuid>, _>(keep)
-        .bind::<sql::Bool, _>(offline),
-    )
-    .load(&mut tx.conn())
-    .await
-    .or_broken("end sessions of user")
-}
-
 /// Notes activity, at most once a minute: most requests write nothing, and never to the hot row.
 pub async fn touch(tx: &mut Tx, id: Uuid) -> Result<(), Broken> {
     let now = tx.now;
@@ -302,14 +245,16 @@ pub async fn resolve(tx: &mut Tx, id_or_sid: Uuid) -> Result<Option<Uuid>, Broke
 }
 
 /// Removes visitor sessions that came to nothing: dead for long, nobody signed in, no code or token of theirs left. Their
-/// families go with them. Returns how many, at most `limit`. What they did stays in the audit trail.
+/// families go with them, but not before the parties were told of the end. Returns how many, at most `limit`. What they did stays in the audit trail.
 pub async fn sweep_visitors(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
             "WITH victims AS (SELECT s.id FROM sessions s JOIN session_activity a ON a.session_id = s.id \
                  WHERE s.kind = 'visitor' AND s.id < uuid_floor($1 - interval '1 day') \
-                 AND (s.ended_at IS NOT NULL OR s.expires_at < $1 OR a.last_seen_at + s.idle_timeout < $1) \
+                 AND (s.ended_at IS NOT NULL OR ((s.expires_at < $1 OR a.last_seen_at + s.idle_timeout < $1) \
+                     AND NOT EXISTS (SELECT FROM session_clients k WHERE k.session_id = s.id))) \
+                 AND NOT EXISTS (SELECT FROM notices n WHERE n.session_id = s.id) \
                  AND NOT EXISTS (SELECT FROM sessions c WHERE c.visitor_id = s.id) \
                  AND NOT EXISTS (SELECT FROM authorization_codes k WHERE k.session_id = s.id) \
                  AND NOT EXISTS (SELECT FROM access_tokens t WHERE t.session_id = s.id) \

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     Tx,
     schema::{credentials, users},
+    session_ends::{Of, look_soon},
     work::OrBroken,
 };
 use crate::failure::Broken;
@@ -112,6 +113,9 @@ pub async fn disable(tx: &mut Tx, id: Uuid) -> Result<bool, Broken> {
         .execute(&mut tx.conn())
         .await
         .or_broken("disable user")?;
+    if changed > 0 {
+        look_soon(tx, Of::User(id)).await?;
+    }
     Ok(changed > 0)
 }
 

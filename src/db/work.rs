@@ -35,6 +35,8 @@ pub struct Tx {
     pub now: DateTime<Utc>,
     pub trace: Trace,
     pub(super) events: Vec<AuditEvent>,
+    /// Whether notices wait for the commit.
+    queued: bool,
     in_transaction: bool,
 }
 
@@ -79,6 +81,11 @@ impl Tx {
             Some(_) => Err(Broken::new("a statement by itself cannot tell two events")),
             None => Err(Broken::new("a change without its event")),
         }
+    }
+
+    /// Notes that a statement queued notices, or not: whoever delivers them is told at the commit.
+    pub(super) fn queued(&mut self, some: bool) {
+        self.queued |= some;
     }
 
     async fn begin(&mut self) -> Result<(), Broken> {
@@ -139,6 +146,7 @@ impl Database {
         match work(&mut tx).await {
             Ok(value) => {
                 tx.finish().await?;
+                self.announce(&tx);
                 Ok(value)
             }
             Err(error) => {
@@ -159,7 +167,15 @@ impl Database {
         let mut tx = self.unit(now, trace).await?;
         let value = work(&mut tx).await?;
         tx.finish().await?;
+        self.announce(&tx);
         Ok(value)
+    }
+
+    /// Wakes whoever delivers notices, once there are some to be seen.
+    fn announce(&self, tx: &Tx) {
+        if tx.queued {
+            self.outbox().notify_one();
+        }
     }
 
     /// Runs a look-up: statements that change nothing. A worker thread's look-ups share a connection, where many at once
@@ -182,12 +198,12 @@ impl Database {
             Some(reader) => Lent::Reader(reader),
             None => Lent::Own(self.connection().await?),
         };
-        Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), in_transaction: false })
+        Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), queued: false, in_transaction: false })
     }
 
     async fn unit(&self, now: DateTime<Utc>, trace: &Trace) -> Result<Tx, Broken> {
         let conn = Lent::Own(self.connection().await?);
-        Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), in_transaction: false })
+        Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), queued: false, in_transaction: false })
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Job, Turn};
 use crate::{
     app::App,
-    db::{Trace, session_lists},
+    db::{Trace, notices, session_lists},
     metrics,
 };
 
@@ -16,8 +16,11 @@ fn run(app: &App) -> Turn<'_> {
         if app.config.metrics.listen.is_none() {
             return Ok(());
         }
-        let live = app.db.single(app.clock.now(), &Trace::default(), session_lists::count_live).await?;
+        let now = app.clock.now();
+        let live = app.db.single(now, &Trace::default(), session_lists::count_live).await?;
         metrics::live_sessions(&live);
+        let pending = app.db.single(now, &Trace::default(), notices::count_pending).await?;
+        metrics::pending_notices(pending);
         Ok(())
     })
 }

@@ -4,10 +4,13 @@
 //! again at its next turn; nothing depends on one having run at a certain time.
 
 mod authorization_requests;
+mod dead_sessions;
 mod gauges;
 mod keys;
+mod notices;
 mod partitions;
 mod registrations;
+mod settled_notices;
 mod throttles;
 mod upkeep;
 mod visitors;
@@ -45,6 +48,9 @@ pub static JOBS: &[Job] = &[
     authorization_requests::JOB,
     visitors::JOB,
     registrations::JOB,
+    dead_sessions::JOB,
+    notices::JOB,
+    settled_notices::JOB,
     gauges::JOB,
     upkeep::JOB,
 ];

@@ -131,6 +131,7 @@ pub enum Introspection {
 /// The metadata of one client. What was not said has its default; see [`MEMBERS`] for the meaning of each.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "the specifications' members are what they are")]
 pub struct ClientMetadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
@@ -183,8 +184,10 @@ pub struct ClientMetadata {
     pub application_type: ApplicationType,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backchannel_logout_uri: Option<String>,
+    pub backchannel_logout_session_required: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frontchannel_logout_uri: Option<String>,
+    pub frontchannel_logout_session_required: bool,
     pub require_pkce: bool,
     pub access_token_format: AccessTokenFormat,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -225,7 +228,9 @@ impl Default for ClientMetadata {
             initiate_login_uri: None,
             application_type: ApplicationType::Web,
             backchannel_logout_uri: None,
+            backchannel_logout_session_required: false,
             frontchannel_logout_uri: None,
+            frontchannel_logout_session_required: false,
             require_pkce: true,
             access_token_format: AccessTokenFormat::Opaque,
             allowed_origins: Vec::new(),

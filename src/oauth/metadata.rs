@@ -98,6 +98,9 @@ pub fn document(provider: &Provider) -> Value {
         // Absent would mean true (OpenID Connect Discovery §3).
         "request_uri_parameter_supported": false,
         "ui_locales_supported": provider.ui_locales,
+        // OpenID Connect Back-Channel Logout §2.1: always with `sid`.
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
     });
     // RFC 8414 §2: required where a method uses a signed JWT, and meaningless elsewhere.
     if provider.client_authentication_methods.contains(&"private_key_jwt") {
@@ -178,7 +181,7 @@ mod tests {
         for name in [
             "pushed_authorization_request_endpoint",
             "registration_endpoint",
-            "backchannel_logout_supported",
+            "check_session_iframe",
             "device_authorization_endpoint",
             "dpop_signing_alg_values_supported",
         ] {

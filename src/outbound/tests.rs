@@ -62,6 +62,34 @@ async fn answers_are_bounded_and_redirects_not_followed() {
 }
 
 #[tokio::test]
+async fn a_form_is_taken_failed_or_blocked() {
+    let home = server().await;
+    Mock::given(path("/none")).respond_with(ResponseTemplate::new(204)).mount(&home).await;
+    let (port, form) = (home.address().port(), [("logout_token", "a.b+c")]);
+    let open = outbound(&["127.0.0.1/32"]);
+    for at in ["/keys", "/none", "/long"] {
+        open.post_form(&format!("{}{at}", home.uri()), &form).await.unwrap();
+    }
+    let requests = home.received_requests().await.unwrap();
+    assert!(requests.iter().all(|request| request.body == b"logout_token=a.b%2Bc"), "{requests:?}");
+    for at in ["/gone", "/away"] {
+        let failed = open.post_form(&format!("{}{at}", home.uri()), &form).await;
+        assert!(matches!(failed, Err(Unsent::Failed(_))), "{at}: {failed:?}");
+    }
+    let nobody = open.post_form("http://127.0.0.1:1/", &form).await;
+    assert!(matches!(nobody, Err(Unsent::Failed(_))), "{nobody:?}");
+    // A name that leads to nowhere may lead somewhere later.
+    let unknown = outbound(&[]).post_form("https://no-such-name.invalid/", &form).await;
+    assert!(matches!(unknown, Err(Unsent::Failed(_))), "{unknown:?}");
+    for host in ["127.0.0.1", "localhost", "[::1]"] {
+        for scheme in ["http", "https"] {
+            let blocked = outbound(&[]).post_form(&format!("{scheme}://{host}:{port}/keys"), &form).await;
+            assert!(matches!(blocked, Err(Unsent::Blocked(_))), "{scheme}://{host}: {blocked:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn other_urls_are_refused() {
     let outbound = outbound(&[]);
     for url in ["ftp://example.com/", "file:///etc/passwd", "https://u:p@example.com/", "no url", "http://8.8.8.8/"] {

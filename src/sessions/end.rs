@@ -1,4 +1,5 @@
-//! Ending sessions: one UPDATE of one row, with its event, in one transaction (invariants 3 and 4).
+//! Ending sessions: one UPDATE of one row, with its event and what others must be told, in one transaction (invariants 3
+//! and 4).
 
 use uuid::Uuid;
 
@@ -6,7 +7,8 @@ use crate::{
     audit::{self, Action, Actor, Event, Subject},
     db::{
         Tx, grants,
-        sessions::{self, EndedSession},
+        session_clients::{self, FrontChannelParty},
+        session_ends::{self, EndedSession},
         users,
     },
     failure::Broken,
@@ -14,18 +16,26 @@ use crate::{
 
 /// Ends a session and with it all that hangs on it. `false` when it had ended.
 pub async fn end(tx: &mut Tx, session_id: Uuid, reason: &str, actor: Actor) -> Result<bool, Broken> {
-    let Some(ended) = sessions::end(tx, session_id, reason).await? else { return Ok(false) };
-    tell(tx, ended, reason, actor);
+    let Some(ended) = session_ends::end(tx, session_id, reason).await? else { return Ok(false) };
+    tell(tx, ended, actor);
     Ok(true)
+}
+
+/// Ends a session because the person at its browser wants it. Returns the parties that this browser is to tell.
+pub async fn sign_out(tx: &mut Tx, session_id: Uuid, actor: Actor) -> Result<Vec<FrontChannelParty>, Broken> {
+    if !end(tx, session_id, "signed_out", actor).await? {
+        return Ok(Vec::new());
+    }
+    session_clients::load_front_channel(tx, session_id).await
 }
 
 /// Ends the person's other browser sessions, keeping `keep` and offline access. Returns how many.
 pub async fn end_others(tx: &mut Tx, user_id: Uuid, keep: Uuid, actor: Actor) -> Result<usize, Broken> {
     let reason = "ended_by_user";
-    let ended = sessions::end_of_user(tx, user_id, Some(keep), false, reason).await?;
+    let ended = session_ends::end_of_user(tx, user_id, Some(keep), false, reason).await?;
     let count = ended.len();
     for session in ended {
-        tell(tx, session, reason, actor);
+        tell(tx, session, actor);
     }
     Ok(count)
 }
@@ -33,10 +43,10 @@ pub async fn end_others(tx: &mut Tx, user_id: Uuid, keep: Uuid, actor: Actor) ->
 /// Ends everything of a person: their sessions, offline ones too, and whatever sign-in is in flight at this moment.
 pub async fn end_all_of_user(tx: &mut Tx, user_id: Uuid, reason: &str, actor: Actor) -> Result<usize, Broken> {
     users::bump_epoch(tx, user_id).await?;
-    let ended = sessions::end_of_user(tx, user_id, None, true, reason).await?;
+    let ended = session_ends::end_of_user(tx, user_id, None, true, reason).await?;
     let count = ended.len();
     for session in ended {
-        tell(tx, session, reason, actor);
+        tell(tx, session, actor);
     }
     Ok(count)
 }
@@ -50,12 +60,22 @@ pub async fn end_family(tx: &mut Tx, grant_id: Uuid, reason: &str, actor: Actor)
     Ok(true)
 }
 
-fn tell(tx: &mut Tx, session: EndedSession, reason: &str, actor: Actor) {
+/// Ends what died by itself, of at most `limit` sessions that may have: dead they were without it, this tells. Returns
+/// whether there may be more.
+pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<bool, Broken> {
+    let (looked, ended) = session_ends::end_dead(tx, limit).await?;
+    for session in ended {
+        tell(tx, session, Actor::Server);
+    }
+    Ok(looked == limit)
+}
+
+fn tell(tx: &mut Tx, session: EndedSession, actor: Actor) {
     let subject = Subject {
         session_id: Some(session.id),
         session_kind: Some(session.kind),
         user_id: session.user_id,
         client_id: session.client_id,
     };
-    audit::record(tx, Event::done(Action::SessionEnded, actor, subject).reason(reason));
+    audit::record(tx, Event::done(Action::SessionEnded, actor, subject).reason(session.end_reason));
 }

@@ -11,7 +11,7 @@ mod sign_in;
 mod visitor;
 
 pub use cookie::{Cookies, PresentedCookie};
-pub use end::{end, end_all_of_user, end_family, end_others};
+pub use end::{end, end_all_of_user, end_dead, end_family, end_others, sign_out};
 pub use offline::start_offline;
 pub use sign_in::{SignIn, SignedIn, sign_in};
 pub use visitor::start_visitor;

@@ -7,6 +7,7 @@ use super::{
     Keys, Subjects,
     id_token::{self, IdTokenFacts},
     jwt_access_token,
+    logout_token::{self, LogoutTokenFacts},
     secret::{self, CodeSecrets, PlainToken, RefreshSecrets, TokenHash},
 };
 use crate::{
@@ -90,5 +91,10 @@ impl Mint {
     pub fn id_token(&self, algorithm: Algorithm, facts: &IdTokenFacts<'_>) -> Result<String, Broken> {
         let key = self.keys.signing(algorithm, facts.issued_at)?;
         key.sign("JWT", &id_token::claims(&self.issuer, algorithm, facts))
+    }
+
+    pub fn logout_token(&self, algorithm: Algorithm, facts: &LogoutTokenFacts<'_>) -> Result<String, Broken> {
+        let key = self.keys.signing(algorithm, facts.issued_at)?;
+        key.sign(logout_token::JWT_TYPE, &logout_token::claims(&self.issuer, facts))
     }
 }

@@ -6,6 +6,7 @@
 mod id_token;
 mod jwt_access_token;
 mod keys;
+mod logout_token;
 mod mint;
 mod present;
 mod secret;
@@ -14,6 +15,7 @@ mod subject;
 
 pub use id_token::{Authentication, IdTokenFacts};
 pub use keys::{JWKS_MAX_AGE, Keys, generate_missing, rotate};
+pub use logout_token::LogoutTokenFacts;
 pub use mint::{AccessTokenFacts, Mint, MintedAccessToken};
 pub use present::Presented;
 pub use secret::{CodeSecrets, PlainToken, RefreshSecrets, RefreshToken};

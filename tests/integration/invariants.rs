@@ -34,6 +34,7 @@ const UNBOUND: &[(&str, &str)] = &[
     ("signing_keys", "the server's own"),
     ("set_up_links", "makes the first administrator, before anybody can have a session"),
     ("throttles", "counts failures"),
+    ("notices", "tells of a session's end; it names its session, and opens nothing"),
     ("audit_events", "outlives the session it tells of, so it carries the id without a foreign key"),
     ("partitioned_tables", "how tables are cut"),
     ("__diesel_schema_migrations", "the migrations' own"),

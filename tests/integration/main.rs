@@ -6,6 +6,7 @@ mod architecture;
 mod attacks;
 mod authorization_code;
 mod authorize;
+mod back_channel_logout;
 mod client_authentication;
 mod client_credentials;
 mod contracts;

@@ -81,11 +81,18 @@ pub static MEMBERS: &[Member] = &[
     member("initiate_login_uri", "URL", "", "Where a sign-in begun elsewhere is handed to the client."),
     member("application_type", "string", "web", "`web` or `native`; a native one may use any private scheme."),
     member("backchannel_logout_uri", "URL", "", "Where logout tokens are posted."),
+    member("backchannel_logout_session_required", "boolean", "false", "Logout tokens always have `sid`, asked or not."),
     member(
         "frontchannel_logout_uri",
         "URL",
         "",
         "Loaded in a frame at sign-out; shares its origin with a redirect URI.",
+    ),
+    member(
+        "frontchannel_logout_session_required",
+        "boolean",
+        "false",
+        "The frame's address always has `iss` and `sid`, asked or not.",
     ),
     member(
         "require_pkce",

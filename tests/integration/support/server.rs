@@ -20,7 +20,7 @@ use mooring::{
     config::{Config, Sources},
     db::{Database, Trace, Tx, partitions, users},
     failure::Broken,
-    http,
+    http, jobs,
     jose::MasterSecret,
 };
 use serde_json::Value;
@@ -42,6 +42,7 @@ pub struct Settings {
     connections: Option<usize>,
     path: &'static str,
     tls: bool,
+    jobs: bool,
 }
 
 impl Settings {
@@ -66,6 +67,12 @@ impl Settings {
     /// An issuer with a path.
     pub fn path(mut self, path: &'static str) -> Self {
         self.path = path;
+        self
+    }
+
+    /// With the background jobs, as `serve` has them. Their SQL statements are counted with the server's.
+    pub fn jobs(mut self) -> Self {
+        self.jobs = true;
         self
     }
 
@@ -97,11 +104,26 @@ pub struct Server {
 
 impl Server {
     pub async fn start(settings: Settings) -> Self {
-        log();
         let database = TestDatabase::create().await;
-        let (owner_url, server_url) = (database.owner_url.clone(), database.server_url.clone());
+        let urls = (database.owner_url.clone(), database.server_url.clone());
+        Self::start_on(settings, urls, Clock::default(), Some(database)).await
+    }
+
+    /// Another replica: the same database, issuer and clock. It goes before the first one does.
+    pub async fn replica(&self, settings: Settings) -> Self {
+        let server_url = self.app.config.database.url.clone().expect("every server under test has one");
+        let settings = settings.set("issuer", &self.issuer);
+        Self::start_on(settings, (self.owner_url.clone(), server_url), self.clock.clone(), None).await
+    }
+
+    async fn start_on(
+        settings: Settings,
+        (owner_url, server_url): (String, String),
+        clock: Clock,
+        database: Option<TestDatabase>,
+    ) -> Self {
+        log();
         let operator = Database::new(&server_url, 2).unwrap_or_else(|stop| panic!("{stop}"));
-        let clock = Clock::default();
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let tls = settings.tls;
@@ -152,6 +174,11 @@ impl Server {
     /// The URL that discovery gives for an endpoint, such as `token_endpoint`.
     pub fn endpoint(&self, name: &str) -> String {
         self.discovery[name].as_str().unwrap_or_else(|| panic!("discovery has no {name}")).to_owned()
+    }
+
+    /// The discovery document.
+    pub fn discovery(&self) -> &Value {
+        &self.discovery
     }
 
     /// The URL of a path that the contract names.
@@ -253,18 +280,24 @@ fn serve(
     clock: &Clock,
     tell: &mpsc::Sender<(Arc<App>, SocketAddr)>,
     stopped: oneshot::Receiver<()>,
-    database: TestDatabase,
+    database: Option<TestDatabase>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (server, app) = bind(settings, url, clock).await;
+        let jobs = settings.jobs.then(|| jobs::start(&app));
         tell.send((app.clone(), server.address())).expect("somebody waits for the server");
         let stopped = async {
             let _ = stopped.await;
         };
         server.run(stopped).await.unwrap_or_else(|stop| panic!("{stop}"));
+        if let Some(jobs) = jobs {
+            jobs.stop().await;
+        }
         app.db.close();
-        database.drop_now().await;
+        if let Some(database) = database {
+            database.drop_now().await;
+        }
     });
 }
 

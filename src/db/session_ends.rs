@@ -1,0 +1,203 @@
+//! Ends of sessions: one UPDATE of one row, whatever hangs on it, and in the same statement what others must be told of
+//! it (invariant 3). Not for what is live, which the schema says.
+
+use chrono::TimeDelta;
+use diesel::{QueryableByName, sql_types as sql};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::{Tx, notices::queue_logouts, statement::Cached, work::OrBroken};
+use crate::failure::Broken;
+
+/// What was ended, for the audit.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct EndedSession {
+    #[diesel(sql_type = sql::Uuid)]
+    pub id: Uuid,
+    #[diesel(sql_type = sql::Text)]
+    pub kind: String,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    pub user_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    pub client_id: Option<String>,
+    #[diesel(sql_type = sql::Text)]
+    pub end_reason: String,
+}
+
+#[derive(QueryableByName)]
+struct EndedRow {
+    #[diesel(embed)]
+    session: EndedSession,
+    #[diesel(sql_type = sql::BigInt)]
+    queued: i64,
+}
+
+/// What of an UPDATE the rest of its statement needs: the CTE `ended`, then what is told of it.
+macro_rules! and_tell {
+    () => {
+        concat!(
+            " RETURNING id, kind, user_id, client_id, ended_at, end_reason), queued AS (",
+            queue_logouts!(),
+            ") SELECT e.id, e.kind, e.user_id, e.client_id, e.end_reason, (SELECT count(*) FROM queued) AS queued FROM ended e"
+        )
+    };
+}
+
+fn told(tx: &mut Tx, rows: Vec<EndedRow>) -> Vec<EndedSession> {
+    tx.queued(rows.as_slice().first().is_some_and(|row| row.queued > 0));
+    rows.into_iter().map(|row| row.session).collect()
+}
+
+/// Ends a session: one UPDATE of one row, whatever hangs on it. `None` when it was ended already or never was.
+pub async fn end(tx: &mut Tx, id: Uuid, reason: &str) -> Result<Option<EndedSession>, Broken> {
+    let now = tx.now;
+    let rows: Vec<EndedRow> = Cached(
+        diesel::sql_query(concat!(
+            "WITH ended AS (UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL",
+            and_tell!()
+        ))
+        .bind::<sql::Uuid, _>(id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Text, _>(reason),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("end session")?;
+    Ok(told(tx, rows).into_iter().next())
+}
+
+/// Ends the person's sessions except `keep`; offline ones too when `offline`.
+pub async fn end_of_user(
+    tx: &mut Tx,
+    user_id: Uuid,
+    keep: Option<Uuid>,
+    offline: bool,
+    reason: &str,
+) -> Result<Vec<EndedSession>, Broken> {
+    let now = tx.now;
+    let rows: Vec<EndedRow> = Cached(
+        diesel::sql_query(concat!(
+            "WITH ended AS (UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE user_id = $1 AND ended_at IS NULL \
+             AND ($4 IS NULL OR (id <> $4 AND parent_id IS DISTINCT FROM $4)) AND ($5 OR kind <> 'offline')",
+            and_tell!()
+        ))
+        .bind::<sql::Uuid, _>(user_id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Text, _>(reason)
+        .bind::<sql::Nullable<sql::Uuid>, _>(keep)
+        .bind::<sql::Bool, _>(offline),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("end sessions of user")?;
+    Ok(told(tx, rows))
+}
+
+/// How long a session has been dead before it is told: another replica's clock may be behind, and a request that came
+/// in time may still be noting its activity.
+const MARGIN: TimeDelta = TimeDelta::seconds(10);
+
+/// Ends what died by itself: expired, idle, or with its person, client or parent. Looks at no more than `limit` sessions,
+/// of those that may have died by now, and leaves the ones that somebody else is looking at. Returns how many it looked
+/// at, and what it ended.
+///
+/// A visitor who took part nowhere is left to be swept: nobody has to be told. What is locked is not dead.
+pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<EndedSession>), Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql::BigInt)]
+        looked: i64,
+        #[diesel(sql_type = sql::BigInt)]
+        queued: i64,
+        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+        id: Option<Uuid>,
+        #[diesel(sql_type = sql::Nullable<sql::Text>)]
+        kind: Option<String>,
+        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+        user_id: Option<Uuid>,
+        #[diesel(sql_type = sql::Nullable<sql::Text>)]
+        client_id: Option<String>,
+        #[diesel(sql_type = sql::Nullable<sql::Text>)]
+        end_reason: Option<String>,
+    }
+    let now = tx.now;
+    let rows: Vec<Row> = Cached(
+        diesel::sql_query(concat!(
+            "WITH looked AS (SELECT id FROM sessions WHERE ended_at IS NULL AND look_at <= $1 ORDER BY look_at LIMIT $2 \
+                 FOR NO KEY UPDATE SKIP LOCKED), \
+             judged AS (SELECT s.id, s.kind = 'visitor' AND l.id IS NULL AND k.client_id IS NULL AS forgotten, \
+                 CASE WHEN l.id IS NOT NULL OR (s.kind = 'visitor' AND k.client_id IS NULL) THEN NULL \
+                      WHEN u.disabled_at IS NOT NULL THEN 'user_disabled' \
+                      WHEN s.epoch < u.session_epoch THEN 'ended_with_user' \
+                      WHEN c.disabled_at IS NOT NULL THEN 'client_disabled' \
+                      WHEN s.user_id IS NULL AND s.epoch < c.session_epoch THEN 'ended_with_client' \
+                      WHEN s.expires_at <= $1 THEN 'expired' \
+                      WHEN a.last_seen_at + s.idle_timeout <= $1 THEN 'idle' \
+                      WHEN p.ended_at IS NOT NULL OR p.expires_at <= $1 OR pa.last_seen_at + p.idle_timeout <= $1 \
+                      THEN 'ended_with_parent' END AS reason, \
+                 greatest(least(s.expires_at, a.last_seen_at + s.idle_timeout, pa.last_seen_at + p.idle_timeout), \
+                     $1 + interval '1 minute') AS next \
+                 FROM looked JOIN sessions s ON s.id = looked.id JOIN session_activity a ON a.session_id = s.id \
+                 LEFT JOIN live_sessions($1) l ON l.id = s.id \
+                 LEFT JOIN sessions p ON p.id = s.parent_id LEFT JOIN session_activity pa ON pa.session_id = s.parent_id \
+                 LEFT JOIN users u ON u.id = s.user_id LEFT JOIN clients c ON c.client_id = s.client_id \
+                 LEFT JOIN LATERAL (SELECT client_id FROM session_clients WHERE session_id = s.id LIMIT 1) k ON true), \
+             settled AS (UPDATE sessions s SET look_at = CASE WHEN j.forgotten THEN 'infinity' ELSE j.next END, \
+                 ended_at = CASE WHEN j.reason IS NOT NULL THEN $3 END, end_reason = j.reason \
+                 FROM judged j WHERE s.id = j.id \
+                 RETURNING s.id, s.kind, s.user_id, s.client_id, s.ended_at, s.end_reason), \
+             ended AS (SELECT * FROM settled WHERE ended_at IS NOT NULL), \
+             queued AS (",
+            queue_logouts!(),
+            ") SELECT (SELECT count(*) FROM looked) AS looked, (SELECT count(*) FROM queued) AS queued, \
+             e.id, e.kind, e.user_id, e.client_id, e.end_reason FROM (SELECT 1) one LEFT JOIN ended e ON true"
+        ))
+        .bind::<sql::Timestamptz, _>(now - MARGIN)
+        .bind::<sql::BigInt, _>(limit)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("end dead sessions")?;
+    let (looked, queued) = rows.as_slice().first().map_or((0, 0), |row| (row.looked, row.queued));
+    tx.queued(queued > 0);
+    let ended = rows
+        .into_iter()
+        .filter_map(|row| {
+            let (id, kind, end_reason) = (row.id?, row.kind?, row.end_reason?);
+            Some(EndedSession { id, kind, user_id: row.user_id, client_id: row.client_id, end_reason })
+        })
+        .collect();
+    Ok((looked, ended))
+}
+
+/// Whose sessions died at one stroke, by an epoch.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Of<'a> {
+    User(Uuid),
+    Client(&'a str),
+}
+
+/// Has [`end_dead`] look at the open sessions of somebody who was just disabled.
+pub(super) async fn look_soon(tx: &mut Tx, of: Of<'_>) -> Result<(), Broken> {
+    use super::schema::sessions;
+    use diesel::{ExpressionMethods, QueryDsl};
+    let now = tx.now;
+    let open = sessions::table.filter(sessions::ended_at.is_null()).filter(sessions::look_at.gt(now));
+    match of {
+        Of::User(id) => {
+            diesel::update(open.filter(sessions::user_id.eq(id)))
+                .set(sessions::look_at.eq(now))
+                .execute(&mut tx.conn())
+                .await
+        }
+        Of::Client(id) => {
+            diesel::update(open.filter(sessions::client_id.eq(id)))
+                .set(sessions::look_at.eq(now))
+                .execute(&mut tx.conn())
+                .await
+        }
+    }
+    .or_broken("have sessions looked at")?;
+    Ok(())
+}

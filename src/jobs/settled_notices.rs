@@ -1,0 +1,12 @@
+//! Notices that were settled days ago, removed a batch at a time.
+
+use std::time::Duration;
+
+use super::{Job, Turn, in_batches};
+use crate::{app::App, db::notices};
+
+pub const JOB: Job = Job { name: "settled notices", every: Duration::from_mins(10), at_start: false, run };
+
+fn run(app: &App) -> Turn<'_> {
+    Box::pin(in_batches(app, async |tx, limit| notices::sweep(tx, limit).await))
+}
