@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     authentication::Passwords,
+    authorize::ObjectCache,
     clients::{Registrar, jwks::JwksCache},
     clock::Clock,
     config::Config,
@@ -34,6 +35,7 @@ pub struct App {
     pub jwks: JwksCache,
     /// What becomes of clients that register themselves.
     pub registrar: Registrar,
+    pub objects: ObjectCache,
 }
 
 impl App {
@@ -59,6 +61,7 @@ impl App {
                 &config.scopes,
                 master.derive(Purpose::RegistrationTokens),
             )?,
+            objects: ObjectCache::default(),
             config,
         }))
     }

@@ -116,10 +116,22 @@ impl Outbound {
 
     /// Fetches a JSON document of at most 64 KiB.
     pub async fn get_json(&self, url: &str) -> Result<Value, Unfetched> {
+        let body = self.get(url, "application/json").await?;
+        serde_json::from_slice(&body)
+            .map_err(|error| Unfetched::because(format_args!("the answer is not JSON: {error}")))
+    }
+
+    /// Fetches a text of at most 64 KiB, of this media type or another.
+    pub async fn get_text(&self, url: &str, media_type: &str) -> Result<String, Unfetched> {
+        let body = self.get(url, media_type).await?;
+        String::from_utf8(body).map_err(|_| Unfetched::because("the answer is not UTF-8"))
+    }
+
+    async fn get(&self, url: &str, media_type: &str) -> Result<Vec<u8>, Unfetched> {
         let url = Url::parse(url).map_err(|error| Unfetched::because(format_args!("not a URL: {error}")))?;
         let client = self.client_for(&url)?;
         let mut answer =
-            client.get(url).header(reqwest::header::ACCEPT, "application/json").send().await.map_err(Unfetched::of)?;
+            client.get(url).header(reqwest::header::ACCEPT, media_type).send().await.map_err(Unfetched::of)?;
         if answer.status() != StatusCode::OK {
             return Err(Unfetched::because(format_args!("the answer is {}", answer.status())));
         }
@@ -130,8 +142,7 @@ impl Outbound {
             }
             body.extend_from_slice(&chunk);
         }
-        serde_json::from_slice(&body)
-            .map_err(|error| Unfetched::because(format_args!("the answer is not JSON: {error}")))
+        Ok(body)
     }
 
     /// Posts a form; done when the answer is 200 or 204. Nothing else of the answer is read.

@@ -24,11 +24,29 @@ pub struct Asked<'a> {
 
 /// How the answer travels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ResponseMode {
+pub struct ResponseMode {
+    pub carrier: Carrier,
+    /// As one parameter, a JWT (JARM §2.3).
+    pub is_jwt: bool,
+}
+
+/// What carries it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carrier {
     #[default]
     Query,
     FormPost,
 }
+
+/// The modes that can be asked for. A fragment would put the code where scripts and histories find it (RFC 9700 §2.1.2).
+pub const RESPONSE_MODES: [(&str, ResponseMode); 5] = [
+    ("query", ResponseMode { carrier: Carrier::Query, is_jwt: false }),
+    ("form_post", ResponseMode { carrier: Carrier::FormPost, is_jwt: false }),
+    // JARM §2.3.4: the default of the response type, which is the query for a code.
+    ("jwt", ResponseMode { carrier: Carrier::Query, is_jwt: true }),
+    ("query.jwt", ResponseMode { carrier: Carrier::Query, is_jwt: true }),
+    ("form_post.jwt", ResponseMode { carrier: Carrier::FormPost, is_jwt: true }),
+];
 
 /// A request that passed every check.
 #[derive(Clone, Debug)]

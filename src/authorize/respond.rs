@@ -18,4 +18,11 @@ impl Response {
         let parameters: Vec<_> = self.parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
         self.redirect_uri.with_query(&parameters)
     }
+
+    /// The same answer as one parameter, this JWT of all the others: none of them stands beside it (JARM §2.3,
+    /// RFC 9207 §2.4).
+    #[must_use]
+    pub fn sealed(&self, jwt: String) -> Self {
+        Self { parameters: vec![("response", jwt)], ..self.clone() }
+    }
 }

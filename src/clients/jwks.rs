@@ -8,7 +8,10 @@ use std::{
 use moka::future::Cache;
 use serde_json::Value;
 
-use crate::outbound::{Outbound, Unfetched};
+use crate::{
+    jose::names_known_key,
+    outbound::{Outbound, Unfetched},
+};
 
 /// How long a set is good.
 const GOOD: Duration = Duration::from_mins(5);
@@ -43,5 +46,15 @@ impl JwksCache {
             entry = self.0.get_with_by_ref(uri, fetch()).await;
         }
         entry.1.clone()
+    }
+
+    /// The set at `uri` in which to look for the key that signed `jws`: fetched again where the kept one has none that
+    /// fits.
+    pub async fn get_for(&self, outbound: &Outbound, uri: &str, jws: &str) -> Result<Arc<Value>, Unfetched> {
+        let kept = self.get(outbound, uri, false).await;
+        if kept.as_ref().is_ok_and(|keys| !names_known_key(jws, keys)) {
+            return self.get(outbound, uri, true).await;
+        }
+        kept
     }
 }

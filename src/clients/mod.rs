@@ -62,6 +62,12 @@ impl Client {
         self.metadata.id_token_signed_response_alg.into()
     }
 
+    /// What its authorization answers are signed with, where they are JWTs.
+    #[must_use]
+    pub fn response_signing_algorithm(&self) -> Algorithm {
+        self.metadata.authorization_signed_response_alg.as_str().parse().unwrap_or(Algorithm::Rs256)
+    }
+
     /// Whether scripts of this origin are the client's: declared, or where a redirect URI leads.
     #[must_use]
     pub fn has_origin(&self, origin: &str) -> bool {

@@ -23,6 +23,8 @@ pub struct AuthorizationRequest {
     #[diesel(sql_type = sql::Timestamptz)]
     pub created_at: DateTime<Utc>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub pushed_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub selected_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub consented_at: Option<DateTime<Utc>>,
@@ -34,11 +36,34 @@ pub struct AuthorizationRequest {
     pub code_id: Option<Uuid>,
 }
 
+/// A request that a browser brought.
 pub async fn insert(
     tx: &mut Tx,
     session_id: Option<Uuid>,
     client_id: &str,
     parameters: &str,
+    expires_at: DateTime<Utc>,
+) -> Result<Uuid, Broken> {
+    add(tx, session_id, client_id, parameters, None, expires_at).await
+}
+
+/// A request that its client pushed (RFC 9126); no browser has it yet.
+pub async fn insert_pushed(
+    tx: &mut Tx,
+    client_id: &str,
+    parameters: &str,
+    expires_at: DateTime<Utc>,
+) -> Result<Uuid, Broken> {
+    let now = tx.now;
+    add(tx, None, client_id, parameters, Some(now), expires_at).await
+}
+
+async fn add(
+    tx: &mut Tx,
+    session_id: Option<Uuid>,
+    client_id: &str,
+    parameters: &str,
+    pushed_at: Option<DateTime<Utc>>,
     expires_at: DateTime<Utc>,
 ) -> Result<Uuid, Broken> {
     use super::schema::authorization_requests as requests;
@@ -51,6 +76,7 @@ pub async fn insert(
             requests::client_id.eq(client_id),
             requests::parameters.eq(parameters),
             requests::created_at.eq(now),
+            requests::pushed_at.eq(pushed_at),
             requests::expires_at.eq(expires_at),
         ))
         .execute(&mut tx.conn())
@@ -64,7 +90,7 @@ pub async fn find(tx: &mut Tx, id: Uuid) -> Result<Option<AuthorizationRequest>,
     let now = tx.now;
     let rows: Vec<AuthorizationRequest> = Cached(
         diesel::sql_query(
-            "SELECT id, session_id, client_id, parameters, created_at, selected_at, consented_at, denied_at, \
+            "SELECT id, session_id, client_id, parameters, created_at, pushed_at, selected_at, consented_at, denied_at, \
              completed_at, code_id FROM authorization_requests WHERE id = $1 AND expires_at > $2",
         )
         .bind::<sql::Uuid, _>(id)
@@ -101,12 +127,19 @@ pub async fn mark(tx: &mut Tx, id: Uuid, mark: Mark) -> Result<bool, Broken> {
     Ok(changed > 0)
 }
 
-/// A request that came without a cookie (cross-site POST) is taken by the first browser session that shows it.
-pub async fn claim(tx: &mut Tx, id: Uuid, session_id: Uuid) -> Result<bool, Broken> {
+/// A request that came without a browser's cookie (pushed, or by a cross-site POST) is taken by the first browser session
+/// that shows it, and it alone; from now on it waits for a person.
+pub async fn claim(tx: &mut Tx, id: Uuid, session_id: Uuid, expires_at: DateTime<Utc>) -> Result<bool, Broken> {
+    let now = tx.now;
     let changed = Cached(
-        diesel::sql_query("UPDATE authorization_requests SET session_id = $2 WHERE id = $1 AND session_id IS NULL")
-            .bind::<sql::Uuid, _>(id)
-            .bind::<sql::Uuid, _>(session_id),
+        diesel::sql_query(
+            "UPDATE authorization_requests SET session_id = $2, created_at = $3, expires_at = $4 WHERE id = $1 \
+             AND session_id IS NULL AND expires_at > $3",
+        )
+        .bind::<sql::Uuid, _>(id)
+        .bind::<sql::Uuid, _>(session_id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Timestamptz, _>(expires_at),
     )
     .execute(&mut tx.conn())
     .await

@@ -100,13 +100,13 @@ diesel::table! {
     authorization_requests (id) {
         /// UUIDv7; its CSRF token is an HMAC of it.
         id -> Uuid,
-        /// The browser session it belongs to; null until a cookie is seen (cross-site POST).
+        /// The browser session it belongs to; null until a cookie is seen (pushed, cross-site POST).
         session_id -> Nullable<Uuid>,
         /// Who asked.
         client_id -> Text,
-        /// The request as a query string.
+        /// The request as a query string, with what a request object said.
         parameters -> Text,
-        /// When it came.
+        /// When a browser brought it; of a pushed one that no browser has yet, when it was pushed.
         created_at -> Timestamptz,
         /// Until when it can be resumed.
         expires_at -> Timestamptz,
@@ -120,6 +120,8 @@ diesel::table! {
         completed_at -> Nullable<Timestamptz>,
         /// The code it was answered with: a double submit gets the same.
         code_id -> Nullable<Uuid>,
+        /// When its client pushed it (RFC 9126); null: a browser brought it.
+        pushed_at -> Nullable<Timestamptz>,
     }
 }
 

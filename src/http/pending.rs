@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     app::App,
-    authorize::{self, Asked, AuthorizationRequest, Misunderstood, Owner},
+    authorize::{self, Asked, AuthorizationRequest, Endpoint, Misunderstood, Owner, Reader},
     clients::Client,
     db::{
         Outcome, Tx,
@@ -46,22 +46,44 @@ pub fn understand(
     parameters: &Parameters,
     client: &Client,
 ) -> Result<AuthorizationRequest, HttpResponse> {
+    judge(app, parameters, client).map_err(|misunderstood| answer_misunderstood(app, visit, client, misunderstood))
+}
+
+/// Runs the checks.
+pub fn judge(app: &App, parameters: &Parameters, client: &Client) -> Result<AuthorizationRequest, Misunderstood> {
     let own_jwks = app.mint.keys.own_jwks();
-    let asked = Asked {
+    authorize::understand(&Asked {
         parameters,
         client,
         scopes: &app.config.scopes,
         own_jwks: &own_jwks,
         issuer: app.config.issuer.as_str(),
-    };
-    authorize::understand(&asked).map_err(|misunderstood| match misunderstood {
+    })
+}
+
+/// Says why, where that may be said.
+pub fn answer_misunderstood(app: &App, visit: &Visit, client: &Client, misunderstood: Misunderstood) -> HttpResponse {
+    match misunderstood {
         Misunderstood::Untrusted(error) => answer::refusal(app, visit, &error),
         Misunderstood::Refused(response, error) => {
             told(visit, &error);
             answer::respond(app, visit, client, &response)
         }
         Misunderstood::Broken(failure) => answer::failure(app, visit, &failure),
-    })
+    }
+}
+
+/// What it takes to read a request.
+pub fn reader<'a>(app: &'a App, visit: &Visit, endpoint: Endpoint) -> Reader<'a> {
+    Reader {
+        endpoint,
+        settings: &app.config.request_objects,
+        issuer: app.config.issuer.as_str(),
+        outbound: &app.outbound,
+        jwks: &app.jwks,
+        objects: &app.objects,
+        now: visit.now,
+    }
 }
 
 /// The `sub` under which the client knows whoever is there.

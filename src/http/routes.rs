@@ -14,7 +14,7 @@ use actix_web::{
 use super::{
     assets::asset,
     cors::preflight,
-    endpoints::{authorize, discovery, end_session, health, introspect, jwks, register, revoke, token, userinfo},
+    endpoints::{authorize, discovery, end_session, health, introspect, jwks, par, register, revoke, token, userinfo},
     extract::Visit,
     middleware::around,
     pages::{account, consent, login, select_account, set_up, welcome},
@@ -57,6 +57,7 @@ fn routes(service: &mut web::ServiceConfig) {
         // ── protocol ───────────────────────────────────────────────────────────────────────────────────────────────
         at("/oauth/authorize", vec![get().to(authorize::get), post().to(authorize::post)]),
         at("/oauth/authorize/{id}", vec![get().to(authorize::resume)]),
+        at("/oauth/par", vec![post().to(par::push), options().to(preflight)]),
         at("/oauth/token", vec![post().to(token::token), options().to(preflight)]),
         at(
             "/oauth/userinfo",

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
-use super::jws::{Unverified, is_compatible};
+use super::jws::Unverified;
 use crate::oauth::Error;
 
 /// The value of `client_assertion_type` (RFC 7523 §2.2).
@@ -25,9 +25,6 @@ pub const MAX_ASSERTION_LIFETIME_SECONDS: i64 = 300;
 pub const SKEW_SECONDS: i64 = 10;
 
 const MAX_JTI_LENGTH: usize = 256;
-
-/// Signatures tried for one assertion: enough for any rotation, too few to make us work for a stranger.
-const MAX_KEYS_TRIED: usize = 10;
 
 /// A verified assertion. Whoever accepts it must see to it that `jti` is used once until `expires_at`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +47,7 @@ pub fn peek_issuer(assertion: &str) -> Option<String> {
 /// `jwks_uri` may be older than the client's newest key and is worth fetching again.
 pub fn names_known_key(assertion: &str, jwks: &Value) -> bool {
     Unverified::parse(assertion).is_some_and(|assertion| {
-        algorithm_of(&assertion).is_some_and(|algorithm| candidates(&assertion, algorithm, jwks).next().is_some())
+        algorithm_of(&assertion).is_some_and(|algorithm| assertion.candidates(algorithm, jwks).next().is_some())
     })
 }
 
@@ -74,14 +71,14 @@ pub fn verify_assertion(
     if assertion.header.contains_key("crit") {
         return Err(refused("the client assertion has a crit header, which is not supported"));
     }
-    if is_of_another_kind(&assertion) {
+    // RFC 8725 §3.12: what was signed as a DPoP proof, a request object or a logout token is no assertion, even if its
+    // claims would pass. Assertions never had to be typed.
+    if assertion.is_of_another_kind("client-authentication+jwt") {
         return Err(refused("the client assertion's typ is that of another kind of JWT"));
     }
-    let mut keys = candidates(&assertion, algorithm, jwks).take(MAX_KEYS_TRIED).peekable();
-    let detail = if keys.peek().is_none() { "no key of the client fits kid and alg" } else { "wrong signature" };
-    if !keys.any(|jwk| assertion.is_signed_by(algorithm, jwk)) {
-        return Err(refused("the client assertion is not signed by a key of this client").detail(detail));
-    }
+    assertion
+        .verify(algorithm, jwks)
+        .map_err(|detail| refused("the client assertion is not signed by a key of this client").detail(detail))?;
     check_claims(&assertion, accepted_audiences, now)
 }
 
@@ -122,40 +119,14 @@ fn check_claims(assertion: &Unverified, accepted_audiences: &[&str], now: DateTi
     Ok(Assertion { client_id: client_id.to_owned(), jti: jti.to_owned(), expires_at })
 }
 
-/// A NumericDate in whole seconds (RFC 7519 §2: a JSON number, which may have a fraction).
 fn instant(assertion: &Unverified, name: &str) -> Result<Option<i64>, Error> {
-    match assertion.claims.get(name) {
-        None => Ok(None),
-        Some(value) => {
-            let seconds = value.as_i64().or_else(|| value.as_f64().and_then(whole_seconds));
-            seconds.map(Some).ok_or_else(|| refused("exp, nbf and iat of the client assertion must be numbers"))
-        }
-    }
-}
-
-/// Nothing beyond the year 9999: no clock says so, and the arithmetic stays far from its ends.
-fn whole_seconds(seconds: f64) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "cutting off the fraction is meant, and the range is checked")]
-    (0.0..253_402_300_800.0).contains(&seconds).then_some(seconds as i64)
+    let is_no_number = |_| refused("exp, nbf and iat of the client assertion must be numbers");
+    assertion.numeric_date(name).map_err(is_no_number)
 }
 
 fn algorithm_of(assertion: &Unverified) -> Option<Algorithm> {
     let name = assertion.header("alg")?;
     ASSERTION_ALGORITHMS.contains(&name).then(|| name.parse().ok()).flatten()
-}
-
-/// RFC 8725 §3.12: what was signed as a DPoP proof, a request object or a logout token is no assertion, even if its
-/// claims would pass. Absent, "JWT" and values that name no type of JWT pass, since assertions never had to be typed.
-fn is_of_another_kind(assertion: &Unverified) -> bool {
-    assertion.header("typ").is_some_and(|typ| typ.to_ascii_lowercase().ends_with("+jwt"))
-        && !assertion.has_type("client-authentication+jwt")
-}
-
-/// The keys that may have signed it: those of its `kid` if it has one, and of its kind (RFC 7517 §4.5).
-fn candidates<'a>(assertion: &'a Unverified, algorithm: Algorithm, jwks: &'a Value) -> impl Iterator<Item = &'a Value> {
-    let kid = assertion.header.get("kid");
-    let keys = jwks.get("keys").and_then(Value::as_array).into_iter().flatten();
-    keys.filter(move |jwk| kid.is_none_or(|kid| jwk.get("kid") == Some(kid)) && is_compatible(algorithm, jwk))
 }
 
 fn refused(description: &'static str) -> Error {

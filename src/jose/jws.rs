@@ -11,6 +11,13 @@ use super::from_base64url;
 /// No token that Mooring makes or accepts comes near it; decoding more is work for whoever sends it.
 const MAX_LENGTH: usize = 16 * 1024;
 
+/// Signatures tried for one token of a client: enough for any rotation, too few to make us work for a stranger.
+const MAX_KEYS_TRIED: usize = 10;
+
+/// A claim that has to be a NumericDate is none.
+#[derive(Debug)]
+pub(super) struct NotANumber;
+
 /// A JWS whose signature nobody has verified yet.
 pub(super) struct Unverified<'a> {
     pub header: Map<String, Value>,
@@ -43,12 +50,51 @@ impl<'a> Unverified<'a> {
         })
     }
 
+    /// RFC 8725 §3.12: whether it says to be a JWT of another kind than `own`. Absent, "JWT" and values that name no
+    /// kind of JWT pass.
+    pub fn is_of_another_kind(&self, own: &str) -> bool {
+        self.header("typ").is_some_and(|typ| typ.to_ascii_lowercase().ends_with("+jwt")) && !self.has_type(own)
+    }
+
+    /// The keys of a JWK Set that may have signed it: those of its `kid` if it has one, and of its kind (RFC 7517 §4.5).
+    pub fn candidates<'k>(&'k self, algorithm: Algorithm, jwks: &'k Value) -> impl Iterator<Item = &'k Value> {
+        let kid = self.header.get("kid");
+        let keys = jwks.get("keys").and_then(Value::as_array).into_iter().flatten();
+        keys.filter(move |jwk| kid.is_none_or(|kid| jwk.get("kid") == Some(kid)) && is_compatible(algorithm, jwk))
+    }
+
+    /// Whether a key of the JWK Set verifies the signature; `Err` says why not, for the log.
+    pub fn verify(&self, algorithm: Algorithm, jwks: &Value) -> Result<(), &'static str> {
+        let mut keys = self.candidates(algorithm, jwks).take(MAX_KEYS_TRIED).peekable();
+        let why = if keys.peek().is_none() { "no key of the client fits kid and alg" } else { "wrong signature" };
+        if keys.any(|jwk| self.is_signed_by(algorithm, jwk)) { Ok(()) } else { Err(why) }
+    }
+
+    /// Whether there is no signature at all.
+    pub fn is_bare(&self) -> bool {
+        self.signature.is_empty()
+    }
+
+    /// A NumericDate in whole seconds (RFC 7519 §2: a JSON number, which may have a fraction).
+    pub fn numeric_date(&self, name: &str) -> Result<Option<i64>, NotANumber> {
+        self.claims
+            .get(name)
+            .map(|value| value.as_i64().or_else(|| value.as_f64().and_then(whole_seconds)).ok_or(NotANumber))
+            .transpose()
+    }
+
     /// Whether the public JWK verifies the signature. A key for another algorithm or another use does not.
     pub fn is_signed_by(&self, algorithm: Algorithm, jwk: &Value) -> bool {
         decoding_key(algorithm, jwk).is_some_and(|key| {
             jsonwebtoken::crypto::verify(self.signature, self.message.as_bytes(), &key, algorithm).unwrap_or(false)
         })
     }
+}
+
+/// Nothing beyond the year 9999: no clock says so, and the arithmetic stays far from its ends.
+fn whole_seconds(seconds: f64) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "cutting off the fraction is meant, and the range is checked")]
+    (0.0..253_402_300_800.0).contains(&seconds).then_some(seconds as i64)
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {

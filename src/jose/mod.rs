@@ -6,6 +6,7 @@
 mod algorithm;
 mod assertion;
 mod jws;
+mod request_object;
 mod secrets;
 mod signing_key;
 
@@ -15,5 +16,6 @@ pub use assertion::{
     names_known_key, peek_issuer, verify_assertion,
 };
 pub use jws::verify_own;
+pub use request_object::{Expected, RequestObject};
 pub use secrets::{Key256, MasterSecret, Purpose, base64url, constant_time_eq, from_base64url, random_bytes, sha256};
 pub use signing_key::{Pkcs8, SigningKey};

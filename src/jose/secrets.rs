@@ -32,6 +32,7 @@ pub enum Purpose {
     Pagination,
     DeclaredPasswords,
     RegistrationTokens,
+    PushedRequests,
 }
 
 impl Purpose {
@@ -47,6 +48,7 @@ impl Purpose {
             Self::Pagination => "pagination",
             Self::DeclaredPasswords => "declared-passwords",
             Self::RegistrationTokens => "registration-tokens",
+            Self::PushedRequests => "pushed-requests",
         }
     }
 }

@@ -7,6 +7,7 @@
 //! Invariant: metadata that passed [`ClientMetadata::check`] can be acted on without looking at its form again.
 
 mod members;
+mod requests;
 mod rules;
 mod sector;
 mod self_registered;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use members::{MEMBERS, Member};
+pub use requests::REQUEST_OBJECT_ALGORITHMS;
 pub use rules::{ASSERTION_ALGORITHMS, is_loopback, is_scope_token};
 pub use self_registered::Terms;
 
@@ -179,6 +181,14 @@ pub struct ClientMetadata {
     pub require_auth_time: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub default_acr_values: Vec<String>,
+    /// Absent: any that we announce (OIDC Registration §2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_object_signing_alg: Option<String>,
+    pub require_signed_request_object: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub request_uris: Vec<String>,
+    pub require_pushed_authorization_requests: bool,
+    pub authorization_signed_response_alg: SigningAlgorithm,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initiate_login_uri: Option<String>,
     pub application_type: ApplicationType,
@@ -225,6 +235,11 @@ impl Default for ClientMetadata {
             default_max_age: None,
             require_auth_time: false,
             default_acr_values: Vec::new(),
+            request_object_signing_alg: None,
+            require_signed_request_object: false,
+            request_uris: Vec::new(),
+            require_pushed_authorization_requests: false,
+            authorization_signed_response_alg: SigningAlgorithm::Rs256,
             initiate_login_uri: None,
             application_type: ApplicationType::Web,
             backchannel_logout_uri: None,

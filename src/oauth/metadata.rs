@@ -21,6 +21,12 @@ pub struct Provider<'a> {
     pub client_assertion_algorithms: &'a [&'a str],
     /// What ID tokens, and signed answers of userinfo and introspection, are signed with.
     pub id_token_algorithms: &'a [&'a str],
+    pub response_modes: &'a [&'a str],
+    /// What answers in the `jwt` response modes are signed with.
+    pub response_algorithms: &'a [&'a str],
+    pub request_object_algorithms: &'a [&'a str],
+    /// Whether request objects are fetched from where their clients have registered.
+    pub request_by_reference: bool,
     pub acr_values: &'a [&'a str],
     pub claims: &'a [&'a str],
     pub ui_locales: &'a [&'a str],
@@ -30,6 +36,7 @@ pub struct Provider<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints<'a> {
     pub authorization: &'a str,
+    pub pushed_authorization_request: &'a str,
     pub token: &'a str,
     pub userinfo: &'a str,
     pub jwks: &'a str,
@@ -70,6 +77,10 @@ pub fn document(provider: &Provider) -> Value {
     let mut document = json!({
         "issuer": provider.issuer,
         "authorization_endpoint": at(endpoints.authorization),
+        "pushed_authorization_request_endpoint": at(endpoints.pushed_authorization_request),
+        // What a client may be registered to do is not asked of all (RFC 9126 §5, RFC 9101 §10.5).
+        "require_pushed_authorization_requests": false,
+        "require_signed_request_object": false,
         "token_endpoint": at(endpoints.token),
         "userinfo_endpoint": at(endpoints.userinfo),
         "jwks_uri": at(endpoints.jwks),
@@ -78,7 +89,8 @@ pub fn document(provider: &Provider) -> Value {
         "end_session_endpoint": at(endpoints.end_session),
         "scopes_supported": provider.scopes,
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query", "form_post"],
+        "response_modes_supported": provider.response_modes,
+        "authorization_signing_alg_values_supported": provider.response_algorithms,
         "grant_types_supported": provider.grant_types,
         "subject_types_supported": SubjectType::ALL.map(SubjectType::as_str),
         "id_token_signing_alg_values_supported": provider.id_token_algorithms,
@@ -94,9 +106,11 @@ pub fn document(provider: &Provider) -> Value {
         "claim_types_supported": ["normal"],
         "claims_supported": provider.claims,
         "claims_parameter_supported": true,
-        "request_parameter_supported": false,
+        "request_parameter_supported": true,
         // Absent would mean true (OpenID Connect Discovery §3).
-        "request_uri_parameter_supported": false,
+        "request_uri_parameter_supported": provider.request_by_reference,
+        "require_request_uri_registration": provider.request_by_reference,
+        "request_object_signing_alg_values_supported": provider.request_object_algorithms,
         "ui_locales_supported": provider.ui_locales,
         // OpenID Connect Back-Channel Logout §2.1: always with `sid`.
         "backchannel_logout_supported": true,
@@ -131,6 +145,7 @@ mod tests {
             issuer: "https://op.example/tenant",
             endpoints: Endpoints {
                 authorization: "/oauth/authorize",
+                pushed_authorization_request: "/oauth/par",
                 token: "/oauth/token",
                 userinfo: "/oauth/userinfo",
                 jwks: "/oauth/jwks",
@@ -144,6 +159,10 @@ mod tests {
             client_authentication_methods: &["none", "client_secret_basic", "private_key_jwt"],
             client_assertion_algorithms: &["RS256", "ES256"],
             id_token_algorithms: &["RS256", "ES256", "EdDSA"],
+            response_modes: &["query", "form_post"],
+            response_algorithms: &["RS256"],
+            request_object_algorithms: &["RS256", "none"],
+            request_by_reference: false,
             acr_values: &["urn:mooring:acr:pwd"],
             claims: &["sub", "name"],
             ui_locales: &["en"],
@@ -179,7 +198,6 @@ mod tests {
     fn what_does_not_exist_is_not_announced() {
         let document = document(&provider());
         for name in [
-            "pushed_authorization_request_endpoint",
             "registration_endpoint",
             "check_session_iframe",
             "device_authorization_endpoint",

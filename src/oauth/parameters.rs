@@ -29,8 +29,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Decodes strictly: an incomplete percent-encoding, text that is not UTF-8 and NUL (which PostgreSQL cannot
-    /// hold) are errors. Parameters without a value count as omitted (RFC 6749 §3.1).
+    /// Decodes strictly: an incomplete percent-encoding and text that is not UTF-8 are errors. Parameters without a value count as omitted (RFC 6749 §3.1).
     pub fn parse(encoded: &[u8]) -> Result<Self, Error> {
         if encoded.len() > MAX_ENCODED {
             return Err(too_large());
@@ -46,13 +45,17 @@ impl Parameters {
         Self::from_pairs(pairs)
     }
 
-    /// From pairs that are decoded already (a request object, a form of ours); the same limits hold.
+    /// From pairs that are decoded already (a request object, a form of ours); the same limits hold, and NUL (which
+    /// PostgreSQL cannot hold) is an error.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
         let mut parameters = Self::default();
         let mut total = 0;
         for (name, value) in pairs {
             if name.is_empty() || value.is_empty() {
                 continue;
+            }
+            if name.contains('\0') || value.contains('\0') {
+                return Err(malformed());
             }
             if value.len() > MAX_VALUE {
                 return Err(Error::invalid_request(format!(
@@ -138,8 +141,8 @@ fn decode(encoded: &[u8]) -> Result<String, Error> {
         });
     }
     match String::from_utf8(octets) {
-        Ok(text) if !text.contains('\0') => Ok(text),
-        _ => Err(malformed()),
+        Ok(text) => Ok(text),
+        Err(_) => Err(malformed()),
     }
 }
 

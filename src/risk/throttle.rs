@@ -50,9 +50,13 @@ pub enum Gate {
     Closed(u32),
 }
 
-/// So many at once, and so many a second, from one source.
-const STRANGERS: f64 = 1000.0;
-const STRANGERS_LEAK: f64 = 10.0;
+/// So many at once, and so many a second.
+type Limit = (f64, f64);
+
+/// From one source.
+const STRANGERS: Limit = (1000.0, 10.0);
+/// Of one client that has shown who it is: it asks for all its people from one place.
+const PUSHES: Limit = (5000.0, 200.0);
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of seconds")]
 fn seconds(wait: f64) -> u32 {
@@ -102,14 +106,12 @@ impl Sources {
     /// Counts a stranger who is about to be remembered (a visitor session, a waiting request) from `source`. A crowd behind
     /// one address passes; somebody who fills the disk does not.
     pub async fn count_stranger(&self, tx: &mut Tx, source: &[u8]) -> Result<Gate, Broken> {
-        let key = self.0.mac(&[b"stranger", source]).to_vec();
-        let level = throttles::add(tx, std::slice::from_ref(&key), &[STRANGERS_LEAK]).await?.into_iter().next();
-        let over = level.unwrap_or_default() - STRANGERS;
-        if over <= 0.0 {
-            return Ok(Gate::Open(Vec::new()));
-        }
-        throttles::forgive(tx, &[key]).await?;
-        Ok(Gate::Closed(seconds(over / STRANGERS_LEAK)))
+        pass(tx, self.0.mac(&[b"stranger", source]).to_vec(), STRANGERS).await
+    }
+
+    /// Counts a request that an authenticated client pushes (RFC 9126 §2.3: 429).
+    pub async fn count_push(&self, tx: &mut Tx, client_id: &str) -> Result<Gate, Broken> {
+        pass(tx, self.0.mac(&[b"push", client_id.as_bytes()]).to_vec(), PUSHES).await
     }
 
     /// Counts a client that is about to register itself from `source`, which may do so `an_hour` times an hour. What comes
@@ -130,4 +132,15 @@ impl Sources {
     pub async fn forgive(&self, tx: &mut Tx, keys: &[Vec<u8>]) -> Result<(), Broken> {
         throttles::forgive(tx, keys).await
     }
+}
+
+/// Counts one in a bucket of its own; what does not fit is not counted.
+async fn pass(tx: &mut Tx, key: Vec<u8>, (size, leak): Limit) -> Result<Gate, Broken> {
+    let level = throttles::add(tx, std::slice::from_ref(&key), &[leak]).await?.into_iter().next();
+    let over = level.unwrap_or_default() - size;
+    if over <= 0.0 {
+        return Ok(Gate::Open(Vec::new()));
+    }
+    throttles::forgive(tx, &[key]).await?;
+    Ok(Gate::Closed(seconds(over / leak)))
 }

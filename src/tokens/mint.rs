@@ -8,7 +8,7 @@ use super::{
     id_token::{self, IdTokenFacts},
     jwt_access_token,
     logout_token::{self, LogoutTokenFacts},
-    secret::{self, CodeSecrets, PlainToken, RefreshSecrets, TokenHash},
+    secret::{self, CodeSecrets, PlainToken, RefreshSecrets, RequestUris, TokenHash},
 };
 use crate::{
     failure::Broken,
@@ -57,6 +57,7 @@ pub struct Mint {
     pub codes: CodeSecrets,
     pub refresh: RefreshSecrets,
     pub subjects: Subjects,
+    pub request_uris: RequestUris,
 }
 
 impl Mint {
@@ -68,6 +69,7 @@ impl Mint {
             codes: CodeSecrets::new(master.derive(Purpose::AuthorizationCodes)),
             refresh: RefreshSecrets::new(master.derive(Purpose::RefreshTokens)),
             subjects: Subjects::new(master.derive(Purpose::SubjectIdentifiers)),
+            request_uris: RequestUris::new(master.derive(Purpose::PushedRequests)),
         }
     }
 

@@ -8,6 +8,8 @@ use crate::jose::{Key256, base64url, from_base64url, random_bytes, sha256};
 pub const ACCESS: &str = "mo_at_";
 pub const REFRESH: &str = "mo_rt_";
 pub const CODE: &str = "mo_ac_";
+/// RFC 9126 §2.2.
+pub const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
 
 /// A token as its holder has it. No `Debug`, no `Serialize`: it leaves only by being asked for.
 #[derive(Clone)]
@@ -73,6 +75,28 @@ impl CodeSecrets {
     #[must_use]
     pub fn verify(&self, code: &str) -> Option<Uuid> {
         let (id, _, secret) = take_apart(CODE, code, 0)?;
+        self.0.verify(&[id.as_bytes()], &secret).then_some(id)
+    }
+}
+
+/// The `request_uri` of pushed requests: made like codes, so that nothing readable is stored.
+pub struct RequestUris(Key256);
+
+impl RequestUris {
+    #[must_use]
+    pub fn new(key: Key256) -> Self {
+        Self(key)
+    }
+
+    #[must_use]
+    pub fn request_uri(&self, id: Uuid) -> PlainToken {
+        assemble(REQUEST_URI, id.as_bytes(), &self.0.mac(&[id.as_bytes()]))
+    }
+
+    /// The id of a genuine one.
+    #[must_use]
+    pub fn verify(&self, request_uri: &str) -> Option<Uuid> {
+        let (id, _, secret) = take_apart(REQUEST_URI, request_uri, 0)?;
         self.0.verify(&[id.as_bytes()], &secret).then_some(id)
     }
 }
@@ -143,6 +167,20 @@ mod tests {
         let mixed = format!("{}{}", &code[..28], &other[28..]);
         assert_eq!(secrets.verify(&mixed), None);
         assert_eq!(secrets.verify("mo_ac_"), None);
+    }
+
+    #[test]
+    fn a_request_uri_is_no_code_and_forged_ones_are_nobodys() {
+        let (codes, uris) = (CodeSecrets::new(key()), RequestUris::new(key()));
+        let id = Uuid::from_u128(7);
+        let uri = uris.request_uri(id).into_text();
+        assert!(uri.starts_with("urn:ietf:params:oauth:request_uri:"));
+        assert_eq!(uris.verify(&uri), Some(id));
+        assert_eq!(codes.verify(&uri), None);
+        assert_eq!(uris.verify(&codes.code(id).into_text()), None);
+        assert_eq!(uris.verify(&uri[..uri.len() - 1]), None);
+        let other = uris.request_uri(Uuid::from_u128(8)).into_text();
+        assert_eq!(uris.verify(&format!("{}{}", &uri[..56], &other[56..])), None);
     }
 
     #[test]

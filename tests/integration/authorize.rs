@@ -253,7 +253,7 @@ async fn other_errors_go_to_the_relying_party() {
         (usual.clone().with("scope", "openid payments:write"), "invalid_scope"),
         (usual.clone().with("scope", "unheard-of"), "invalid_scope"),
         (usual.clone().with("scope", "openid \"quoted\""), "invalid_scope"),
-        (usual.clone().with("request", "a.b.c"), "request_not_supported"),
+        (usual.clone().with("request", "a.b.c"), "invalid_request_object"),
         (usual.clone().with("request_uri", "https://rp.example/request"), "request_uri_not_supported"),
         (usual.clone().with("registration", "{}"), "registration_not_supported"),
         (usual.clone().with("claims", "[]"), "invalid_request"),

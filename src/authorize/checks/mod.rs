@@ -16,8 +16,9 @@ mod unsupported;
 
 use super::{Asked, AuthorizationRequest, Misunderstood};
 use crate::{
+    clients::Client,
     failure::Failure,
-    oauth::{Error, TrustedRedirectUri},
+    oauth::{Error, Parameters, TrustedRedirectUri},
 };
 
 /// One check. It reads what was asked and notes what it understood.
@@ -44,19 +45,8 @@ const MAX_OPAQUE: usize = 2048;
 
 /// Runs the table.
 pub fn understand(asked: &Asked<'_>) -> Result<AuthorizationRequest, Misunderstood> {
-    let parameters = asked.parameters;
-    // OIDC Core §3.1.2.1 requires the parameter; plain OAuth may leave out the only one (OAuth 2.1 §4.1.1).
-    let is_openid = parameters.get("scope").is_some_and(|scope| scope.split(' ').any(|token| token == "openid"));
-    let twice = |name: &str| parameters.repeated().iter().any(|repeated| repeated == name);
-    if twice("redirect_uri") {
-        return Err(Misunderstood::Untrusted(Error::invalid_request("redirect_uri is sent more than once")));
-    }
-    let registered = &asked.client.metadata.redirect_uris;
-    let redirect_uri = TrustedRedirectUri::trust(parameters.get("redirect_uri"), registered, !is_openid)
-        .map_err(Misunderstood::Untrusted)?;
-    let mut request = AuthorizationRequest::new(redirect_uri);
-    request.state = parameters.get("state").filter(|state| state.len() <= MAX_OPAQUE).map(str::to_owned);
-    response_mode::prefer(parameters, &mut request);
+    let mut request =
+        AuthorizationRequest::addressed(asked.parameters, asked.client).map_err(Misunderstood::Untrusted)?;
     for check in &CHECKS {
         match (check.run)(asked, &mut request) {
             Ok(()) => {}
@@ -67,4 +57,22 @@ pub fn understand(asked: &Asked<'_>) -> Result<AuthorizationRequest, Misundersto
         }
     }
     Ok(request)
+}
+
+impl AuthorizationRequest {
+    /// The beginning of every answer: where it may go, with which `state` and how. Nothing else has been looked at.
+    pub(super) fn addressed(parameters: &Parameters, client: &Client) -> Result<Self, Error> {
+        // OIDC Core §3.1.2.1 requires the parameter; plain OAuth may leave out the only one (OAuth 2.1 §4.1.1).
+        let is_openid = parameters.get("scope").is_some_and(|scope| scope.split(' ').any(|token| token == "openid"));
+        let twice = |name: &str| parameters.repeated().iter().any(|repeated| repeated == name);
+        if twice("redirect_uri") {
+            return Err(Error::invalid_request("redirect_uri is sent more than once"));
+        }
+        let registered = &client.metadata.redirect_uris;
+        let redirect_uri = TrustedRedirectUri::trust(parameters.get("redirect_uri"), registered, !is_openid)?;
+        let mut request = Self::new(redirect_uri);
+        request.state = parameters.get("state").filter(|state| state.len() <= MAX_OPAQUE).map(str::to_owned);
+        response_mode::prefer(parameters, &mut request);
+        Ok(request)
+    }
 }

@@ -1,23 +1,29 @@
-//! `response_mode`: query or form_post (OAuth 2.0 Multiple Response Type Encoding Practices §2.1, Form Post §2).
+//! `response_mode` (OAuth 2.0 Multiple Response Type Encoding Practices §2.1, Form Post §2, JARM §2.3).
 
 use super::{Asked, AuthorizationRequest};
 use crate::{
-    authorize::ResponseMode,
+    authorize::{RESPONSE_MODES, ResponseMode},
     failure::Failure,
     oauth::{Error, Parameters},
 };
 
 /// Reads the mode early, so that errors travel the way the relying party listens.
 pub fn prefer(parameters: &Parameters, request: &mut AuthorizationRequest) {
-    if parameters.get("response_mode") == Some("form_post") {
-        request.response_mode = ResponseMode::FormPost;
+    if let Some(mode) = parameters.get("response_mode").and_then(named) {
+        request.response_mode = mode;
     }
 }
 
 pub fn check(asked: &Asked<'_>, _: &mut AuthorizationRequest) -> Result<(), Failure> {
     match asked.parameters.get("response_mode") {
-        None | Some("query" | "form_post") => Ok(()),
-        // A fragment would put the code where scripts and histories find it (RFC 9700 §2.1.2).
-        Some(_) => Err(Error::invalid_request("response_mode must be query or form_post").into()),
+        Some(other) if named(other).is_none() => {
+            let names = RESPONSE_MODES.map(|(name, _)| name).join(", ");
+            Err(Error::invalid_request(format!("response_mode must be one of {names}")).into())
+        }
+        _ => Ok(()),
     }
+}
+
+fn named(name: &str) -> Option<ResponseMode> {
+    RESPONSE_MODES.iter().find(|(known, _)| *known == name).map(|(_, mode)| *mode)
 }

@@ -8,7 +8,7 @@ use crate::{
     clients::{Client, jwks::JwksCache},
     db::{Database, Trace, clients::ClientRow, used_jtis},
     failure::Failure,
-    jose::{names_known_key, sha256},
+    jose::sha256,
     oauth::{Error, client_metadata::AuthMethod},
     outbound::Outbound,
     risk::{Attempt, Gate, Sources},
@@ -66,10 +66,7 @@ impl Authenticator<'_> {
         // Only for a client that authenticates this way: an assertion is not a way to make us call somebody.
         (metadata.token_endpoint_auth_method == AuthMethod::PrivateKeyJwt).then_some(())?;
         let uri = metadata.jwks_uri.as_deref()?;
-        let mut keys = self.jwks.get(self.outbound, uri, false).await;
-        if keys.as_ref().is_ok_and(|keys| !names_known_key(assertion, keys)) {
-            keys = self.jwks.get(self.outbound, uri, true).await;
-        }
+        let keys = self.jwks.get_for(self.outbound, uri, assertion).await;
         keys.inspect_err(|error| tracing::warn!(?error, client = %credentials.client_id, "jwks_uri not fetched")).ok()
     }
 

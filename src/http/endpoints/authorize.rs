@@ -3,6 +3,8 @@
 //! A request whose answer is clear is answered with two statements. Any other is stored, the browser goes to a page,
 //! and every page returns to [`resume`].
 
+use std::borrow::Cow;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
@@ -13,12 +15,12 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    authorize::{self, AuthorizationRequest, Decision, Issue, Owner, Standing},
+    authorize::{self, Arrival, AuthorizationRequest, Decision, Endpoint, Issue, Owner, Standing},
     db::{Outcome, Tx, authorization_codes, authorization_requests, sessions::LiveSession},
     failure::{Broken, Failure},
     http::{
         extract::{Browser, Form, Visit, session_cookie},
-        pending::{Known, gone, holder, known_as, told, understand},
+        pending::{Known, answer_misunderstood, gone, holder, known_as, reader, told, understand},
         render::answer,
     },
     oauth::{ClaimsRequest, Error, ErrorCode, Parameters},
@@ -45,25 +47,95 @@ async fn begin(app: &App, visit: &Visit, parameters: &Parameters, keep: bool) ->
     let Some(client_id) = parameters.get("client_id") else {
         return answer::refusal(app, visit, &Error::invalid_request("client_id is missing, or sent more than once"));
     };
+    let arrival = Arrival::of(parameters);
+    if let Ok(Arrival::Pushed(request_uri)) = arrival {
+        return pushed(app, visit, parameters, client_id, request_uri, keep).await;
+    }
+    let known = match find(app, visit, client_id).await {
+        Ok(known) => known,
+        Err(failure) => return answer::failure(app, visit, &failure),
+    };
+    let parameters = match read(app, visit, &known, parameters, arrival).await {
+        Ok(parameters) => parameters,
+        Err(response) => return response,
+    };
+    let request = match understand(app, visit, &parameters, &known.client) {
+        Ok(request) => request,
+        Err(response) => return response,
+    };
+    if keep {
+        return store(app, visit, &known, &parameters, Holder::Nobody, |id| format!("/oauth/authorize/{id}")).await;
+    }
+    proceed(app, visit, &known, &request, &parameters, None).await
+}
+
+async fn find(app: &App, visit: &Visit, client_id: &str) -> Outcome<Known> {
     let session_id = visit.cookie.as_ref().map(|cookie| cookie.session_id);
     let situation = app
         .db
         .read(visit.now, &visit.trace, async |tx| {
             authorization_requests::find_situation(tx, client_id, session_id).await.map_err(Failure::from)
         })
-        .await;
-    let known = match situation.and_then(|situation| Known::of(app, visit, situation)) {
-        Ok(known) => known,
-        Err(failure) => return answer::failure(app, visit, &failure),
-    };
-    let request = match understand(app, visit, parameters, &known.client) {
-        Ok(request) => request,
-        Err(response) => return response,
-    };
-    if keep {
-        return store(app, visit, &known, parameters, Holder::Nobody, |id| format!("/oauth/authorize/{id}")).await;
+        .await?;
+    Known::of(app, visit, situation)
+}
+
+/// The parameters that count; `Err`: what to answer instead.
+async fn read<'p>(
+    app: &App,
+    visit: &Visit,
+    known: &Known,
+    sent: &'p Parameters,
+    arrival: Result<Arrival<'p>, Error>,
+) -> Result<Cow<'p, Parameters>, HttpResponse> {
+    let misunderstood = |why| answer_misunderstood(app, visit, &known.client, why);
+    let refused = |error| misunderstood(authorize::refuse(sent, &known.client, app.config.issuer.as_str(), error));
+    let arrival = arrival.map_err(refused)?;
+    if matches!(arrival, Arrival::Reference(_)) && known.session.is_none() && app.config.request_objects.by_reference {
+        // A stranger makes us call somebody, so that is counted.
+        app.db
+            .work(visit.now, &visit.trace, async |tx| admit_stranger(app, visit, tx).await.map_err(Failure::from))
+            .await
+            .map_err(|failure| answer::failure(app, visit, &failure))?
+            .map_err(|error| answer::refusal(app, visit, &error))?;
     }
-    proceed(app, visit, &known, &request, parameters, None).await
+    reader(app, visit, Endpoint::Authorization).read(&known.client, sent, arrival).await.map_err(misunderstood)
+}
+
+/// A request that was pushed before (RFC 9126 §4). Whatever else is sent beside its `request_uri` does not count.
+async fn pushed(
+    app: &App,
+    visit: &Visit,
+    sent: &Parameters,
+    client_id: &str,
+    request_uri: &str,
+    keep: bool,
+) -> HttpResponse {
+    if keep {
+        // It is stored already; a GET of our own brings the cookie.
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("client_id", client_id)
+            .append_pair("request_uri", request_uri)
+            .finish();
+        return answer::see_other(&format!("{}?{query}", app.config.issuer.url("/oauth/authorize")));
+    }
+    let answered = match app.mint.request_uris.verify(request_uri) {
+        Some(id) => resumed(app, visit, id, Door::RequestUri { client_id }).await,
+        None => Ok(None),
+    };
+    match answered {
+        Ok(Some(response)) => response,
+        Ok(None) => match find(app, visit, client_id).await {
+            Ok(known) => {
+                let problem = "the request_uri has expired, was used, or is not for this client or browser";
+                let error = Error::new(ErrorCode::InvalidRequestUri, problem);
+                let why = authorize::refuse(sent, &known.client, app.config.issuer.as_str(), error);
+                answer_misunderstood(app, visit, &known.client, why)
+            }
+            Err(failure) => answer::failure(app, visit, &failure),
+        },
+        Err(failure) => answer::failure(app, visit, &failure),
+    }
 }
 
 async fn proceed(
@@ -106,32 +178,6 @@ async fn proceed(
     }
 }
 
-/// The request as it is kept: what is not read is not stored.
-fn kept(parameters: &Parameters) -> String {
-    const READ: [&str; 18] = [
-        "client_id",
-        "redirect_uri",
-        "response_type",
-        "response_mode",
-        "scope",
-        "state",
-        "nonce",
-        "code_challenge",
-        "code_challenge_method",
-        "prompt",
-        "max_age",
-        "login_hint",
-        "id_token_hint",
-        "claims",
-        "acr_values",
-        "ui_locales",
-        "display",
-        "resource",
-    ];
-    let read = parameters.pairs().filter(|(name, _)| READ.contains(name));
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(read).finish()
-}
-
 /// In whose hands a stored request is.
 enum Holder<'a> {
     /// Nobody's yet: no cookie was seen.
@@ -167,7 +213,8 @@ async fn store(
             };
             let expires_at = tx.now + PATIENCE;
             let id =
-                authorization_requests::insert(tx, holder, &known.client.id, &kept(parameters), expires_at).await?;
+                authorization_requests::insert(tx, holder, &known.client.id, &authorize::kept(parameters), expires_at)
+                    .await?;
             Ok::<_, Failure>(Ok((id, begun)))
         })
         .await;
@@ -256,13 +303,34 @@ async fn issue(
 
 /// A stored request goes on: after a page, or after a cross-site POST.
 pub async fn resume(app: Data<App>, visit: Visit, id: Path<Uuid>) -> HttpResponse {
-    match resumed(&app, &visit, *id).await {
-        Ok(response) => response,
+    match resumed(&app, &visit, *id, Door::Link).await {
+        Ok(Some(response)) => response,
+        Ok(None) => gone(&app, &visit),
         Err(failure) => answer::failure(&app, &visit, &failure),
     }
 }
 
-async fn resumed(app: &App, visit: &Visit, id: Uuid) -> Outcome<HttpResponse> {
+/// By what a browser comes back to a stored request.
+enum Door<'a> {
+    /// Our own link.
+    Link,
+    /// The `request_uri` that this client was given.
+    RequestUri { client_id: &'a str },
+}
+
+impl Door<'_> {
+    fn opens(&self, stored: &authorization_requests::AuthorizationRequest) -> bool {
+        match self {
+            // A pushed request that no browser has yet is opened only by what nobody can guess.
+            Self::Link => stored.pushed_at.is_none() || stored.session_id.is_some(),
+            // RFC 9126 §7.1, RFC 9101 §10.4: only for the client that pushed it.
+            Self::RequestUri { client_id } => stored.pushed_at.is_some() && stored.client_id == *client_id,
+        }
+    }
+}
+
+/// `None`: there is no such request for this browser.
+async fn resumed(app: &App, visit: &Visit, id: Uuid, door: Door<'_>) -> Outcome<Option<HttpResponse>> {
     let (browser, stored, holder) = app
         .db
         .single(visit.now, &visit.trace, async |tx| {
@@ -275,13 +343,12 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid) -> Outcome<HttpResponse> {
             Ok::<_, Failure>((browser, stored, holder))
         })
         .await?;
-    let Some(mut stored) = stored else {
-        return Ok(gone(app, visit));
-    };
+    let Some(mut stored) = stored.filter(|stored| door.opens(stored)) else { return Ok(None) };
     let mut begun = None;
     match authorize::owner(&stored, browser.session.as_ref(), browser.outdated, holder.as_ref()) {
         Owner::This | Owner::Successor => {}
-        Owner::Another => return Ok(gone(app, visit)),
+        // RFC 9126 §7.3: it is used by one browser.
+        Owner::Another => return Ok(None),
         Owner::Nobody => {
             let claimed = app
                 .db
@@ -292,11 +359,13 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid) -> Outcome<HttpResponse> {
                         let session = sessions::start_visitor(tx, &app.config.sessions).await?;
                         begun.insert(session).id
                     };
-                    Ok::<_, Failure>(authorization_requests::claim(tx, id, holder).await?.then_some(holder))
+                    Ok::<_, Failure>(
+                        authorization_requests::claim(tx, id, holder, tx.now + PATIENCE).await?.then_some(holder),
+                    )
                 })
                 .await?;
-            let Some(holder) = claimed else { return Ok(gone(app, visit)) };
-            stored.session_id = Some(holder);
+            let Some(holder) = claimed else { return Ok(None) };
+            (stored.session_id, stored.created_at) = (Some(holder), visit.now);
         }
     }
     let session_id = browser.session.as_ref().map(|session| session.id);
@@ -313,7 +382,7 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid) -> Outcome<HttpResponse> {
     let parameters = Parameters::parse(stored.parameters.as_bytes())?;
     let request = match understand(app, visit, &parameters, &known.client) {
         Ok(request) => request,
-        Err(response) => return Ok(response),
+        Err(response) => return Ok(Some(response)),
     };
     let mut response = match (stored.completed_at, stored.code_id) {
         (Some(_), Some(code_id)) => {
@@ -326,7 +395,7 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid) -> Outcome<HttpResponse> {
     if let Some(session_id) = begun_id {
         add_cookie(&mut response, app, session_id, 0);
     }
-    Ok(response)
+    Ok(Some(response))
 }
 
 /// The request was answered: a form sent twice, the back button. The same code again while it is unused; a used one is

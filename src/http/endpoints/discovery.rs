@@ -7,6 +7,7 @@ use actix_web::{
 };
 
 use crate::{
+    authorize::RESPONSE_MODES,
     clients::authenticate,
     config::{Config, Policy},
     grants::GRANTS,
@@ -14,6 +15,7 @@ use crate::{
     jose::{ASSERTION_ALGORITHMS, Algorithm},
     oauth::{
         Acr,
+        client_metadata::REQUEST_OBJECT_ALGORITHMS,
         metadata::{Endpoints, Provider, document},
         scope::STANDARD_SCOPES,
     },
@@ -33,10 +35,14 @@ impl Discovery {
         let own = ["sub", "iss", "aud", "exp", "iat", "auth_time", "acr", "amr", "azp", "sid", "nonce", "at_hash"];
         let claims: Vec<_> =
             own.into_iter().chain(STANDARD_SCOPES.iter().flat_map(|scope| scope.claims.iter().copied())).collect();
+        let response_modes = RESPONSE_MODES.map(|(name, _)| name);
+        let unsigned = config.request_objects.unsigned.then_some("none");
+        let request_object_algorithms: Vec<_> = REQUEST_OBJECT_ALGORITHMS.iter().copied().chain(unsigned).collect();
         let document = document(&Provider {
             issuer: config.issuer.as_str(),
             endpoints: Endpoints {
                 authorization: "/oauth/authorize",
+                pushed_authorization_request: "/oauth/par",
                 token: "/oauth/token",
                 userinfo: "/oauth/userinfo",
                 jwks: "/oauth/jwks",
@@ -50,6 +56,10 @@ impl Discovery {
             client_authentication_methods: &methods,
             client_assertion_algorithms: &ASSERTION_ALGORITHMS,
             id_token_algorithms: &Algorithm::ALL.map(Algorithm::as_str),
+            response_modes: &response_modes,
+            response_algorithms: &Algorithm::ALL.map(Algorithm::as_str),
+            request_object_algorithms: &request_object_algorithms,
+            request_by_reference: config.request_objects.by_reference,
             acr_values: &[Acr::Visitor.as_str(), Acr::Pwd.as_str()],
             claims: &claims,
             ui_locales: &["en"],

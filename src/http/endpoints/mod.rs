@@ -6,6 +6,7 @@ pub mod end_session;
 pub mod health;
 pub mod introspect;
 pub mod jwks;
+pub mod par;
 pub mod register;
 pub mod revoke;
 pub mod token;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Page, PageName, last_resort, views};
 use crate::{
     app::App,
-    authorize::{Response, ResponseMode},
+    authorize::{Carrier, Response},
     clients::Client,
     failure::Failure,
     http::extract::Visit,
@@ -28,9 +28,20 @@ pub fn see_other(location: &str) -> HttpResponse {
 
 /// The answer to an authorization request, the way the relying party listens.
 pub fn respond(app: &App, visit: &Visit, client: &Client, response: &Response) -> HttpResponse {
-    match response.mode {
-        ResponseMode::Query => see_other(&response.location()),
-        ResponseMode::FormPost => {
+    if response.mode.is_jwt {
+        let algorithm = client.response_signing_algorithm();
+        return match app.mint.authorization_response(algorithm, &client.id, &response.parameters, visit.now) {
+            Ok(jwt) => carry(app, visit, client, &response.sealed(jwt)),
+            Err(broken) => failure(app, visit, &broken.into()),
+        };
+    }
+    carry(app, visit, client, response)
+}
+
+fn carry(app: &App, visit: &Visit, client: &Client, response: &Response) -> HttpResponse {
+    match response.mode.carrier {
+        Carrier::Query => see_other(&response.location()),
+        Carrier::FormPost => {
             let context = views::FormPost {
                 action: response.redirect_uri.as_str().to_owned(),
                 fields: response.parameters.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use url::{Host, Url};
 
-use super::{ApplicationType, AuthMethod, ClientMetadata, Fault, GRANT_TYPES, Introspection, sector};
+use super::{ApplicationType, AuthMethod, ClientMetadata, Fault, GRANT_TYPES, Introspection, requests, sector};
 
 /// What client assertions may be signed with.
 pub const ASSERTION_ALGORITHMS: &[&str] = &["RS256", "PS256", "ES256", "EdDSA"];
@@ -55,6 +55,7 @@ pub(super) fn check(client: &ClientMetadata) -> Result<(), Fault> {
     redirects(client)?;
     links(client)?;
     sector::check(client)?;
+    requests::check(client)?;
     if let Some(scope) = &client.scope
         && let Some(wrong) = scope.split(' ').find(|token| !token.is_empty() && !is_scope_token(token))
     {
@@ -246,7 +247,7 @@ fn links(client: &ClientMetadata) -> Result<(), Fault> {
 }
 
 /// `https`, or `http` on this machine.
-fn secure(uri: &str) -> Result<(), &'static str> {
+pub(super) fn secure(uri: &str) -> Result<(), &'static str> {
     let url = absolute(uri)?;
     let loopback = url.host().is_some_and(|host| is_loopback(&host));
     if url.scheme() == "https" || (url.scheme() == "http" && loopback) {
@@ -265,7 +266,7 @@ fn absolute(uri: &str) -> Result<Url, &'static str> {
     absolute_or_web(uri)
 }
 
-fn absolute_or_web(uri: &str) -> Result<Url, &'static str> {
+pub(super) fn absolute_or_web(uri: &str) -> Result<Url, &'static str> {
     if uri.len() > URI_LENGTH {
         return Err("is longer than 2048 characters");
     }
@@ -294,7 +295,7 @@ fn origin(uri: &str) -> Option<String> {
     origin.is_tuple().then(|| origin.ascii_serialization())
 }
 
-fn shortened(uri: &str) -> &str {
+pub(super) fn shortened(uri: &str) -> &str {
     uri.get(..120).unwrap_or(uri)
 }
 

@@ -62,6 +62,8 @@ fn the_list_of_members_is_that_of_the_type() {
         sector_identifier_uri: Some(String::new()),
         default_max_age: Some(0),
         default_acr_values: vec![String::new()],
+        request_object_signing_alg: Some(String::new()),
+        request_uris: vec![String::new()],
         initiate_login_uri: Some(String::new()),
         backchannel_logout_uri: Some(String::new()),
         frontchannel_logout_uri: Some(String::new()),
@@ -274,4 +276,39 @@ fn ids_and_scopes_keep_to_their_characters() {
     }
     accepted(&json!({ "scope": "openid payments:write" }));
     refused(&json!({ "scope": "openid pay\"ments" }), "scope");
+}
+
+#[test]
+fn request_objects_are_told_in_metadata() {
+    let client = |members: Value| {
+        let mut metadata = json!({ "redirect_uris": ["https://rp.example/cb"] });
+        metadata.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        ClientMetadata::from_json(&metadata)
+    };
+    for good in [
+        json!({ "request_object_signing_alg": "PS256" }),
+        json!({ "request_object_signing_alg": "none" }),
+        json!({ "request_uris": ["https://rp.example/r", "https://rp.example/r#version", "http://127.0.0.1:1/r"] }),
+        json!({ "require_signed_request_object": true, "require_pushed_authorization_requests": true }),
+        json!({ "authorization_signed_response_alg": "ES256" }),
+    ] {
+        assert!(client(good.clone()).is_ok(), "{good}");
+    }
+    for (wrong, member) in [
+        (json!({ "request_object_signing_alg": "HS256" }), "request_object_signing_alg"),
+        (json!({ "request_object_signing_alg": "NONE" }), "request_object_signing_alg"),
+        (
+            json!({ "request_object_signing_alg": "none", "require_signed_request_object": true }),
+            "request_object_signing_alg",
+        ),
+        (json!({ "request_uris": ["http://rp.example/r"] }), "request_uris"),
+        (json!({ "request_uris": ["file:///etc/passwd"] }), "request_uris"),
+        (json!({ "request_uris": ["https://u:p@rp.example/r"] }), "request_uris"),
+        (json!({ "request_uris": ["https://rp.example/r#a b"] }), "request_uris"),
+        (json!({ "request_uris": vec!["https://rp.example/r"; 21] }), "request_uris"),
+        (json!({ "authorization_signed_response_alg": "none" }), "authorization_signed_response_alg"),
+    ] {
+        let error = client(wrong.clone()).unwrap_err();
+        assert!(error.description.starts_with(member), "{wrong}: {}", error.description);
+    }
 }

@@ -166,6 +166,24 @@ impl<'s> Client<'s> {
         userinfo(self.server, access_token).await
     }
 
+    /// Pushes a request (RFC 9126).
+    pub async fn push(&self, request: &Request) -> Answer {
+        let parameters: Vec<_> =
+            request.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        // Public clients and secrets in the body bring the client_id themselves.
+        let brings_id = matches!(self.method, Method::None | Method::Post(_));
+        let form: Vec<_> = parameters.into_iter().filter(|(name, _)| !(brings_id && *name == "client_id")).collect();
+        self.call("pushed_authorization_request_endpoint", &form).await
+    }
+
+    /// The request with which a browser comes once `request` has been pushed.
+    pub async fn pushed(&self, request: &Request) -> Request {
+        let answer = self.push(request).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let request_uri = answer.json()["request_uri"].as_str().expect("a request_uri").to_owned();
+        request.only(&[("client_id", &self.id), ("request_uri", &request_uri)])
+    }
+
     /// A form, with the client's authentication, to an endpoint that discovery names.
     pub async fn call(&self, endpoint: &str, form: &[(&str, &str)]) -> Answer {
         let url = self.server.endpoint(endpoint);
@@ -253,6 +271,17 @@ impl Request {
     pub fn repeat(mut self, name: &str, value: &str) -> Self {
         self.parameters.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// The parameters of the request, in one object: what a request object says.
+    pub fn claims(&self) -> Value {
+        Value::Object(self.parameters.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect())
+    }
+
+    /// Another request with only these parameters; its verifier is this one's.
+    pub fn only(&self, parameters: &[(&str, &str)]) -> Self {
+        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { parameters, ..self.clone() }
     }
 
     pub fn url(&self) -> String {

@@ -142,6 +142,14 @@ impl Page {
     }
 }
 
+/// The code in the form of a `form_post` answer.
+#[track_caller]
+pub fn hidden_code(page: &Page) -> String {
+    let forms = page.forms();
+    let code = forms.first().and_then(|form| form.field("code"));
+    code.unwrap_or_else(|| panic!("no code on {} ({}):\n{}", page.url, page.status, page.body)).to_owned()
+}
+
 fn attribute(tag: &str, name: &str) -> Option<String> {
     let tag = tag.split('>').next()?;
     let value = tag.match_indices(name).find_map(|(at, _)| {

@@ -1,0 +1,90 @@
+//! Pushed authorization requests (RFC 9126): a client says what it wants before a browser comes, and is told at once when
+//! that is wrong. What it gets names the stored request; nothing of it can be read in the browser or changed there.
+
+use actix_web::{HttpResponse, http::StatusCode, web::Data};
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    authorize::{self, Arrival, Endpoint, Misunderstood},
+    clients::Client,
+    db::{Outcome, authorization_requests, clients},
+    failure::Failure,
+    http::{
+        client_call::{audiences, authenticator, credentials},
+        cors,
+        extract::{Form, Visit},
+        pending::{judge, reader},
+        render::json,
+    },
+    oauth::{Error, ErrorCode},
+    risk::Gate,
+};
+
+/// How soon a browser has to come (RFC 9126 §2.2: relatively short).
+const LIFETIME: TimeDelta = TimeDelta::seconds(90);
+
+pub async fn push(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+    match run(&app, &visit, &form).await {
+        Ok((client, answer)) => {
+            let mut response = json::private(StatusCode::CREATED, &answer);
+            cors::allow_client(&visit, Some(&client), &mut response);
+            response
+        }
+        Err(failure) => {
+            let mut response = json::failure(&visit, &failure);
+            cors::allow_named(&app, &visit, form.0.get("client_id"), &mut response).await;
+            response
+        }
+    }
+}
+
+async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> {
+    let sent = &form.0;
+    let credentials = credentials(visit, sent)?;
+    let audiences = audiences(app, "/oauth/par");
+    let audiences = audiences.each_ref().map(String::as_str);
+    let row = app
+        .db
+        .read(visit.now, &visit.trace, async |tx| {
+            clients::find(tx, &credentials.client_id).await.map_err(Failure::from)
+        })
+        .await?;
+    let client = authenticator(app, visit, &audiences).authenticate(&credentials, row).await?;
+    // RFC 9126 §2.1: it MUST NOT be provided.
+    if sent.get("request_uri").is_some() {
+        return Err(Error::invalid_request("request_uri cannot be pushed").into());
+    }
+    let read = reader(app, visit, Endpoint::Push).read(&client, sent, Arrival::of(sent)?).await;
+    let parameters = read.map_err(plainly)?;
+    // §2.1: as at the authorization endpoint.
+    judge(app, &parameters, &client).map_err(plainly)?;
+    let id = app
+        .db
+        .work(visit.now, &visit.trace, async |tx| {
+            let gate = if client.metadata.is_public() {
+                let source = visit.trace.source_hash.clone().unwrap_or_default();
+                app.sources.count_stranger(tx, &source).await?
+            } else {
+                app.sources.count_push(tx, &client.id).await?
+            };
+            if let Gate::Closed(seconds) = gate {
+                let error = Error::new(ErrorCode::TemporarilyUnavailable, "too many pushed requests");
+                return Ok(Err(error.retry_after(seconds)));
+            }
+            let kept = authorize::kept(&parameters);
+            Ok::<_, Failure>(Ok(authorization_requests::insert_pushed(tx, &client.id, &kept, tx.now + LIFETIME).await?))
+        })
+        .await??;
+    let request_uri = app.mint.request_uris.request_uri(id).into_text();
+    Ok((client, json!({ "request_uri": request_uri, "expires_in": LIFETIME.num_seconds() })))
+}
+
+/// §2.3: whatever is wrong is said to the client directly.
+fn plainly(misunderstood: Misunderstood) -> Failure {
+    match misunderstood {
+        Misunderstood::Untrusted(error) | Misunderstood::Refused(_, error) => error.into(),
+        Misunderstood::Broken(failure) => failure,
+    }
+}
