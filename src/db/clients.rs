@@ -115,9 +115,7 @@ pub async fn is_origin(tx: &mut Tx, origin: &str) -> Result<bool, Broken> {
     }
     let rows: Vec<Row> = Cached(
         diesel::sql_query(
-            "SELECT EXISTS (SELECT FROM clients c WHERE c.disabled_at IS NULL AND (c.metadata->'allowed_origins' ? $1 \
-             OR EXISTS (SELECT FROM jsonb_array_elements_text(c.metadata->'redirect_uris') u \
-                 WHERE u = $1 OR starts_with(u, $1 || '/') OR starts_with(u, $1 || '?')))) AS known",
+            "SELECT EXISTS (SELECT FROM clients WHERE client_origins(metadata) @> ARRAY[$1] AND disabled_at IS NULL) AS known",
         )
         .bind::<Text, _>(origin),
     )

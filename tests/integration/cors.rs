@@ -98,3 +98,16 @@ async fn answers_are_for_the_clients_own_origins() {
     let authorize = server.http().get(client.request("openid").url()).header("origin", SPA);
     assert_eq!(allowed(&Answer::of(authorize).await), "");
 }
+
+/// A preflight comes without credentials: it must not mean to look at every client there is.
+#[tokio::test]
+async fn an_origin_is_found_by_an_index() {
+    let server = Server::usual().await;
+    let plan = server
+        .rows(
+            "SET enable_seqscan = off; EXPLAIN SELECT FROM clients \
+             WHERE client_origins(metadata) @> ARRAY['https://spa.example'] AND disabled_at IS NULL",
+        )
+        .await;
+    assert!(plan.iter().flatten().flatten().any(|line| line.contains("clients_origins")), "{plan:?}");
+}

@@ -1,0 +1,2 @@
+DROP INDEX clients_origins;
+DROP FUNCTION client_origins;
