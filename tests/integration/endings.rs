@@ -6,7 +6,7 @@
 use chrono::TimeDelta;
 use mooring::{
     audit::Actor,
-    db::{clients, users},
+    db::{clients, registrations, users},
     sessions,
 };
 use uuid::Uuid;
@@ -29,6 +29,8 @@ enum Ending {
     PersonDisabled,
     /// `client disable ID`.
     ClientDisabled,
+    /// The client itself, where it is registered (RFC 7592 §2.3).
+    ClientDeleted,
     /// The relying party revokes the refresh token (RFC 7009 §2.1).
     Revoked,
     CodeReplayed,
@@ -76,6 +78,7 @@ const TABLE: &[(Ending, &[Part])] = &[
     (EverythingOfThePerson, EVERYTHING),
     (PersonDisabled, EVERYTHING),
     (ClientDisabled, &[Code, Family, Offline]),
+    (ClientDeleted, &[Code, Family, Offline]),
     (Revoked, &[Family]),
     (CodeReplayed, &[Family]),
     (RefreshReplayed, &[Family]),
@@ -164,6 +167,12 @@ impl<'s> Moored<'s> {
             ClientDisabled => {
                 let id = self.client.id.clone();
                 assert_eq!(server.work(async |tx| clients::disable(tx, &id).await).await, Some(true));
+            }
+            ClientDeleted => {
+                let id = self.client.id.clone();
+                // As if it had registered itself.
+                server.rows(&format!("UPDATE clients SET registration_generation = 0 WHERE client_id = '{id}'")).await;
+                assert!(server.work(async |tx| registrations::end(tx, &id, 0).await).await);
             }
             Revoked => assert_eq!(self.client.revoke(&self.family.refresh).await.status, 200),
             CodeReplayed => {
@@ -319,6 +328,7 @@ stories! {
     everything_of_a_person_ended: EverythingOfThePerson;
     a_person_disabled: PersonDisabled;
     a_client_disabled: ClientDisabled;
+    a_client_deleted: ClientDeleted;
     a_family_revoked: Revoked;
     a_code_replayed: CodeReplayed;
     a_refresh_token_replayed: RefreshReplayed;

@@ -122,7 +122,8 @@ async fn what_was_acknowledged_survives_a_kill_of_postgresql() {
 
 #[tokio::test]
 async fn commands_work_beside_a_server_and_a_second_server_does_not() {
-    let installation = Installation::new(&declared(ALICE, PASSWORD));
+    let tables = format!("{}\n[registration]\npolicy = \"open\"\n", declared(ALICE, PASSWORD));
+    let installation = Installation::new(&tables);
     let server = installation.serve();
 
     let second = installation.run(&["serve"]);
@@ -187,6 +188,17 @@ async fn commands_work_beside_a_server_and_a_second_server_does_not() {
     installation.run(&["client", "disable", "robot"]).done();
     Answer::of(ask()).await.refused("invalid_client");
     assert!(!server.is_active(&token).await);
+
+    // One that registers itself is listed beside them, and can be disabled like them.
+    let registering = json!({ "redirect_uris": ["https://rp.example/cb"] });
+    let registered = server.http().post(server.at("/oauth/register")).json(&registering);
+    let registered = Answer::of(registered).await.json();
+    let listed = installation.run(&["client", "list"]).json();
+    let found = listed.as_array().unwrap().iter().find(|client| client["client_id"] == registered["client_id"]);
+    assert_eq!(found.expect("it is listed")["self_registered"], true);
+    installation.run(&["client", "disable", registered["client_id"].as_str().unwrap()]).done();
+    let own = server.http().get(registered["registration_client_uri"].as_str().unwrap());
+    Answer::of(own.bearer_auth(registered["registration_access_token"].as_str().unwrap())).await.token_refused();
 
     // The owner of a sector is asked, and the operator is told what stood in the way.
     let stranger =

@@ -259,6 +259,10 @@ async fn only_its_own_token_opens_a_registration() {
     assert_eq!((answer.status, answer.header("www-authenticate")), (401, "Bearer"));
     let declared = server.http().get(server.at("/oauth/register/web")).bearer_auth("mo_ra_");
     Answer::of(declared).await.token_refused();
+    for path in ["%00", "%ff", "00000000-0000-0000-0000-000000000000"] {
+        let nobodys = server.http().get(server.at(&format!("/oauth/register/{path}"))).bearer_auth("mo_ra_");
+        assert!([401, 404].contains(&Answer::of(nobodys).await.status), "{path}");
+    }
     assert!(server.events("client.registration_access", "refused").await >= 10);
 }
 

@@ -8,6 +8,7 @@ use actix_web::{
     web::{Data, Path},
 };
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -117,15 +118,18 @@ async fn replace(app: &App, visit: &Visit, registered: &Registration, said: &Val
 async fn own(app: &App, visit: &Visit, client_id: &str) -> Outcome<Registration> {
     // RFC 6750 §3.1: no token, no error.
     let bearer = visit.bearer().ok_or_else(|| Error::invalid_token(""))?;
+    let wrong = Error::invalid_token("the registration access token is not valid (any more)");
+    // Ids of ours are UUIDs; a path may hold anything, such as what no database keeps.
+    let Ok(id) = Uuid::try_parse(client_id) else { return Err(guessed(app, visit, "", wrong).await) };
+    let id = id.to_string();
     let found = app
         .db
-        .read(visit.now, &visit.trace, async |tx| registrations::find(tx, client_id).await.map_err(Failure::from))
+        .read(visit.now, &visit.trace, async |tx| registrations::find(tx, &id).await.map_err(Failure::from))
         .await?;
-    if let Some(registered) = found.filter(|registered| app.registrar.opens(bearer, registered)) {
-        return Ok(registered);
+    match found.filter(|registered| app.registrar.opens(bearer, registered)) {
+        Some(registered) => Ok(registered),
+        _ => Err(guessed(app, visit, &id, wrong).await),
     }
-    let error = Error::invalid_token("the registration access token is not valid (any more)");
-    Err(guessed(app, visit, client_id, error).await)
 }
 
 /// A token was brought and does not fit: slowed down, and told to the trail for as long as it is not noise.
@@ -139,8 +143,8 @@ async fn guessed(app: &App, visit: &Visit, client_id: &str, error: Error) -> Fai
         .work(visit.now, &visit.trace, async |tx| {
             let gate = app.sources.count(tx, Attempt::RegistrationToken, client_id, &source).await?;
             if let Gate::Open(_) = gate {
-                let client_id: String = client_id.chars().take(128).collect();
-                let subject = Subject { client_id: Some(client_id).filter(|id| !id.is_empty()), ..Subject::default() };
+                let client_id = Some(client_id.to_owned()).filter(|id| !id.is_empty());
+                let subject = Subject { client_id, ..Subject::default() };
                 audit::record(
                     tx,
                     Event::refused(Action::ClientRegistrationAccess, Actor::Client, subject, "wrong_token"),
