@@ -58,6 +58,7 @@ impl App {
             jwks: JwksCache::default(),
             registrar: Registrar::new(
                 &config.registration,
+                &config.request_objects,
                 &config.scopes,
                 master.derive(Purpose::RegistrationTokens),
             )?,

@@ -43,6 +43,7 @@ pub struct Registrar {
     initial_access_token: Option<[u8; 32]>,
     tokens: Key256,
     require_pkce: bool,
+    unsigned_requests: bool,
     unused_limit: u32,
     /// Beside the standard ones.
     scopes: Vec<String>,
@@ -60,7 +61,12 @@ pub struct Information {
 
 impl Registrar {
     /// Reads the initial access token where the policy asks for one.
-    pub fn new(settings: &config::Registration, scopes: &[config::Scope], tokens: Key256) -> Result<Self, Stop> {
+    pub fn new(
+        settings: &config::Registration,
+        requests: &config::RequestObjects,
+        scopes: &[config::Scope],
+        tokens: Key256,
+    ) -> Result<Self, Stop> {
         let file = settings.initial_access_token_file.as_deref().filter(|_| settings.policy == Policy::Token);
         let initial_access_token = file.map(|file| {
             let unusable = |why: &dyn std::fmt::Display| {
@@ -84,6 +90,7 @@ impl Registrar {
             initial_access_token: initial_access_token.transpose()?,
             tokens,
             require_pkce: settings.require_pkce,
+            unsigned_requests: requests.unsigned,
             unused_limit: settings.unused_limit,
             scopes: scopes.iter().filter(|it| it.privileged.is_none()).map(|it| it.name.clone()).collect(),
         })
@@ -115,7 +122,12 @@ impl Registrar {
         let for_itself = self.policy == Policy::Token;
         ClientMetadata::self_registered(
             said,
-            &Terms { require_pkce: self.require_pkce, for_itself, scopes: &self.scopes },
+            &Terms {
+                require_pkce: self.require_pkce,
+                for_itself,
+                unsigned_requests: self.unsigned_requests,
+                scopes: &self.scopes,
+            },
         )
     }
 

@@ -485,3 +485,54 @@ async fn references_are_off_by_default() {
     assert_eq!(page.error(), "request_uri_not_supported");
     home.verify().await;
 }
+
+/// As the suite's dynamic plan has it: the client registers itself with the place of its objects, its fragment included,
+/// and says nothing of algorithms.
+#[tokio::test]
+async fn a_client_that_registers_itself_may_ask_by_reference() {
+    let home = MockServer::start().await;
+    let register = async |server: &Server, more: Value| {
+        let mut metadata = json!({ "redirect_uris": [REDIRECT_URI] });
+        metadata.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Answer::of(server.http().post(server.endpoint("registration_endpoint")).json(&metadata)).await
+    };
+    let settings = Settings::default()
+        .set("registration.policy", "open")
+        .set("request_objects.by_reference", "true")
+        .set("outbound.allow", "127.0.0.1/32");
+    let strict = Server::start(settings.clone()).await;
+    // Asking for what the policy does not allow is refused when it is registered.
+    register(&strict, json!({ "request_object_signing_alg": "none" })).await.refused("invalid_client_metadata");
+    register(&strict, json!({ "request_uris": ["http://rp.example/r"] })).await.refused("invalid_client_metadata");
+
+    let server = Server::start(settings.set("request_objects.unsigned", "true")).await;
+    let rsa = SigningKey::generate(Algorithm::Rs256).unwrap().0;
+    let jwks = json!({ "keys": [rsa.public_jwk()] });
+    for (version, (more, good)) in [
+        (json!({ "jwks": jwks, "request_object_signing_alg": "RS256" }), true),
+        (json!({}), true),
+        (json!({ "request_object_signing_alg": "none" }), true),
+        (json!({ "jwks": jwks, "request_object_signing_alg": "ES256" }), false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let uri = format!("{}/object#{version}", home.uri());
+        let mut metadata = more.clone();
+        metadata["request_uris"] = json!([uri]);
+        let registered = register(&server, metadata).await;
+        assert_eq!(registered.status, 201, "{registered:?}");
+        let all = registered.json();
+        assert_eq!(all["request_uris"], json!([uri]));
+        let id = all["client_id"].as_str().unwrap().to_owned();
+        let client = Client { id: id.clone(), ..server.client("web") };
+        let request = client.request("openid");
+        let says = object(&client, &request, &json!({}));
+        let text_of = if more.get("jwks").is_some() { rsa.sign("JWT", &says).unwrap() } else { unsigned(&says) };
+        home.reset().await;
+        Mock::given(path("/object")).respond_with(text(&text_of)).mount(&home).await;
+        let sent = by_value(&request, &id, "").without("request").with("request_uri", &uri);
+        let page = server.agent().open(&sent.url()).await;
+        assert_eq!(page.status == 200 && page.asks_for_password(), good, "{more}: {} {:?}", page.status, page.headers);
+    }
+}

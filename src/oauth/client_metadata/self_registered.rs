@@ -20,6 +20,8 @@ pub struct Terms<'a> {
     pub require_pkce: bool,
     /// Whether a client may act for itself (`client_credentials`), where no person is asked for consent.
     pub for_itself: bool,
+    /// Whether request objects may be unsigned.
+    pub unsigned_requests: bool,
     /// Scopes beside the standard ones; none of them privileged.
     pub scopes: &'a [String],
 }
@@ -41,6 +43,9 @@ impl ClientMetadata {
         let asks_for_pkce = said.get("require_pkce").and_then(Value::as_bool).unwrap_or_default();
         client.require_pkce = terms.require_pkce || client.is_public() || asks_for_pkce;
         client.check()?;
+        if client.request_object_signing_alg.as_deref() == Some("none") && !terms.unsigned_requests {
+            return Err(Fault::new("request_object_signing_alg", "none is not accepted by this server").into());
+        }
         // RFC 8252 §8.6: whoever listens on this machine can pose as it, whatever it calls itself. OIDC Registration
         // would have "web" for what is not said.
         if client.is_public() && client.redirect_uris.iter().any(|uri| !uri.starts_with("https://")) {
@@ -115,7 +120,8 @@ mod tests {
     use super::*;
     use crate::oauth::client_metadata::{AuthMethod, Introspection};
 
-    const STRICT: Terms<'static> = Terms { require_pkce: true, for_itself: false, scopes: &[] };
+    const STRICT: Terms<'static> =
+        Terms { require_pkce: true, for_itself: false, unsigned_requests: false, scopes: &[] };
 
     fn asked(changes: &Value, terms: &Terms<'_>) -> Result<ClientMetadata, Error> {
         let mut json = json!({ "redirect_uris": ["https://rp.example/cb"] });
