@@ -59,6 +59,7 @@ pub async fn issue(
         redirect_uri: request.redirect_uri.as_str(),
         code_challenge: request.code_challenge.as_deref(),
         scope: &scope,
+        resources: &request.resources,
         acr: &session.acr,
         amr: &session.amr,
         auth_time: session.auth_time,

@@ -17,6 +17,8 @@ pub struct Asked<'a> {
     pub client: &'a Client,
     /// The scopes that the configuration declares.
     pub scopes: &'a [config::Scope],
+    /// The resources that the configuration declares.
+    pub resources: &'a [config::Resource],
     /// The public keys that we sign and ever signed with: an `id_token_hint` is one of ours, however old.
     pub own_jwks: &'a [Value],
     pub issuer: &'a str,
@@ -55,6 +57,8 @@ pub struct AuthorizationRequest {
     pub response_mode: ResponseMode,
     pub state: Option<String>,
     pub scope: Scope,
+    /// What it names with `resource` (RFC 8707); empty: nothing.
+    pub resources: Vec<String>,
     pub code_challenge: Option<String>,
     pub nonce: Option<String>,
     pub prompts: Prompts,
@@ -76,6 +80,7 @@ impl AuthorizationRequest {
             response_mode: ResponseMode::default(),
             state: None,
             scope: Scope::default(),
+            resources: Vec::new(),
             code_challenge: None,
             nonce: None,
             prompts: Prompts::default(),

@@ -17,7 +17,8 @@ impl Word for AccessTokenFormat {
 }
 
 static IDENTIFIER: Key<String> = Key::required("identifier", "The value of `resource`, and of `aud`: an absolute URI.");
-static SCOPES: Key<Vec<String>> = Key::or("scopes", "", "The scopes that mean something there.");
+static SCOPES: Key<Vec<String>> =
+    Key::or("scopes", "", "The scopes that mean something there; a token for it has at least one of them.");
 static ACCESS_TOKEN_FORMAT: Key<AccessTokenFormat> =
     Key::optional("access_token_format", "what the client has", "What its access tokens look like.");
 

@@ -34,6 +34,8 @@ pub struct NewCode<'a> {
     pub redirect_uri: &'a str,
     pub code_challenge: Option<&'a str>,
     pub scope: &'a str,
+    /// What the request named (RFC 8707).
+    pub resources: &'a [String],
     pub acr: &'a str,
     pub amr: &'a [String],
     pub auth_time: Option<DateTime<Utc>>,
@@ -49,9 +51,9 @@ macro_rules! issue_statement {
             "WITH ",
             $before,
             "family AS (INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, amr, auth_time, nonce, \
-                 claims, epoch, created_at) SELECT $15, $16, $18, $19, ",
+                 claims, epoch, created_at, resources) SELECT $15, $16, $18, $19, ",
             $sid,
-            ", $21, $22, $23, $24, $25, $26, $27, $2",
+            ", $21, $22, $23, $24, $25, $26, $27, $2, $32",
             $from,
             "), events AS (",
             $event,
@@ -80,11 +82,11 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
         )
     } else {
         issue_statement!(
-            "taken AS (UPDATE authorization_requests SET completed_at = $2, code_id = $28 WHERE id = $32 \
+            "taken AS (UPDATE authorization_requests SET completed_at = $2, code_id = $28 WHERE id = $33 \
                  AND completed_at IS NULL RETURNING id), \
-             gate AS (SELECT 1 WHERE $32 IS NULL UNION ALL SELECT 1 FROM taken), \
+             gate AS (SELECT 1 WHERE $33 IS NULL UNION ALL SELECT 1 FROM taken), \
              joined AS (INSERT INTO session_clients AS j (session_id, client_id, sid, joined_at) \
-                 SELECT $17, $19, $33, $2 FROM gate WHERE $20 IS NULL \
+                 SELECT $17, $19, $34, $2 FROM gate WHERE $20 IS NULL \
                  ON CONFLICT (session_id, client_id) DO UPDATE SET joined_at = j.joined_at RETURNING sid), \
              seen AS (UPDATE session_activity SET last_seen_at = $2 FROM gate WHERE session_id = $17 \
                  AND last_seen_at < $2 - interval '1 minute'), ",
@@ -110,7 +112,8 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
         .bind::<sql::Uuid, _>(new.code_id)
         .bind::<sql::Text, _>(new.redirect_uri)
         .bind::<sql::Nullable<sql::Text>, _>(new.code_challenge)
-        .bind::<sql::Timestamptz, _>(new.expires_at);
+        .bind::<sql::Timestamptz, _>(new.expires_at)
+        .bind::<sql::Array<sql::Text>, _>(new.resources);
     if !is_plain {
         query = query.bind::<sql::Nullable<sql::Uuid>, _>(new.request_id).bind::<sql::Uuid, _>(new_sid);
     }
@@ -144,6 +147,7 @@ pub struct Code {
     pub auth_time: Option<DateTime<Utc>>,
     pub nonce: Option<String>,
     pub claims: Option<Value>,
+    pub resources: Vec<String>,
 }
 
 #[derive(QueryableByName)]
@@ -192,6 +196,8 @@ struct CodeRow {
     nonce: Option<String>,
     #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
     claims: Option<Value>,
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
+    resources: Option<Vec<String>>,
 }
 
 impl CodeRow {
@@ -219,6 +225,7 @@ impl CodeRow {
                 auth_time: self.auth_time,
                 nonce: self.nonce,
                 claims: self.claims,
+                resources: self.resources?,
             })
         })();
         (self.client, code)
@@ -238,7 +245,7 @@ pub async fn find_with_client(
              LEFT JOIN (SELECT k.id AS code_id, k.grant_id, k.session_id, s.kind AS session_kind, \
                  s.expires_at AS session_expires_at, s.epoch, g.client_id AS code_client_id, k.redirect_uri, \
                  k.code_challenge, k.expires_at, k.consumed_at, g.user_id, s.user_claims, s.username, g.sid, g.scope, \
-                 g.acr, g.amr, g.auth_time, g.nonce, g.claims \
+                 g.acr, g.amr, g.auth_time, g.nonce, g.claims, g.resources \
                  FROM authorization_codes k JOIN live_grants($3) g ON g.id = k.grant_id \
                  JOIN live_sessions($3) s ON s.id = k.session_id \
                  WHERE k.id = $2) k ON true WHERE c.client_id = $1",

@@ -62,6 +62,7 @@ pub struct RefreshState {
     pub auth_time: Option<DateTime<Utc>>,
     pub nonce: Option<String>,
     pub claims: Option<Value>,
+    pub resources: Vec<String>,
     pub seed: Vec<u8>,
     pub generation: i32,
     pub rotated_at: DateTime<Utc>,
@@ -105,6 +106,8 @@ struct RefreshRow {
     nonce: Option<String>,
     #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
     claims: Option<Value>,
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
+    resources: Option<Vec<String>>,
     #[diesel(sql_type = sql::Nullable<sql::Bytea>)]
     refresh_seed: Option<Vec<u8>>,
     #[diesel(sql_type = sql::Nullable<sql::Integer>)]
@@ -135,6 +138,7 @@ impl RefreshRow {
                 auth_time: self.auth_time,
                 nonce: self.nonce,
                 claims: self.claims,
+                resources: self.resources?,
                 seed: self.refresh_seed?,
                 generation: self.refresh_generation?,
                 rotated_at: self.refresh_rotated_at?,
@@ -158,7 +162,7 @@ pub async fn find_refresh_with_client(
              LEFT JOIN (SELECT g.id AS grant_id, g.client_id AS grant_client_id, s.id AS session_id, \
                  s.kind AS session_kind, s.created_at AS session_started_at, s.expires_at AS session_expires_at, \
                  g.user_id, s.username, s.user_claims, g.sid, g.scope, g.acr, g.amr, g.auth_time, g.nonce, g.claims, \
-                 g.refresh_seed, g.refresh_generation, g.refresh_rotated_at, CASE WHEN g.client_id <> $1 THEN \
+                 g.resources, g.refresh_seed, g.refresh_generation, g.refresh_rotated_at, CASE WHEN g.client_id <> $1 THEN \
                  (SELECT o.metadata FROM clients o WHERE o.client_id = g.client_id) END AS client_metadata \
                  FROM live_grants($3) g JOIN live_sessions($3) s ON s.id = coalesce(g.offline_session_id, g.session_id) \
                  WHERE g.id = $2) r ON true WHERE c.client_id = $1",

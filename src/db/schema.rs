@@ -228,6 +228,8 @@ diesel::table! {
         ended_at -> Nullable<Timestamptz>,
         /// Why: code_replayed, refresh_replayed, revoked.
         end_reason -> Nullable<Text>,
+        /// The resources that the authorization request named (RFC 8707); none: those of its scopes.
+        resources -> Array<Nullable<Text>>,
     }
 }
 

@@ -68,6 +68,7 @@ impl Grant for AuthorizationCode {
             amr: &code.amr,
             auth_time: code.auth_time,
             claims: code.claims.as_ref(),
+            resources: &code.resources,
             session_expires_at: code.session_expires_at,
         };
         let prepared = prepare(exchange, &client, &origin, &scope)?;
@@ -111,7 +112,7 @@ async fn store(
         exchange
             .db
             .work(exchange.now, exchange.trace, async |tx| {
-                audit::record(tx, redeemed_event(code));
+                audit::record(tx, redeemed_event(code, prepared));
                 if !authorization_codes::redeem(tx, code.id, &prepared.row(), seed).await? {
                     return Ok(false);
                 }
@@ -126,7 +127,7 @@ async fn store(
         exchange
             .db
             .single(exchange.now, exchange.trace, async |tx| {
-                audit::record(tx, redeemed_event(code));
+                audit::record(tx, redeemed_event(code, prepared));
                 authorization_codes::redeem(tx, code.id, &prepared.row(), seed).await.map_err(Failure::from)
             })
             .await?
@@ -134,8 +135,9 @@ async fn store(
     Ok(if redeemed { Redeemed::Yes } else { Redeemed::No })
 }
 
-fn redeemed_event(code: &Code) -> Event {
-    Event::done(Action::CodeRedeemed, Actor::Client, subject(code)).detail(serde_json::json!({ "scope": code.scope }))
+fn redeemed_event(code: &Code, prepared: &Prepared) -> Event {
+    let detail = serde_json::json!({ "scope": code.scope, "aud": prepared.audience });
+    Event::done(Action::CodeRedeemed, Actor::Client, subject(code)).detail(detail)
 }
 
 /// OAuth 2.1 §7.5.3: a replay by the authenticated client with the right verifier ends what came of the code; any other

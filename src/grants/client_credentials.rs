@@ -55,6 +55,7 @@ impl Grant for ClientCredentials {
             amr: &[],
             auth_time: None,
             claims: None,
+            resources: &[],
             session_expires_at: exchange.now + exchange.config.tokens.access,
         };
         let prepared = prepare(exchange, &client, &origin, &granted)?;
@@ -62,7 +63,10 @@ impl Grant for ClientCredentials {
             .db
             .single(exchange.now, exchange.trace, async |tx| {
                 let event = Event::done(Action::TokenIssued, Actor::Client, subject(&client, &service));
-                audit::record(tx, event.detail(serde_json::json!({ "scope": prepared.scope_text })));
+                audit::record(
+                    tx,
+                    event.detail(serde_json::json!({ "scope": prepared.scope_text, "aud": prepared.audience })),
+                );
                 access_tokens::insert(tx, service.grant_id, service.session_id, &prepared.row())
                     .await
                     .map_err(Failure::from)

@@ -67,6 +67,7 @@ impl Grant for RefreshToken {
             amr: &state.amr,
             auth_time: state.auth_time,
             claims: state.claims.as_ref(),
+            resources: &state.resources,
             session_expires_at: state.session_expires_at,
         };
         let prepared = prepare(exchange, &client, &origin, &Scope::parse(scope)?)?;
@@ -92,7 +93,12 @@ async fn store(exchange: &Exchange<'_>, state: &RefreshState, generation: i32, p
             .db
             .single(exchange.now, exchange.trace, async |tx| {
                 let event = Event::done(Action::TokenRefreshed, Actor::Client, subject(state));
-                audit::record(tx, event.detail(serde_json::json!({ "scope": prepared.scope_text, "again": !rotate })));
+                audit::record(
+                    tx,
+                    event.detail(
+                        serde_json::json!({ "scope": prepared.scope_text, "aud": prepared.audience, "again": !rotate }),
+                    ),
+                );
                 let row = prepared.row();
                 access_tokens::refresh(tx, state.grant_id, state.session_id, generation, rotate, grace_from, &row)
                     .await

@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::Exchange;
 use crate::{
     clients::{Client, scope::registered},
+    db::Outcome,
     failure::Broken,
     oauth::{ClaimsRequest, Scope, claims, scope::OPENID},
-    tokens::{AccessTokenFacts, Authentication, IdTokenFacts, MintedAccessToken},
+    tokens::{AccessTokenFacts, Audiences, Authentication, IdTokenFacts, MintedAccessToken},
 };
 
 /// OAuth 2.1 §3.2.3, OIDC Core §3.1.3.3. Nothing here has `Debug`.
@@ -37,6 +38,8 @@ pub(super) struct Origin<'a> {
     pub amr: &'a [String],
     pub auth_time: Option<DateTime<Utc>>,
     pub claims: Option<&'a Value>,
+    /// What the authorization request named with `resource`.
+    pub resources: &'a [String],
     /// The session's absolute end: no token outlives it.
     pub session_expires_at: DateTime<Utc>,
 }
@@ -47,42 +50,34 @@ pub(super) struct Prepared {
     pub minted: MintedAccessToken,
     /// The person, as the client knows them.
     pub subject: Option<String>,
-    pub scope: Scope,
+    /// What was granted: the token has of it what belongs to its audience.
+    granted: Scope,
     pub scope_text: String,
     pub audience: Vec<String>,
     pub expires_at: DateTime<Utc>,
 }
 
-/// Mints an access token for `scope`. Its audience is the resources that the scope belongs to, by default the issuer.
+/// Mints an access token for one audience, with what of `granted` belongs to it.
 pub(super) fn prepare(
     exchange: &Exchange<'_>,
     client: &Client,
     origin: &Origin<'_>,
     granted: &Scope,
-) -> Result<Prepared, Broken> {
+) -> Outcome<Prepared> {
     // Declared privileged after it was granted: there is no step-up to earn it.
     let is_privileged =
         |name: &str| exchange.config.scopes.iter().any(|scope| scope.name == name && scope.privileged.is_some());
     // What was taken out of the client's registration is not issued any more either.
     let registered = registered(client);
-    let scope = granted.filtered(|name| !is_privileged(name) && registered.contains(name));
-    let resources: Vec<_> = exchange
-        .config
-        .resources
-        .iter()
-        .filter(|resource| resource.scopes.iter().any(|name| scope.contains(name)))
-        .collect();
-    let mut audience: Vec<String> = resources.iter().map(|resource| resource.identifier.clone()).collect();
-    if audience.is_empty() {
-        audience.push(exchange.config.issuer.as_str().to_owned());
-    }
-    let format = resources
-        .iter()
-        .find_map(|resource| resource.access_token_format)
-        .unwrap_or(client.metadata.access_token_format);
+    let granted = granted.filtered(|name| !is_privileged(name) && registered.contains(name));
+    let audiences = Audiences { issuer: exchange.config.issuer.as_str(), resources: &exchange.config.resources };
+    let named = audiences.named(exchange.parameters.all("resource"))?;
+    let chosen = audiences.choose(&named, origin.resources, &granted)?;
+    let audience = vec![chosen.identifier];
+    let format = chosen.format.unwrap_or(client.metadata.access_token_format);
     let id = crate::db::ids::new_id(exchange.now);
     let expires_at = (exchange.now + exchange.config.tokens.access).min(origin.session_expires_at);
-    let scope_text = scope.to_string();
+    let scope_text = chosen.scope.to_string();
     let subject = origin.who.map(|who| exchange.mint.subjects.of(&client.metadata, who));
     let minted = exchange.mint.access_token(&AccessTokenFacts {
         id,
@@ -99,7 +94,7 @@ pub(super) fn prepare(
         issued_at: exchange.now,
         expires_at,
     })?;
-    Ok(Prepared { id, minted, subject, scope, scope_text, audience, expires_at })
+    Ok(Prepared { id, minted, subject, granted, scope_text, audience, expires_at })
 }
 
 impl Prepared {
@@ -125,7 +120,7 @@ impl Prepared {
     ) -> Result<TokenResponse, Broken> {
         let access_token = self.minted.token.into_text();
         let id_token = match self.subject.as_deref() {
-            Some(subject) if self.scope.contains(OPENID) => {
+            Some(subject) if self.granted.contains(OPENID) => {
                 let requested = requested_claims(origin);
                 Some(exchange.mint.id_token(
                     client.signing_algorithm(),

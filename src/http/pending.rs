@@ -56,6 +56,7 @@ pub fn judge(app: &App, parameters: &Parameters, client: &Client) -> Result<Auth
         parameters,
         client,
         scopes: &app.config.scopes,
+        resources: &app.config.resources,
         own_jwks: &own_jwks,
         issuer: app.config.issuer.as_str(),
     })

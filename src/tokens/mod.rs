@@ -3,6 +3,7 @@
 //! An opaque token is `prefix_` and base64url of its row's id and its secret, so it is found by primary key and compared
 //! in constant time. Not for the decision to issue one: that is `grants`' and `authorize`'s.
 
+mod audience;
 mod id_token;
 mod jwt_access_token;
 mod keys;
@@ -13,6 +14,7 @@ mod secret;
 mod signed_answer;
 mod subject;
 
+pub use audience::{Audience, Audiences};
 pub use id_token::{Authentication, IdTokenFacts};
 pub use keys::{JWKS_MAX_AGE, Keys, generate_missing, rotate};
 pub use logout_token::LogoutTokenFacts;

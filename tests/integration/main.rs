@@ -31,6 +31,7 @@ mod pushed_requests;
 mod refresh_token;
 mod registration;
 mod request_objects;
+mod resource_indicators;
 mod retention;
 mod revocation;
 mod set_up;

@@ -11,6 +11,7 @@ mod max_age;
 mod nonce;
 mod prompt;
 mod repeated;
+mod resource;
 mod response_mode;
 mod unsupported;
 
@@ -27,11 +28,12 @@ struct Check {
 }
 
 /// In this order; the first that fails is the answer.
-static CHECKS: [Check; 10] = [
+static CHECKS: [Check; 11] = [
     Check { run: repeated::check },
     Check { run: response_mode::check },
     Check { run: unsupported::check },
     Check { run: code::check },
+    Check { run: resource::check },
     Check { run: prompt::check },
     Check { run: max_age::check },
     Check { run: nonce::check },

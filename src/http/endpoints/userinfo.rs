@@ -54,6 +54,10 @@ async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> O
         .await?
         .filter(|row| presented.is_genuine(row))
         .ok_or_else(invalid)?;
+    // RFC 9068 §4, RFC 8707 §2: an API that was given a token must not be able to use it here.
+    if !live.audience.iter().any(|audience| audience == app.config.issuer.as_str()) {
+        return Err(Error::invalid_token("the access token is not for this server").into());
+    }
     resource::admit(OPENID, &live.scope)?;
     let who = app.mint.subjects.who(live.user_id, &live.session_kind, live.session_id);
     let who = who.ok_or_else(|| Error::invalid_token("the access token speaks of nobody"))?;
