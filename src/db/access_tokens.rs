@@ -10,6 +10,7 @@ use super::{
     Tx,
     audit_events::{insert_event, with_event},
     clients::ClientRow,
+    outer_join::{Joined, Maybe},
     statement::Cached,
     work::OrBroken,
 };
@@ -35,7 +36,7 @@ pub struct LiveToken {
     pub grant_id: Uuid,
     #[diesel(sql_type = sql::Uuid)]
     pub session_id: Uuid,
-    #[diesel(sql_type = sql::Nullable<sql::Bytea>)]
+    #[diesel(sql_type = sql::Nullable<sql::Bytea>, column_name = "token_secret_hash")]
     pub secret_hash: Option<Vec<u8>>,
     #[diesel(sql_type = sql::Text)]
     pub scope: String,
@@ -74,9 +75,13 @@ pub struct LiveToken {
     pub client_metadata: Option<Value>,
 }
 
+impl Joined for LiveToken {
+    const KEY: &'static str = "id";
+}
+
 macro_rules! live_token_columns {
     () => {
-        "t.id, t.grant_id, t.session_id, t.secret_hash, t.scope, t.audience, t.issued_at, t.expires_at, t.user_id, \
+        "t.id, t.grant_id, t.session_id, t.secret_hash AS token_secret_hash, t.scope, t.audience, t.issued_at, t.expires_at, t.user_id, \
          t.client_id AS token_client_id, t.sid, t.acr, t.amr, t.auth_time, t.claims, t.username, t.user_claims, \
          t.session_kind, t.session_started_at, t.session_expires_at, \
          (SELECT c.metadata FROM clients c WHERE c.client_id = t.client_id) AS client_metadata"
@@ -96,77 +101,6 @@ pub async fn find_live(tx: &mut Tx, id: Uuid) -> Result<Option<LiveToken>, Broke
     Ok(rows.into_iter().next())
 }
 
-/// As [`LiveToken`], where an outer join may have found none.
-#[derive(QueryableByName)]
-struct MaybeToken {
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    grant_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    session_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Bytea>)]
-    token_secret_hash: Option<Vec<u8>>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    scope: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
-    audience: Option<Vec<String>>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    issued_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    expires_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    user_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    token_client_id: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    sid: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    acr: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
-    amr: Option<Vec<String>>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    auth_time: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    username: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    session_kind: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    session_started_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    session_expires_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
-    client_metadata: Option<Value>,
-}
-
-impl MaybeToken {
-    fn found(self) -> Option<LiveToken> {
-        Some(LiveToken {
-            id: self.id?,
-            grant_id: self.grant_id?,
-            session_id: self.session_id?,
-            secret_hash: self.token_secret_hash,
-            scope: self.scope?,
-            audience: self.audience?,
-            issued_at: self.issued_at?,
-            expires_at: self.expires_at?,
-            user_id: self.user_id,
-            token_client_id: self.token_client_id?,
-            sid: self.sid?,
-            acr: self.acr?,
-            amr: self.amr?,
-            auth_time: self.auth_time,
-            claims: None,
-            username: self.username,
-            user_claims: None,
-            session_kind: self.session_kind?,
-            session_started_at: self.session_started_at?,
-            session_expires_at: self.session_expires_at?,
-            client_metadata: self.client_metadata,
-        })
-    }
-}
-
 /// The calling client and the token, if it is live, in one statement: what introspection and revocation ask. What only
 /// userinfo needs (the person's claims) is left out.
 pub async fn find_live_with_caller(
@@ -179,15 +113,15 @@ pub async fn find_live_with_caller(
         #[diesel(embed)]
         caller: ClientRow,
         #[diesel(embed)]
-        token: MaybeToken,
+        token: Maybe<LiveToken>,
     }
     let now = tx.now;
     let rows: Vec<Row> = Cached(
         diesel::sql_query(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, t.id, t.grant_id, \
              t.session_id, t.secret_hash AS token_secret_hash, t.scope, t.audience, t.issued_at, t.expires_at, t.user_id, \
-             t.client_id AS token_client_id, t.sid, t.acr, t.amr, t.auth_time, t.username, t.session_kind, \
-             t.session_started_at, t.session_expires_at, CASE WHEN t.client_id <> c.client_id THEN \
+             t.client_id AS token_client_id, t.sid, t.acr, t.amr, t.auth_time, NULL::jsonb AS claims, t.username, \
+             NULL::jsonb AS user_claims, t.session_kind, t.session_started_at, t.session_expires_at, CASE WHEN t.client_id <> c.client_id THEN \
                  (SELECT o.metadata FROM clients o WHERE o.client_id = t.client_id) END AS client_metadata \
              FROM clients c LEFT JOIN live_access_tokens($3) t ON t.id = $2 WHERE c.client_id = $1",
         )
@@ -198,7 +132,7 @@ pub async fn find_live_with_caller(
     .load(&mut tx.conn())
     .await
     .or_broken("find live access token with caller")?;
-    Ok(rows.into_iter().next().map(|row| (row.caller, row.token.found())))
+    Ok(rows.into_iter().next().map(|row| (row.caller, row.token.0)))
 }
 
 /// Issues a token of a family on a session, with its event, in one statement.

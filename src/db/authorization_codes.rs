@@ -11,6 +11,7 @@ use super::{
     access_tokens::NewAccessToken,
     audit_events::{insert_event, with_event},
     clients::ClientRow,
+    outer_join::{Joined, Maybe},
     statement::Cached,
     work::OrBroken,
 };
@@ -122,114 +123,58 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
 }
 
 /// A code whose family, session, user and client are alive; itself perhaps consumed or expired.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, QueryableByName)]
 pub struct Code {
+    #[diesel(sql_type = sql::Uuid, column_name = "code_id")]
     pub id: Uuid,
+    #[diesel(sql_type = sql::Uuid)]
     pub grant_id: Uuid,
+    #[diesel(sql_type = sql::Uuid)]
     pub session_id: Uuid,
     /// Kind of that session.
+    #[diesel(sql_type = sql::Text)]
     pub session_kind: String,
+    #[diesel(sql_type = sql::Timestamptz)]
     pub session_expires_at: DateTime<Utc>,
     /// The session epoch that an offline session inherits.
+    #[diesel(sql_type = sql::Integer, column_name = "epoch")]
     pub session_epoch: i32,
+    #[diesel(sql_type = sql::Text, column_name = "code_client_id")]
     pub client_id: String,
+    #[diesel(sql_type = sql::Text)]
     pub redirect_uri: String,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
     pub code_challenge: Option<String>,
+    #[diesel(sql_type = sql::Timestamptz)]
     pub expires_at: DateTime<Utc>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub consumed_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
     pub user_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
     pub user_claims: Option<Value>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
     pub username: Option<String>,
+    #[diesel(sql_type = sql::Uuid)]
     pub sid: Uuid,
+    #[diesel(sql_type = sql::Text)]
     pub scope: String,
+    #[diesel(sql_type = sql::Text)]
     pub acr: String,
+    #[diesel(sql_type = sql::Array<sql::Text>)]
     pub amr: Vec<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub auth_time: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
     pub nonce: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
     pub claims: Option<Value>,
+    #[diesel(sql_type = sql::Array<sql::Text>)]
     pub resources: Vec<String>,
 }
 
-#[derive(QueryableByName)]
-struct CodeRow {
-    #[diesel(embed)]
-    client: ClientRow,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    code_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    grant_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    session_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    session_kind: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    session_expires_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Integer>)]
-    epoch: Option<i32>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    code_client_id: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    redirect_uri: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    code_challenge: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    expires_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    consumed_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    user_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
-    user_claims: Option<Value>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    username: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    sid: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    scope: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    acr: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
-    amr: Option<Vec<String>>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    auth_time: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    nonce: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
-    claims: Option<Value>,
-    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
-    resources: Option<Vec<String>>,
-}
-
-impl CodeRow {
-    fn split(self) -> (ClientRow, Option<Code>) {
-        let code = (|| {
-            Some(Code {
-                id: self.code_id?,
-                grant_id: self.grant_id?,
-                session_id: self.session_id?,
-                session_kind: self.session_kind?,
-                session_expires_at: self.session_expires_at?,
-                session_epoch: self.epoch?,
-                client_id: self.code_client_id?,
-                redirect_uri: self.redirect_uri?,
-                code_challenge: self.code_challenge,
-                expires_at: self.expires_at?,
-                consumed_at: self.consumed_at,
-                user_id: self.user_id,
-                user_claims: self.user_claims,
-                username: self.username,
-                sid: self.sid?,
-                scope: self.scope?,
-                acr: self.acr?,
-                amr: self.amr?,
-                auth_time: self.auth_time,
-                nonce: self.nonce,
-                claims: self.claims,
-                resources: self.resources?,
-            })
-        })();
-        (self.client, code)
-    }
+impl Joined for Code {
+    const KEY: &'static str = "code_id";
 }
 
 /// The client, and the code if all that it hangs on is alive, in one statement. `None`: no such client.
@@ -238,8 +183,15 @@ pub async fn find_with_client(
     client_id: &str,
     code_id: Option<Uuid>,
 ) -> Result<Option<(ClientRow, Option<Code>)>, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(embed)]
+        client: ClientRow,
+        #[diesel(embed)]
+        code: Maybe<Code>,
+    }
     let now = tx.now;
-    let rows: Vec<CodeRow> = Cached(
+    let rows: Vec<Row> = Cached(
         diesel::sql_query(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, k.* FROM clients c \
              LEFT JOIN (SELECT k.id AS code_id, k.grant_id, k.session_id, s.kind AS session_kind, \
@@ -257,7 +209,7 @@ pub async fn find_with_client(
     .load(&mut tx.conn())
     .await
     .or_broken("find code")?;
-    Ok(rows.into_iter().next().map(CodeRow::split))
+    Ok(rows.into_iter().next().map(|row| (row.client, row.code.0)))
 }
 
 /// A redemption, given what becomes of the family.

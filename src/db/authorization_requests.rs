@@ -3,10 +3,9 @@
 use chrono::{DateTime, Utc};
 use diesel::{QueryableByName, sql_types as sql};
 use diesel_async::RunQueryDsl;
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Tx, clients::ClientRow, sessions::LiveSession, statement::Cached, work::OrBroken};
+use super::{Tx, clients::ClientRow, outer_join::Maybe, sessions::LiveSession, statement::Cached, work::OrBroken};
 use crate::failure::Broken;
 
 /// A stored request.
@@ -192,78 +191,23 @@ pub struct Situation {
     pub consented: Vec<String>,
 }
 
-#[derive(QueryableByName)]
-struct SituationRow {
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    client_id: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
-    metadata: Option<Value>,
-    #[diesel(sql_type = sql::Nullable<sql::Integer>)]
-    session_epoch: Option<i32>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    kind: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    root_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    visitor_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    user_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Integer>)]
-    secret_generation: Option<i32>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    acr: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
-    amr: Option<Vec<String>>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    auth_time: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    expires_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    created_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    last_seen_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    username: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
-    user_claims: Option<Value>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    admin_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    sid: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
-    consented: Option<Vec<String>>,
-}
-
-impl SituationRow {
-    fn session(&mut self) -> Option<LiveSession> {
-        Some(LiveSession {
-            id: self.id?,
-            kind: self.kind.take()?,
-            root_id: self.root_id?,
-            visitor_id: self.visitor_id,
-            user_id: self.user_id,
-            secret_generation: self.secret_generation?,
-            acr: self.acr.take()?,
-            amr: self.amr.take()?,
-            auth_time: self.auth_time,
-            expires_at: self.expires_at?,
-            created_at: self.created_at?,
-            last_seen_at: self.last_seen_at?,
-            username: self.username.take(),
-            user_claims: self.user_claims.take(),
-            admin_at: self.admin_at,
-        })
-    }
-}
-
 /// Client, session, `sid` and consent in one statement: the read half of an authorization request.
 pub async fn find_situation(tx: &mut Tx, client_id: &str, session_id: Option<Uuid>) -> Result<Situation, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(embed)]
+        client: Maybe<ClientRow>,
+        #[diesel(embed)]
+        session: Maybe<LiveSession>,
+        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+        sid: Option<Uuid>,
+        #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
+        consented: Option<Vec<String>>,
+    }
     let now = tx.now;
-    let rows: Vec<SituationRow> = Cached(
+    let rows: Vec<Row> = Cached(
         diesel::sql_query(
-            "SELECT c.client_id, c.metadata, c.session_epoch, s.id, s.kind, s.root_id, s.visitor_id, s.user_id, \
+            "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, s.id, s.kind, s.root_id, s.visitor_id, s.user_id, \
              s.secret_generation, s.acr, s.amr, s.auth_time, s.expires_at, s.created_at, s.last_seen_at, s.username, \
              s.user_claims, s.admin_at, j.sid, k.scope AS consented FROM (SELECT $1 AS client_id) q \
              LEFT JOIN clients c ON c.client_id = q.client_id AND c.disabled_at IS NULL \
@@ -278,13 +222,11 @@ pub async fn find_situation(tx: &mut Tx, client_id: &str, session_id: Option<Uui
     .load(&mut tx.conn())
     .await
     .or_broken("find the situation of a request")?;
-    let mut row = rows.into_iter().next().ok_or_else(|| Broken::new("the situation of a request has no row"))?;
-    let session = row.session();
-    let client = match (row.client_id, row.metadata, row.session_epoch) {
-        (Some(client_id), Some(metadata), Some(session_epoch)) => {
-            Some(ClientRow { client_id, metadata, secret_hash: None, session_epoch, disabled_at: None })
-        }
-        _ => None,
-    };
-    Ok(Situation { client, session, sid: row.sid, consented: row.consented.unwrap_or_default() })
+    let row = rows.into_iter().next().ok_or_else(|| Broken::new("the situation of a request has no row"))?;
+    Ok(Situation {
+        client: row.client.0,
+        session: row.session.0,
+        sid: row.sid,
+        consented: row.consented.unwrap_or_default(),
+    })
 }

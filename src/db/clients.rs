@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{
     Tx,
+    outer_join::Joined,
     schema::clients,
     session_ends::{Of, look_soon},
     statement::Cached,
@@ -31,6 +32,10 @@ pub struct ClientRow {
     pub session_epoch: i32,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub disabled_at: Option<DateTime<Utc>>,
+}
+
+impl Joined for ClientRow {
+    const KEY: &'static str = "client_id";
 }
 
 /// The client, disabled or not.

@@ -6,7 +6,13 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Tx, clients::ClientRow, statement::Cached, work::OrBroken};
+use super::{
+    Tx,
+    clients::ClientRow,
+    outer_join::{Joined, Maybe},
+    statement::Cached,
+    work::OrBroken,
+};
 use crate::failure::Broken;
 
 /// A family that was ended.
@@ -43,110 +49,56 @@ pub async fn hang_on_offline(tx: &mut Tx, id: Uuid, session_id: Uuid) -> Result<
 }
 
 /// The refresh state of a family that is alive with the session it hangs on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, QueryableByName)]
 pub struct RefreshState {
+    #[diesel(sql_type = sql::Uuid)]
     pub grant_id: Uuid,
+    #[diesel(sql_type = sql::Text, column_name = "grant_client_id")]
     pub client_id: String,
     /// The session that refreshed tokens hang on: the offline one where there is one.
+    #[diesel(sql_type = sql::Uuid)]
     pub session_id: Uuid,
+    #[diesel(sql_type = sql::Text)]
     pub session_kind: String,
+    #[diesel(sql_type = sql::Timestamptz)]
     pub session_started_at: DateTime<Utc>,
+    #[diesel(sql_type = sql::Timestamptz)]
     pub session_expires_at: DateTime<Utc>,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
     pub user_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
     pub username: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
     pub user_claims: Option<Value>,
+    #[diesel(sql_type = sql::Uuid)]
     pub sid: Uuid,
+    #[diesel(sql_type = sql::Text)]
     pub scope: String,
+    #[diesel(sql_type = sql::Text)]
     pub acr: String,
+    #[diesel(sql_type = sql::Array<sql::Text>)]
     pub amr: Vec<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub auth_time: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
     pub nonce: Option<String>,
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
     pub claims: Option<Value>,
+    #[diesel(sql_type = sql::Array<sql::Text>)]
     pub resources: Vec<String>,
+    #[diesel(sql_type = sql::Bytea, column_name = "refresh_seed")]
     pub seed: Vec<u8>,
+    #[diesel(sql_type = sql::Integer, column_name = "refresh_generation")]
     pub generation: i32,
+    #[diesel(sql_type = sql::Timestamptz, column_name = "refresh_rotated_at")]
     pub rotated_at: DateTime<Utc>,
     /// Of the client that it was issued to; `None` where that is the caller.
+    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
     pub client_metadata: Option<Value>,
 }
 
-#[derive(QueryableByName)]
-struct RefreshRow {
-    #[diesel(embed)]
-    client: ClientRow,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    grant_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    grant_client_id: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    session_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    session_kind: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    session_started_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    session_expires_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    user_id: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    username: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
-    user_claims: Option<Value>,
-    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-    sid: Option<Uuid>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    scope: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    acr: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
-    amr: Option<Vec<String>>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    auth_time: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    nonce: Option<String>,
-    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
-    claims: Option<Value>,
-    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
-    resources: Option<Vec<String>>,
-    #[diesel(sql_type = sql::Nullable<sql::Bytea>)]
-    refresh_seed: Option<Vec<u8>>,
-    #[diesel(sql_type = sql::Nullable<sql::Integer>)]
-    refresh_generation: Option<i32>,
-    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    refresh_rotated_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
-    client_metadata: Option<Value>,
-}
-
-impl RefreshRow {
-    fn split(self) -> (ClientRow, Option<RefreshState>) {
-        let state = (|| {
-            Some(RefreshState {
-                grant_id: self.grant_id?,
-                client_id: self.grant_client_id?,
-                session_id: self.session_id?,
-                session_kind: self.session_kind?,
-                session_started_at: self.session_started_at?,
-                session_expires_at: self.session_expires_at?,
-                user_id: self.user_id,
-                username: self.username,
-                user_claims: self.user_claims,
-                sid: self.sid?,
-                scope: self.scope?,
-                acr: self.acr?,
-                amr: self.amr?,
-                auth_time: self.auth_time,
-                nonce: self.nonce,
-                claims: self.claims,
-                resources: self.resources?,
-                seed: self.refresh_seed?,
-                generation: self.refresh_generation?,
-                rotated_at: self.refresh_rotated_at?,
-                client_metadata: self.client_metadata,
-            })
-        })();
-        (self.client, state)
-    }
+impl Joined for RefreshState {
+    const KEY: &'static str = "grant_id";
 }
 
 /// The client, and the family's refresh state if all that it hangs on is alive, in one statement. `None`: no such client.
@@ -155,8 +107,15 @@ pub async fn find_refresh_with_client(
     client_id: &str,
     grant_id: Option<Uuid>,
 ) -> Result<Option<(ClientRow, Option<RefreshState>)>, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(embed)]
+        client: ClientRow,
+        #[diesel(embed)]
+        state: Maybe<RefreshState>,
+    }
     let now = tx.now;
-    let rows: Vec<RefreshRow> = Cached(
+    let rows: Vec<Row> = Cached(
         diesel::sql_query(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, r.* FROM clients c \
              LEFT JOIN (SELECT g.id AS grant_id, g.client_id AS grant_client_id, s.id AS session_id, \
@@ -174,5 +133,5 @@ pub async fn find_refresh_with_client(
     .load(&mut tx.conn())
     .await
     .or_broken("find refresh state")?;
-    Ok(rows.into_iter().next().map(RefreshRow::split))
+    Ok(rows.into_iter().next().map(|row| (row.client, row.state.0)))
 }

@@ -18,6 +18,7 @@ pub mod health;
 pub mod ids;
 pub mod migrations;
 pub mod notices;
+mod outer_join;
 pub mod partitions;
 mod pool;
 pub mod registrations;

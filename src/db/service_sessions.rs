@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Tx,
     clients::ClientRow,
+    outer_join::{Joined, Maybe},
     sessions::{NewSession, insert},
     statement::Cached,
     work::OrBroken,
@@ -23,6 +24,10 @@ pub struct ServiceSession {
     pub grant_id: Uuid,
     #[diesel(sql_type = sql::Uuid)]
     pub sid: Uuid,
+}
+
+impl Joined for ServiceSession {
+    const KEY: &'static str = "session_id";
 }
 
 /// Begins a service session with its family, unless another task has just done so. `tokens_live` is how long tokens may
@@ -113,12 +118,8 @@ pub async fn find_client_with_service(
     struct Row {
         #[diesel(embed)]
         client: ClientRow,
-        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-        session_id: Option<Uuid>,
-        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-        grant_id: Option<Uuid>,
-        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-        sid: Option<Uuid>,
+        #[diesel(embed)]
+        service: Maybe<ServiceSession>,
     }
     let now = tx.now;
     let rows: Vec<Row> = Cached(
@@ -136,9 +137,5 @@ pub async fn find_client_with_service(
     .load(&mut tx.conn())
     .await
     .or_broken("find client with service session")?;
-    Ok(rows.into_iter().next().map(|row| {
-        let service =
-            (|| Some(ServiceSession { session_id: row.session_id?, grant_id: row.grant_id?, sid: row.sid? }))();
-        (row.client, service)
-    }))
+    Ok(rows.into_iter().next().map(|row| (row.client, row.service.0)))
 }

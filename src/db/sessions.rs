@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Tx, statement::Cached, work::OrBroken};
+use super::{Tx, outer_join::Joined, statement::Cached, work::OrBroken};
 use crate::failure::Broken;
 
 /// A session that nothing has ended, as `live_sessions` gives it.
@@ -43,6 +43,10 @@ pub struct LiveSession {
     pub user_claims: Option<Value>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub admin_at: Option<DateTime<Utc>>,
+}
+
+impl Joined for LiveSession {
+    const KEY: &'static str = "id";
 }
 
 /// The columns of [`LiveSession`], from `live_sessions(…) s`.
