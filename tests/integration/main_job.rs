@@ -2,25 +2,10 @@
 //! hangs on one session, and ending the session ends all of it.
 
 use mooring::{audit::Actor, sessions};
-use openidconnect::{
-    AccessToken, AsyncHttpClient, AuthorizationCode, ClientContactEmail, ClientId, ClientSecret, CsrfToken,
-    HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, RedirectUrl, Scope,
-    TokenResponse,
-    core::{
-        CoreAuthenticationFlow, CoreClient, CoreClientRegistrationRequest, CoreGrantType, CoreProviderMetadata,
-        CoreUserInfoClaims,
-    },
-    registration::EmptyAdditionalClientMetadata,
-};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::support::{
-    ALICE, PASSWORD, Server, Settings,
-    client::Code,
-    declared::{REDIRECT_URI, SECRET},
-    token,
-};
+use crate::support::{ALICE, PASSWORD, Server, client::Code, declared::REDIRECT_URI, token};
 
 /// From discovery to the end of the session, for a client with opaque and one with JWT access tokens.
 #[tokio::test]
@@ -133,104 +118,6 @@ async fn walk(id: &str) {
     assert_eq!(server.events("session.ended", "done").await, 2, "the visitor's and the user's");
 }
 
-/// The same with a relying party that nobody here wrote.
-#[tokio::test]
-async fn a_foreign_relying_party_signs_a_person_in() {
-    let server = Server::usual().await;
-    let http = Http(server.http().clone());
-    let issuer = IssuerUrl::new(server.issuer.clone()).unwrap();
-    let metadata = CoreProviderMetadata::discover_async(issuer, &http).await.unwrap();
-    for (id, secret) in [("web", Some(SECRET)), ("spa", None), ("es256", Some(SECRET)), ("eddsa", Some(SECRET))] {
-        foreign_sign_in(
-            &server,
-            &http,
-            &metadata,
-            ClientId::new(id.into()),
-            secret.map(|secret| ClientSecret::new(secret.into())),
-        )
-        .await;
-    }
-}
-
-/// It registers itself first (RFC 7591).
-#[tokio::test]
-async fn a_foreign_relying_party_registers_itself() {
-    let server = Server::start(Settings::default().set("registration.policy", "open")).await;
-    let http = Http(server.http().clone());
-    let issuer = IssuerUrl::new(server.issuer.clone()).unwrap();
-    let metadata = CoreProviderMetadata::discover_async(issuer, &http).await.unwrap();
-    let redirect_uris = vec![RedirectUrl::new(REDIRECT_URI.into()).unwrap()];
-    let request = CoreClientRegistrationRequest::new(redirect_uris, EmptyAdditionalClientMetadata {})
-        .set_grant_types(Some(vec![CoreGrantType::AuthorizationCode, CoreGrantType::RefreshToken]))
-        .set_contacts(Some(vec![ClientContactEmail::new("harbour@rp.example".into())]));
-    let endpoint = metadata.registration_endpoint().expect("announced").clone();
-    let registered = request.register_async(&endpoint, &http).await.unwrap();
-    assert!(registered.registration_client_uri().is_some() && registered.registration_access_token().is_some());
-    let (id, secret) = (registered.client_id().clone(), registered.client_secret().cloned());
-    foreign_sign_in(&server, &http, &metadata, id, secret).await;
-}
-
-async fn foreign_sign_in(
-    server: &Server,
-    http: &Http,
-    metadata: &CoreProviderMetadata,
-    id: ClientId,
-    secret: Option<ClientSecret>,
-) {
-    let agent = server.agent();
-    let client = CoreClient::from_provider_metadata(metadata.clone(), id.clone(), secret)
-        .set_redirect_uri(RedirectUrl::new(REDIRECT_URI.into()).unwrap());
-    let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-    let (url, state, nonce) = client
-        .authorize_url(CoreAuthenticationFlow::AuthorizationCode, CsrfToken::new_random, Nonce::new_random)
-        .add_scope(Scope::new("profile".into()))
-        .set_pkce_challenge(challenge)
-        .url();
-
-    let answer = agent.walk(url.as_str(), ALICE).await.answer();
-    assert_eq!(answer["state"].as_str(), state.secret().as_str());
-    let tokens = client
-        .exchange_code(AuthorizationCode::new(answer["code"].clone()))
-        .unwrap()
-        .set_pkce_verifier(verifier)
-        .request_async(http)
-        .await
-        .unwrap();
-
-    let id_token = tokens.id_token().expect("an ID token");
-    // Checks signature, issuer, audience, times and nonce.
-    let verifier = client.id_token_verifier();
-    let claims = id_token.claims(&verifier, &nonce).unwrap();
-    let at_hash = claims.access_token_hash().expect("at_hash");
-    let alg = id_token.signing_alg().unwrap();
-    assert_eq!(
-        *at_hash,
-        openidconnect::AccessTokenHash::from_token(
-            tokens.access_token(),
-            alg,
-            id_token.signing_key(&verifier).unwrap()
-        )
-        .unwrap(),
-        "{id:?}"
-    );
-    assert_eq!(claims.subject().as_str(), server.user_id(ALICE).await);
-
-    // Checks that the subject is that of the ID token.
-    let userinfo: CoreUserInfoClaims = client
-        .user_info(tokens.access_token().clone(), Some(claims.subject().clone()))
-        .unwrap()
-        .request_async(http)
-        .await
-        .unwrap();
-    let name = userinfo.name().and_then(|name| name.get(None)).map(|name| name.as_str().to_owned());
-    assert_eq!(name.as_deref(), Some("Alice Example"));
-
-    let refresh_token = tokens.refresh_token().expect("a refresh token").clone();
-    let refreshed = client.exchange_refresh_token(&refresh_token).unwrap().request_async(http).await.unwrap();
-    let again: &AccessToken = refreshed.access_token();
-    assert_ne!(again.secret(), tokens.access_token().secret());
-}
-
 /// Two relying parties cannot tell by `sid` that they see the same session, and each always sees its own.
 #[tokio::test]
 async fn each_relying_party_knows_the_session_by_a_sid_of_its_own() {
@@ -270,22 +157,4 @@ async fn every_sign_in_is_a_session_of_its_own() {
         seen.push(token::claims(&tokens.id)["sid"].clone());
     }
     assert_ne!(seen[0], seen[1]);
-}
-
-struct Http(reqwest::Client);
-
-impl<'c> AsyncHttpClient<'c> for Http {
-    type Error = reqwest::Error;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<HttpResponse, reqwest::Error>> + Send + 'c>>;
-
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(async move {
-            let answer = self.0.execute(request.try_into()?).await?;
-            let mut response = HttpResponse::new(Vec::new());
-            *response.status_mut() = answer.status();
-            response.headers_mut().clone_from(answer.headers());
-            *response.body_mut() = answer.bytes().await?.to_vec();
-            Ok(response)
-        })
-    }
 }

@@ -1,0 +1,126 @@
+//! What the guides say: the Rust one runs here; of the others, that they show the files that run and can be declared.
+
+use std::{fs, path::PathBuf};
+
+use futures_util::future::join_all;
+use mooring::{
+    audit::Actor,
+    config::{Config, Sources},
+    sessions,
+};
+use openidconnect::AccessToken;
+use uuid::Uuid;
+
+use self::relying_party::{RelyingParty, Visit};
+use crate::support::{
+    ALICE, Server,
+    agent::Agent,
+    declared::{POST_LOGOUT_URI, REDIRECT_URI, SECRET},
+    token,
+};
+
+#[path = "../../docs/guides/rust/relying_party.rs"]
+mod relying_party;
+
+/// The guide's relying party, which nobody here wrote the most of, from sign-in to the end of the session.
+#[tokio::test]
+async fn a_foreign_relying_party_signs_a_person_in() {
+    let server = Server::usual().await;
+    for (id, secret) in [("web", Some(SECRET)), ("spa", None), ("es256", Some(SECRET)), ("eddsa", Some(SECRET))] {
+        let party = RelyingParty::discover(server.http().clone(), &server.issuer, id, secret, REDIRECT_URI)
+            .await
+            .unwrap_or_else(|refused| panic!("{id}: {refused}"));
+        let agent = server.agent();
+        let mut visit = sign_in(&server, &party, &agent).await;
+        let name = |visit: &Visit| visit.person.name().and_then(|name| name.get(None)).map(|name| name.to_string());
+        assert_eq!(name(&visit).as_deref(), Some("Alice Example"), "{id}");
+
+        let before: AccessToken = visit.access_token.clone();
+        party.refresh(&mut visit).await.unwrap();
+        assert_ne!(visit.access_token.secret(), before.secret());
+        assert_eq!(party.userinfo(&visit).await.unwrap().subject(), visit.person.subject());
+
+        // The operator ends the session: the next use of either token is refused.
+        end(&server, &visit).await;
+        assert!(party.userinfo(&visit).await.is_err());
+        assert!(party.refresh(&mut visit).await.is_err());
+
+        // Signed in again, and out: the hint names the very session, so nobody is asked.
+        let visit = sign_in(&server, &party, &agent).await;
+        let left = agent.open(party.sign_out(&visit, POST_LOGOUT_URI).unwrap().as_str()).await;
+        assert_eq!(left.location().map(|at| at.to_string()).as_deref(), Some(POST_LOGOUT_URI));
+        assert!(party.userinfo(&visit).await.is_err());
+    }
+}
+
+/// An application of many threads that finds its access token expired refreshes many times at once.
+#[tokio::test]
+async fn refreshes_at_the_same_time_are_no_theft() {
+    let server = Server::usual().await;
+    let party = RelyingParty::discover(server.http().clone(), &server.issuer, "web", Some(SECRET), REDIRECT_URI);
+    let party = party.await.unwrap();
+    let visit = sign_in(&server, &party, &server.agent()).await;
+    let copy = || Visit {
+        id_token: visit.id_token.clone(),
+        access_token: visit.access_token.clone(),
+        refresh_token: visit.refresh_token.clone(),
+        person: visit.person.clone(),
+    };
+    let mut copies: Vec<_> = std::iter::repeat_with(copy).take(5).collect();
+    for refreshed in join_all(copies.iter_mut().map(|visit| party.refresh(visit))).await {
+        refreshed.unwrap();
+    }
+    let successors: Vec<_> = copies.iter().map(|visit| visit.refresh_token.secret()).collect();
+    assert!(successors.iter().all(|successor| *successor == successors[0]));
+    party.refresh(&mut copies[4]).await.unwrap();
+}
+
+async fn sign_in(server: &Server, party: &RelyingParty, agent: &Agent) -> Visit {
+    let (url, attempt) = party.begin();
+    let answer = agent.walk(url.as_str(), ALICE).await.answer();
+    let visit = party.finish(attempt, &answer).await.unwrap();
+    assert_eq!(visit.person.subject().as_str(), server.user_id(ALICE).await);
+    visit
+}
+
+async fn end(server: &Server, visit: &Visit) {
+    let claims = token::claims(&visit.id_token.to_string());
+    let sid: Uuid = claims["sid"].as_str().and_then(|sid| sid.parse().ok()).expect("a sid");
+    let ended = server
+        .work(async |tx| {
+            let session = mooring::db::sessions::resolve(tx, sid).await?.expect("the session of this sid");
+            sessions::end(tx, session, "ended_by_operator", Actor::Operator).await
+        })
+        .await;
+    assert!(ended);
+}
+
+/// A page that shows another file than the one that was run misleads; and a client must be one that can be declared.
+#[test]
+fn a_guide_shows_what_runs() {
+    let guides = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/guides");
+    let mut seen = 0;
+    for folder in fs::read_dir(&guides).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        let declared = folder.join("mooring.toml");
+        if !declared.exists() {
+            continue;
+        }
+        seen += 1;
+        let page = fs::read_to_string(folder.join("README.md")).unwrap();
+        for file in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let shown = ["toml", "mjs", "js", "py", "go", "rs", "html"]
+                .iter()
+                .any(|extension| file.extension().is_some_and(|own| own == *extension))
+                || file.ends_with("site.conf");
+            if shown && !file.ends_with("walk.py") {
+                let text = fs::read_to_string(&file).unwrap();
+                assert!(page.contains(&format!("\n{text}```\n")), "{} is not in its page", file.display());
+            }
+        }
+        let config = Config::load(Sources { file: Some(declared.clone()), environment: Vec::new() });
+        let config = config.unwrap_or_else(|stop| panic!("{}: {stop}", declared.display()));
+        assert!(!config.clients.is_empty() && !config.users.is_empty());
+        assert!(folder.join("transcript.txt").exists(), "{} was not tried", folder.display());
+    }
+    assert_eq!(seen, 6);
+}
