@@ -8,12 +8,16 @@ use mooring::{
     config::{Config, Sources},
     sessions,
 };
-use openidconnect::AccessToken;
+use openidconnect::{
+    AccessToken, ClientContactEmail, IssuerUrl, RedirectUrl,
+    core::{CoreClientRegistrationRequest, CoreGrantType, CoreProviderMetadata},
+    registration::EmptyAdditionalClientMetadata,
+};
 use uuid::Uuid;
 
 use self::relying_party::{RelyingParty, Visit};
 use crate::support::{
-    ALICE, Server,
+    ALICE, Server, Settings,
     agent::Agent,
     declared::{POST_LOGOUT_URI, REDIRECT_URI, SECRET},
     token,
@@ -51,6 +55,28 @@ async fn a_foreign_relying_party_signs_a_person_in() {
         assert_eq!(left.location().map(|at| at.to_string()).as_deref(), Some(POST_LOGOUT_URI));
         assert!(party.userinfo(&visit).await.is_err());
     }
+}
+
+/// It registers itself first (RFC 7591), with the library's own request.
+#[tokio::test]
+async fn a_foreign_relying_party_registers_itself() {
+    let server = Server::start(Settings::default().set("registration.policy", "open")).await;
+    let http = relying_party::Http(server.http().clone());
+    let issuer = IssuerUrl::new(server.issuer.clone()).unwrap();
+    let metadata = CoreProviderMetadata::discover_async(issuer, &http).await.unwrap();
+    let redirect_uris = vec![RedirectUrl::new(REDIRECT_URI.into()).unwrap()];
+    let request = CoreClientRegistrationRequest::new(redirect_uris, EmptyAdditionalClientMetadata {})
+        .set_grant_types(Some(vec![CoreGrantType::AuthorizationCode, CoreGrantType::RefreshToken]))
+        .set_contacts(Some(vec![ClientContactEmail::new("harbour@rp.example".into())]));
+    let endpoint = metadata.registration_endpoint().expect("announced").clone();
+    let registered = request.register_async(&endpoint, &http).await.unwrap();
+    assert!(registered.registration_client_uri().is_some() && registered.registration_access_token().is_some());
+    let secret = registered.client_secret().map(|secret| secret.secret().as_str());
+    let id = registered.client_id().as_str();
+    let party = RelyingParty::discover(server.http().clone(), &server.issuer, id, secret, REDIRECT_URI).await.unwrap();
+    let mut visit = sign_in(&server, &party, &server.agent()).await;
+    party.refresh(&mut visit).await.unwrap();
+    party.userinfo(&visit).await.unwrap();
 }
 
 /// An application of many threads that finds its access token expired refreshes many times at once.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, error::Error, future::Future, pin::Pin};
 
 use openidconnect::{
-    AccessToken, AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndSessionUrl,
+    AccessToken, AccessTokenHash, AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndSessionUrl,
     EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IssuerUrl, LogoutRequest, Nonce,
     OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, PostLogoutRedirectUrl, ProviderMetadataWithLogout,
     RedirectUrl, RefreshToken, Scope, TokenResponse,
@@ -85,6 +85,11 @@ impl RelyingParty {
         // Signature, issuer, audience, times and nonce.
         let verifier = self.client.id_token_verifier();
         let claims = id_token.claims(&verifier, &attempt.nonce)?;
+        let (alg, key) = (id_token.signing_alg()?, id_token.signing_key(&verifier)?);
+        let at_hash = AccessTokenHash::from_token(tokens.access_token(), alg, key)?;
+        if claims.access_token_hash() != Some(&at_hash) {
+            return Err("the ID token is not for this access token".into());
+        }
         // The ID token says who signed in and how (sub, sid, acr, auth_time); name and email are userinfo's to tell.
         let person = self
             .client
@@ -127,7 +132,7 @@ impl RelyingParty {
 }
 
 /// For a reqwest other than the one that openidconnect's feature `reqwest` brings. It must not follow redirects.
-struct Http(reqwest::Client);
+pub struct Http(pub reqwest::Client);
 
 impl<'c> AsyncHttpClient<'c> for Http {
     type Error = reqwest::Error;

@@ -33,8 +33,8 @@ impl Discovery {
         let grant_types: Vec<_> = GRANTS.iter().map(|grant| grant.name).collect();
         let methods: Vec<_> = authenticate::method_names().collect();
         let own = ["sub", "iss", "aud", "exp", "iat", "auth_time", "acr", "amr", "azp", "sid", "nonce", "at_hash"];
-        let claims: Vec<_> =
-            own.into_iter().chain(STANDARD_SCOPES.iter().flat_map(|scope| scope.claims.iter().copied())).collect();
+        let of_scopes = STANDARD_SCOPES.iter().flat_map(|scope| scope.claims.iter().copied());
+        let claims: Vec<_> = own.into_iter().chain(of_scopes.filter(|claim| !own.contains(claim))).collect();
         let response_modes = RESPONSE_MODES.map(|(name, _)| name);
         let unsigned = config.request_objects.unsigned.then_some("none");
         let request_object_algorithms: Vec<_> = REQUEST_OBJECT_ALGORITHMS.iter().copied().chain(unsigned).collect();

@@ -56,11 +56,12 @@ pub fn failure(visit: &Visit, failure: &Failure) -> HttpResponse {
     };
     let mut response = error(status, refused);
     if status == StatusCode::UNAUTHORIZED {
-        // RFC 6749 §5.2, RFC 9110 §15.5.2: a 401 says how to do better.
-        response.headers_mut().insert(
-            header::WWW_AUTHENTICATE,
-            header::HeaderValue::from_static("Basic realm=\"mooring\", charset=\"UTF-8\""),
-        );
+        // RFC 6749 §5.2, RFC 9110 §15.5.2: a 401 says how to do better. Some clients read nothing else of it, so it says
+        // why, too.
+        let challenge = format!("Basic realm=\"mooring\", charset=\"UTF-8\", {}", reason(refused));
+        if let Ok(challenge) = header::HeaderValue::from_str(&challenge) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
     }
     response
 }
@@ -86,8 +87,13 @@ pub fn bearer_failure(visit: &Visit, failure: &Failure) -> HttpResponse {
 }
 
 fn challenge(refused: &Error) -> String {
+    format!("Bearer {}", reason(refused))
+}
+
+/// As parameters of a challenge.
+fn reason(refused: &Error) -> String {
     format!(
-        "Bearer error=\"{}\", error_description=\"{}\"",
+        "error=\"{}\", error_description=\"{}\"",
         refused.code.as_str(),
         refused.description.replace(['"', '\\'], "'")
     )
