@@ -377,11 +377,16 @@ class Chromium:
 
     def wait(self, css, text):
         until = time.monotonic() + 20
-        while text not in (found := self.text(css)):
+        while True:
+            try:
+                found = self.text(css)
+            except Failed as gone:  # the page went on while it was read
+                found = str(gone)
+            if text in found:
+                return found
             if time.monotonic() > until:
                 raise Failed(f"{css} says {found!r}, not {text!r}, at {self.url()}; {self.console()}")
             time.sleep(0.1)
-        return found
 
     def other_window(self):
         """Goes over to the pop-up; gives the window it came from."""

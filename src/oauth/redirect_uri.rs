@@ -70,7 +70,10 @@ impl TrustedRedirectUri {
             (Some(requested), _) if registered.iter().any(|registered| matches(registered, requested)) => {
                 Ok(Self(requested.to_owned()))
             }
-            (Some(_), _) => Err(Error::invalid_request("the redirect_uri is not one registered for this client")),
+            (Some(requested), _) => {
+                let refused = Error::invalid_request("the redirect_uri is not one registered for this client");
+                Err(refused.detail(format!("{requested:?} is none of {registered:?}")))
+            }
             (None, [only]) if may_omit && is_plain(only) => Ok(Self(only.clone())),
             (None, _) => Err(Error::invalid_request("the parameter redirect_uri is missing")),
         }
@@ -133,6 +136,15 @@ mod tests {
         }
         assert!(matches("com.example.app:/callback", "com.example.app:/callback"));
         assert!(!matches("com.example.app:/callback", "com.example.app://callback"));
+    }
+
+    #[test]
+    fn the_log_says_what_was_asked_for_and_the_caller_is_not_told_what_is_registered() {
+        let registered = ["https://rp.example/callback".to_owned()];
+        let refused = TrustedRedirectUri::trust(Some("https://rp.example/callback/"), &registered, false).unwrap_err();
+        let detail = refused.detail.expect("a detail");
+        assert_eq!(detail, r#""https://rp.example/callback/" is none of ["https://rp.example/callback"]"#);
+        assert!(!refused.description.contains("https://"));
     }
 
     #[test]

@@ -109,8 +109,10 @@ async fn understand(app: &App, tx: &mut crate::db::Tx, parameters: &Parameters) 
     if let Some(uri) = parameters.get("post_logout_redirect_uri") {
         // §3: exactly one of the registered ones, or nowhere.
         let registered = asked.client.as_ref().map(|client| client.metadata.post_logout_redirect_uris.as_slice());
-        if !registered.unwrap_or_default().iter().any(|registered| registered == uri) {
-            return Err(Error::invalid_request("post_logout_redirect_uri is not one registered for this client").into());
+        let registered = registered.unwrap_or_default();
+        if !registered.iter().any(|registered| registered == uri) {
+            let refused = Error::invalid_request("post_logout_redirect_uri is not one registered for this client");
+            return Err(refused.detail(format!("{uri:?} is none of {registered:?}")).into());
         }
         asked.redirect = Some(uri.to_owned());
     }
