@@ -153,10 +153,14 @@ pub fn verify_own(token: &str, jwks: &[Value], typ: Option<&str>) -> Option<Map<
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
-    use crate::jose::{Algorithm as Own, SigningKey, base64url};
+    use crate::{
+        jose::{Algorithm as Own, SigningKey, base64url, names_known_key, peek_issuer, verify_assertion},
+        oauth::{ErrorCode, hostile},
+    };
 
     fn key(algorithm: Own) -> SigningKey {
         SigningKey::generate(algorithm).unwrap().0
@@ -259,5 +263,38 @@ mod tests {
         assert!(!is_compatible(Algorithm::PS384, &rsa("alg", json!("RS256"))));
         assert!(is_compatible(Algorithm::PS384, &rsa("key_ops", json!(["verify"]))));
         assert!(!is_compatible(Algorithm::PS384, &rsa("key_ops", json!(["encrypt"]))));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_no_token_of_ours(token in hostile::jwt(), keys in hostile::json(&["keys", "kty", "crv", "x", "n", "kid", "alg"])) {
+            let own = key(Own::EdDsa);
+            prop_assert_eq!(verify_own(&token, &[own.public_jwk().clone(), keys.clone()], None), None);
+            let now = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+            for jwks in [json!({ "keys": [own.public_jwk()] }), json!({ "keys": [keys] }), keys] {
+                let refused = verify_assertion(&token, &jwks, &["https://op.example"], None, now).unwrap_err();
+                prop_assert_eq!(refused.code, ErrorCode::InvalidClient);
+                names_known_key(&token, &jwks);
+            }
+            peek_issuer(&token);
+        }
+
+        /// Signed by the right key, and nonsense all the same.
+        #[test]
+        fn whatever_is_signed_is_judged(claims in hostile::object(&["iss", "sub", "aud", "exp", "nbf", "iat", "jti"], hostile::json(&["iss"]))) {
+            let own = key(Own::EdDsa);
+            let jwks = json!({ "keys": [own.public_jwk()] });
+            let now = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+            let mut usual = json!({ "iss": "rp", "sub": "rp", "aud": "https://op.example", "exp": 1_800_000_060, "jti": "1" });
+            for (name, value) in claims {
+                usual[name] = value;
+            }
+            let token = own.sign("JWT", &usual).unwrap();
+            prop_assert!(verify_own(&token, &[own.public_jwk().clone()], Some("JWT")).is_some());
+            match verify_assertion(&token, &jwks, &["https://op.example"], None, now) {
+                Ok(read) => prop_assert!(read.expires_at > now - chrono::TimeDelta::minutes(1) && !read.jti.is_empty()),
+                Err(error) => prop_assert_eq!(error.code, ErrorCode::InvalidClient),
+            }
+        }
     }
 }

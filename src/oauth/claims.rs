@@ -146,9 +146,11 @@ pub fn release(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::oauth::{ErrorCode, hostile};
 
     fn parse(request: &Value) -> ClaimsRequest {
         ClaimsRequest::parse(&request.to_string()).unwrap()
@@ -254,5 +256,26 @@ mod tests {
         let restricted = request.restricted_to(&Scope::parse("openid email").unwrap());
         assert_eq!(restricted.id_token.keys().collect::<Vec<_>>(), ["acr", "email"]);
         assert!(restricted.userinfo.is_empty());
+    }
+
+    const NAMES: &[&str] =
+        &["id_token", "userinfo", "sub", "acr", "name", "email#de", "essential", "value", "values", "password_hash"];
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_read_or_refused(request in hostile::object(NAMES, hostile::json(NAMES)), text in hostile::text()) {
+            for parameter in [Value::Object(request).to_string(), text] {
+                match ClaimsRequest::parse(&parameter) {
+                    Ok(read) => {
+                        let stored = serde_json::to_value(&read).unwrap();
+                        prop_assert_eq!(&serde_json::from_value::<ClaimsRequest>(stored).unwrap(), &read);
+                        let given = release(&user(), &read.scopes(), &read.userinfo);
+                        prop_assert!(given.keys().all(|name| standard_scope_of(untagged(name)).is_some()));
+                        prop_assert!(read.restricted_to(&Scope::default()).scopes().filtered(|name| name != "openid").is_empty());
+                    }
+                    Err(error) => prop_assert_eq!(error.code, ErrorCode::InvalidRequest),
+                }
+            }
+        }
     }
 }

@@ -6,6 +6,8 @@ pub mod acr;
 pub mod claims;
 pub mod client_metadata;
 mod error;
+#[cfg(test)]
+pub mod hostile;
 pub mod metadata;
 pub mod parameters;
 pub mod pkce;

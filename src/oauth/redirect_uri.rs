@@ -104,6 +104,7 @@ mod tests {
     use url::Url;
 
     use super::*;
+    use crate::oauth::{ClientMetadata, hostile};
 
     fn trusted(uri: &str) -> TrustedRedirectUri {
         TrustedRedirectUri::trust(Some(uri), &[uri.to_owned()], false).unwrap()
@@ -232,6 +233,22 @@ mod tests {
     }
 
     proptest! {
+        /// What can be registered can be asked for, and carries an answer that arrives whole.
+        #[test]
+        fn whatever_is_registered_can_be_answered(text in hostile::text(), tail in "[!-~]{0,30}") {
+            for uri in [text, format!("https://rp.example{tail}"), format!("http://localhost/{tail}"), format!("a.b:{tail}")] {
+                let metadata = serde_json::json!({ "redirect_uris": [uri] });
+                if ClientMetadata::from_json(&metadata).is_err() {
+                    continue;
+                }
+                let trusted = TrustedRedirectUri::trust(Some(&uri), std::slice::from_ref(&uri), false);
+                let answered = trusted.unwrap().with_query(&[("code", "a&b=c#d é"), ("iss", "https://op.example")]);
+                prop_assert!(answered.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'#'), "{answered}");
+                let pairs: Vec<_> = Url::parse(&answered).unwrap().query_pairs().into_owned().collect();
+                prop_assert!(pairs.ends_with(&[("code".into(), "a&b=c#d é".into()), ("iss".into(), "https://op.example".into())]));
+            }
+        }
+
         /// Whatever varies in a loopback URI, a browser still goes to the loopback address.
         #[test]
         fn a_match_of_loopback_is_loopback(tail in "[:@./?\\[\\]0-9a-z]{0,20}") {

@@ -68,3 +68,42 @@ impl Cookies {
         self.key.mac(&[session_id.as_bytes(), &generation.to_be_bytes()])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        jose::{MasterSecret, Purpose},
+        oauth::hostile,
+    };
+
+    fn cookies() -> Cookies {
+        let master = MasterSecret::from_bytes(b"0123456789abcdef0123456789abcdef").unwrap();
+        Cookies::new(master.derive(Purpose::Cookies), true)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_nobodys(text in hostile::text(), octets in prop::collection::vec(any::<u8>(), 40..56)) {
+            for value in [text, base64url(&octets)] {
+                if let Some(read) = Cookies::parse(&value) {
+                    prop_assert!(!cookies().is_genuine(&read, 0));
+                }
+            }
+        }
+
+        #[test]
+        fn a_changed_one_is_not_genuine(id in any::<u128>(), generation in 0..9_i32, at in 0..48_usize, by in 1..=255_u8) {
+            let (cookies, id) = (cookies(), Uuid::from_u128(id));
+            let value = cookies.value(id, generation);
+            let read = Cookies::parse(&value).unwrap();
+            prop_assert!(read.session_id == id && cookies.is_genuine(&read, generation));
+            prop_assert!(!cookies.is_genuine(&read, generation + 1));
+            let mut octets = from_base64url(&value).unwrap();
+            octets[at] ^= by;
+            prop_assert!(!cookies.is_genuine(&Cookies::parse(&base64url(&octets)).unwrap(), generation));
+        }
+    }
+}

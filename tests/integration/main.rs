@@ -27,6 +27,7 @@ mod main_job;
 mod metrics;
 mod overrides;
 mod pages;
+mod parsers;
 mod processes;
 mod pushed_requests;
 mod refresh_token;

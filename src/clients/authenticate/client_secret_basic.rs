@@ -35,7 +35,9 @@ fn form_decoded(text: &str) -> Option<String> {
             b'+' => b' ',
             b'%' => {
                 let digits = [rest.next()?, rest.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+                // The parser would take a sign, too.
+                let hex = std::str::from_utf8(&digits).ok().filter(|_| digits.iter().all(u8::is_ascii_hexdigit))?;
+                u8::from_str_radix(hex, 16).ok()?
             }
             other => other,
         });
@@ -45,12 +47,43 @@ fn form_decoded(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::form_decoded;
+    use proptest::prelude::*;
+    use url::form_urlencoded::byte_serialize;
+
+    use super::*;
+    use crate::oauth::{ErrorCode, Parameters, hostile};
+
+    fn presented(header: &str) -> Result<Option<Credentials>, Error> {
+        read(&Request { authorization: Some(header), parameters: &Parameters::default() })
+    }
 
     #[test]
     fn id_and_secret_are_form_decoded() {
         assert_eq!(form_decoded("a%3Ab+c").as_deref(), Some("a:b c"));
         assert_eq!(form_decoded("a%3"), None);
         assert_eq!(form_decoded("a%zz"), None);
+        assert_eq!(form_decoded("a%+5"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_read_or_refused(scheme in "(Basic|basic|Bearer|)", value in hostile::text()) {
+            for header in [format!("{scheme} {value}"), format!("{scheme} {}", STANDARD.encode(&value)), value] {
+                match presented(&header) {
+                    Ok(Some(read)) => prop_assert!(!read.client_id.contains(char::is_control)),
+                    Ok(None) => {}
+                    Err(error) => prop_assert_eq!(error.code, ErrorCode::InvalidClient),
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_encoded_as_it_should_be_arrives(id in "[^\\p{Cc}]{0,20}", secret in any::<String>()) {
+            let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+            let header = format!("Basic {}", STANDARD.encode(format!("{}:{}", encode(&id), encode(&secret))));
+            let read = presented(&header).unwrap().unwrap();
+            prop_assert_eq!(read.client_id, id);
+            prop_assert!(matches!(read.proof, Proof::Secret(arrived) if arrived == secret));
+        }
     }
 }

@@ -96,8 +96,10 @@ pub fn place(address: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
+    use proptest::prelude::*;
 
     use super::*;
+    use crate::oauth::hostile;
 
     fn seen(peer: &str, header: (&str, &str), trusted: &[&str]) -> String {
         let request = TestRequest::default().peer_addr(peer.parse().unwrap()).insert_header(header).to_http_request();
@@ -142,5 +144,22 @@ mod tests {
         assert_eq!(place("203.0.113.9".parse().unwrap()), "203.0.x.x");
         assert_eq!(place("2001:db8:1:2::3".parse().unwrap()), "2001:db8::");
         assert_eq!(place("::1".parse().unwrap()), "this computer");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_an_address(name in "(forwarded|x-forwarded-for)", value in hostile::text(), hop in "for=\"?\\[?[0-9a-f:.]{0,20}\\]?\"?(:[0-9]{1,6})?") {
+            for value in [value, hop.clone(), format!("{hop}, {hop};proto=http"), hop.replace("for=", "")] {
+                let Ok(value) = actix_web::http::header::HeaderValue::from_bytes(value.as_bytes()) else { continue };
+                let request = |peer: &str| {
+                    let header = (actix_web::http::header::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.clone());
+                    TestRequest::default().peer_addr(peer.parse().unwrap()).insert_header(header).to_http_request()
+                };
+                let trusted: Vec<IpNet> = vec!["127.0.0.0/8".parse().unwrap()];
+                prop_assert_eq!(address(&request("203.0.113.9:1"), &trusted).to_string(), "203.0.113.9");
+                let seen = address(&request("127.0.0.1:1"), &trusted);
+                prop_assert!(!place(seen).is_empty() && !network(seen).is_empty());
+            }
+        }
     }
 }

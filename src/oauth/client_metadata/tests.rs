@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::oauth::hostile;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -310,5 +312,55 @@ fn request_objects_are_told_in_metadata() {
     ] {
         let error = client(wrong.clone()).unwrap_err();
         assert!(error.description.starts_with(member), "{wrong}: {}", error.description);
+    }
+}
+
+const NAMES: &[&str] = &[
+    "redirect_uris",
+    "post_logout_redirect_uris",
+    "grant_types",
+    "response_types",
+    "token_endpoint_auth_method",
+    "client_name",
+    "logo_uri",
+    "jwks",
+    "jwks_uri",
+    "keys",
+    "kty",
+    "scope",
+    "contacts",
+    "default_max_age",
+    "default_acr_values",
+    "subject_type",
+    "sector_identifier_uri",
+    "application_type",
+    "initiate_login_uri",
+    "frontchannel_logout_uri",
+    "allowed_origins",
+    "client_secret",
+    "request_uris",
+    "request_object_signing_alg",
+];
+
+proptest! {
+    #[test]
+    fn whatever_comes_is_understood_or_refused(
+        said in hostile::object(NAMES, hostile::json(NAMES)), uri in hostile::text(), other in hostile::text(),
+    ) {
+        let mut plausible = json!({ "redirect_uris": [uri, "https://rp.example/cb"], "client_name": other, "scope": other });
+        for (name, value) in &said {
+            plausible[name.as_str()] = value.clone();
+        }
+        for json in [Value::Object(said), plausible, json!({ "redirect_uris": [other], "tos_uri": uri })] {
+            match ClientMetadata::from_json(&json) {
+                // What is accepted can be kept, and is as acceptable when it is read again.
+                Ok(read) => prop_assert_eq!(ClientMetadata::from_json(&serde_json::to_value(&read).unwrap()), Ok(read)),
+                Err(error) => {
+                    prop_assert!(matches!(error.code, ErrorCode::InvalidRedirectUri | ErrorCode::InvalidClientMetadata));
+                    let allowed = |octet: u8| matches!(octet, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+                    prop_assert!(error.description.bytes().all(allowed), "{}", error.description);
+                }
+            }
+        }
     }
 }
