@@ -38,6 +38,8 @@ pub enum Carrier {
     #[default]
     Query,
     FormPost,
+    /// Errors only: where a client listens that asks for what is never sent there.
+    Fragment,
 }
 
 /// The modes that can be asked for. A fragment would put the code where scripts and histories find it (RFC 9700 §2.1.2).

@@ -131,10 +131,14 @@ fn refused(description: &'static str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
-    use crate::jose::{Algorithm, SigningKey, base64url};
+    use crate::{
+        jose::{Algorithm, SigningKey, base64url},
+        oauth::hostile,
+    };
 
     const NOW: i64 = 1_800_000_000;
 
@@ -251,6 +255,20 @@ mod tests {
         assert_eq!(encrypted.description, "encrypted request objects are not supported");
         for nonsense in ["", "a", "a.b", "a.b.c", "...", "....", "e30.e30."] {
             assert!(outcome(nonsense, &Expected { unsigned: true, ..expected(None) }).is_err(), "{nonsense}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_refused(text in hostile::jwt(), keys in hostile::json(&["keys", "kty", "crv", "x", "n", "kid", "alg"])) {
+            let now = DateTime::from_timestamp(NOW, 0).unwrap();
+            for jwks in [None, Some(&keys)] {
+                let expected = Expected {
+                    client_id: "rp", issuer: "https://op.example", algorithm: None, unsigned: false, jwks, now,
+                };
+                let refused = RequestObject::read(&text).and_then(|object| object.verify(&expected)).unwrap_err();
+                prop_assert_eq!(refused.code, ErrorCode::InvalidRequestObject);
+            }
         }
     }
 }

@@ -96,6 +96,11 @@ impl TrustedRedirectUri {
         let added = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
         format!("{}{separator}{added}", self.0)
     }
+
+    /// The URI with response parameters in its fragment, which it has none of by itself (RFC 6749 §4.2.2.1).
+    pub fn with_fragment(&self, parameters: &[(&str, &str)]) -> String {
+        format!("{}#{}", self.0, form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish())
+    }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub fn respond(app: &App, visit: &Visit, client: &Client, response: &Response) -
 
 fn carry(app: &App, visit: &Visit, client: &Client, response: &Response) -> HttpResponse {
     match response.mode.carrier {
-        Carrier::Query => see_other(&response.location()),
+        Carrier::Query | Carrier::Fragment => see_other(&response.location()),
         Carrier::FormPost => {
             let context = views::FormPost {
                 action: response.redirect_uri.as_str().to_owned(),

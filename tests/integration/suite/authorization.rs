@@ -148,3 +148,33 @@ async fn oidcc_formpost() {
     let missing = server.agent().step(&asked.without("response_type").url()).await.forms().remove(0);
     assert_eq!(missing.field("error"), Some("invalid_request"));
 }
+
+/// No implicit and no hybrid flow: whoever asks for a token is told so where they listen, and gets nothing.
+#[tokio::test]
+async fn tokens_are_not_sent_by_the_front_channel() {
+    let server = Server::usual().await;
+    let client = party(&server);
+    let agent = server.agent();
+    flow(&client, &agent, &request(&client, "openid")).await;
+    for response_type in ["token", "id_token", "id_token token", "code id_token", "code token", "code id_token token"] {
+        let asked = request(&client, "openid").with("response_type", response_type);
+        let page = agent.step(&asked.url()).await;
+        assert_eq!(error(&server, &asked, &page), "unsupported_response_type", "{response_type}");
+        let location = page.location().unwrap();
+        assert!(location.query().is_none() && location.fragment().is_some(), "{location}");
+        // Where they say otherwise, there.
+        let asked = asked.with("response_mode", "query");
+        let location = agent.step(&asked.url()).await.location().unwrap();
+        assert!(location.query().is_some() && location.fragment().is_none(), "{location}");
+    }
+    let asked = request(&client, "openid").with("response_mode", "fragment");
+    let page = agent.step(&asked.url()).await;
+    assert_eq!(error(&server, &asked, &page), "invalid_request");
+    assert!(page.location().unwrap().fragment().is_some());
+    for neither in ["none", "CODE", "code code", "device"] {
+        let asked = request(&client, "openid").with("response_type", neither);
+        let page = agent.step(&asked.url()).await;
+        assert_eq!(error(&server, &asked, &page), "unsupported_response_type", "{neither}");
+        assert!(page.location().unwrap().query().is_some());
+    }
+}

@@ -11,7 +11,10 @@ use reqwest::{
     header::{HeaderMap, WWW_AUTHENTICATE},
 };
 use serde_json::{Value, json};
-use url::{Url, form_urlencoded::byte_serialize};
+use url::{
+    Url,
+    form_urlencoded::{byte_serialize, parse},
+};
 
 use super::{
     Server,
@@ -371,7 +374,9 @@ impl Page {
             self.body
         );
         let location = self.location().expect("a redirect has a location");
-        location.query_pairs().into_owned().collect()
+        // An error for a client that asked for a token listens in the fragment.
+        let pairs = location.fragment().map_or_else(|| location.query_pairs(), |it| parse(it.as_bytes()));
+        pairs.into_owned().collect()
     }
 
     #[track_caller]
