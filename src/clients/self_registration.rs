@@ -8,6 +8,7 @@
 use std::fs;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::registration::tell;
@@ -198,6 +199,8 @@ impl Registrar {
         registered: &Registration,
         mut metadata: ClientMetadata,
     ) -> Result<Information, Failure> {
+        let before = ClientMetadata::deserialize(&registered.client.metadata).map_err(Broken::new)?;
+        metadata.check_subjects_stay(&before).map_err(Error::from)?;
         let client_id = registered.client.client_id.clone();
         metadata.client_id = Some(client_id.clone());
         let kept = registered.client.secret_hash.clone().filter(|_| metadata.token_endpoint_auth_method.uses_secret());

@@ -10,6 +10,7 @@ use crate::support::{
     ALICE, Answer, Client, Method, Server, Settings,
     client::userinfo,
     declared::{CLIENT_KEY, REDIRECT_URI},
+    token,
 };
 
 const INITIAL: &str = "an-initial-access-token-of-the-tests-0123456789";
@@ -510,6 +511,26 @@ async fn a_sector_is_entered_by_leave_of_its_owner() {
     let registered = Registered::with(&server, &sector("/good")).await;
     assert_eq!(registered.all["subject_type"], "pairwise");
     registered.put(&registered.change(&sector("/bad"))).await.refused("invalid_client_metadata");
+}
+
+/// With the tokens it holds it would learn what people are called where it does not belong.
+#[tokio::test]
+async fn a_client_does_not_move_to_another_sector() {
+    let server = open().await;
+    let victim = json!({ "subject_type": "pairwise", "redirect_uris": ["https://victim.example/cb"] });
+    let pairwise = Registered::with(&server, &json!({ "subject_type": "pairwise" })).await;
+    let tokens = pairwise.client().tokens(&server.agent(), "openid").await;
+    let public = Registered::with(&server, &json!({})).await;
+    for change in [&victim, &json!({}), &json!({ "redirect_uris": ["https://victim.example/cb"] })] {
+        pairwise.put(&pairwise.change(change)).await.refused("invalid_client_metadata");
+    }
+    public.put(&public.change(&victim)).await.refused("invalid_client_metadata");
+    public.put(&public.change(&json!({ "subject_type": "pairwise" }))).await.refused("invalid_client_metadata");
+    // Within its sector it may move.
+    let moved = json!({ "subject_type": "pairwise", "redirect_uris": [REDIRECT_URI, "http://127.0.0.1:10/other"] });
+    assert_eq!(pairwise.put(&pairwise.change(&moved)).await.status, 200);
+    let sub = &token::claims(&tokens.id)["sub"];
+    assert_eq!(&pairwise.client().userinfo(&tokens.access).await.ok()["sub"], sub);
 }
 
 #[tokio::test]

@@ -292,6 +292,26 @@ async fn a_machine_names_one_too() {
     machine.token(&form).await.refused("invalid_scope");
 }
 
+/// RFC 9126: what is pushed is looked at when it is pushed, and kept.
+#[tokio::test]
+async fn a_pushed_request_names_them_too() {
+    let server = Server::start(settings()).await;
+    let client = server.client("both");
+    let scope = "openid ships:read crews:read";
+    client.push(&naming(&client, scope, &["https://other.example"])).await.refused("invalid_target");
+    client.push(&naming(&client, "openid", &[SHIPS])).await.refused("invalid_target");
+    let request = naming(&client, scope, &[SHIPS, CREWS]);
+    // Beside what was pushed nothing counts.
+    let brought = client.pushed(&request).await.repeat("resource", "https://other.example");
+    let page = server.agent().walk(&brought.url(), ALICE).await;
+    let code = Code { code: page.code(), verifier: request.verifier };
+    redeem(&client, &code, &[]).await.refused("invalid_target");
+    let ships = redeem(&client, &code, &[SHIPS]).await.tokens();
+    is_for(&server, &client, &ships, SHIPS, "ships:read").await;
+    let crews = refresh(&client, &ships, &[("resource", CREWS)]).await.tokens();
+    is_for(&server, &client, &crews, CREWS, "crews:read").await;
+}
+
 /// The trail says for whom.
 #[tokio::test]
 async fn the_audience_is_in_the_trail() {

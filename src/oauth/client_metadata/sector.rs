@@ -19,6 +19,18 @@ impl ClientMetadata {
         let first = hosts.next()??;
         hosts.all(|other| other.as_deref() == Some(&first)).then_some(first)
     }
+
+    /// Whether a client that changes itself goes on knowing people by the names it knows them by. Else it could sign them
+    /// in as itself, move into another sector, and learn from the tokens it holds what they are called there.
+    pub fn check_subjects_stay(&self, before: &Self) -> Result<(), Fault> {
+        if self.subject_type != before.subject_type {
+            return Err(Fault::new("subject_type", "cannot be changed: register another client"));
+        }
+        if self.subject_type == SubjectType::Pairwise && self.sector() != before.sector() {
+            return Err(Fault::new("sector_identifier_uri", "the sector cannot be changed: register another client"));
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn check(client: &ClientMetadata) -> Result<(), Fault> {
