@@ -271,3 +271,61 @@ fn new_secret() -> String {
 fn hash(secret: &str) -> Vec<u8> {
     sha256(&[secret.as_bytes()]).to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::jose::{MasterSecret, Purpose};
+
+    fn with(policy: Policy, initial_access_token_file: Option<PathBuf>) -> Result<Registrar, Stop> {
+        let settings = config::Registration {
+            policy,
+            initial_access_token_file,
+            require_pkce: true,
+            per_source: 1,
+            unused_limit: 1,
+            unused_kept: TimeDelta::days(1),
+        };
+        let objects = config::RequestObjects { by_reference: false, unsigned: false };
+        let master = MasterSecret::from_bytes(b"0123456789abcdefghijklmnopqrstuv").unwrap();
+        Registrar::new(&settings, &objects, &[], master.derive(Purpose::RegistrationTokens))
+    }
+
+    fn registrar(policy: Policy, token: &str) -> Result<Registrar, Stop> {
+        let name = format!("mooring-iat-{}-{}", std::process::id(), base64url(&random_bytes::<8>()));
+        let file = std::env::temp_dir().join(name);
+        fs::write(&file, token).unwrap();
+        let made = with(policy, Some(file.clone()));
+        fs::remove_file(file).unwrap();
+        made
+    }
+
+    #[test]
+    fn an_initial_access_token_is_one_long_word() {
+        for wrong in ["", "short", &"x".repeat(31), "two words of enough characters all in all", &"ü".repeat(32)] {
+            let stop = registrar(Policy::Token, wrong).err().unwrap().to_string();
+            assert!(stop.contains("initial_access_token_file") && !stop.contains("two words"), "{stop}");
+        }
+        let stop = with(Policy::Token, Some("/nowhere/at/all".into())).err().unwrap().to_string();
+        assert!(stop.contains("/nowhere/at/all"), "{stop}");
+    }
+
+    #[test]
+    fn who_may_register() {
+        let token = "0123456789abcdef0123456789abcdef";
+        let guarded = registrar(Policy::Token, &format!("{token}\n")).unwrap();
+        assert!(guarded.admit(Some(token)).is_ok());
+        for wrong in
+            [None, Some(""), Some("0123456789abcdef0123456789abcdeF"), Some("0123456789abcdef0123456789abcdef\n")]
+        {
+            assert!(guarded.admit(wrong).is_err());
+        }
+        assert!(with(Policy::Open, None).unwrap().admit(None).is_ok());
+        let off = with(Policy::Off, None).unwrap();
+        assert!(off.is_off() && off.admit(None).is_err() && off.admit(Some(token)).is_err());
+    }
+}

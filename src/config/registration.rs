@@ -28,8 +28,11 @@ static POLICY: Key<Policy> = Key::or("policy", "off", "Nobody, whoever has the i
 static INITIAL_ACCESS_TOKEN_FILE: Key<PathBuf> =
     Key::optional("initial_access_token_file", "", "Holds that token; required with the policy `token`.");
 static REQUIRE_PKCE: Key<bool> = Key::or("require_pkce", "true", "Of clients that registered this way.");
-static PER_SOURCE: Key<NonZeroU32> =
-    Key::or("per_source", "1000", "How many registrations one network address may ask for in an hour.");
+static PER_SOURCE: Key<NonZeroU32> = Key::or(
+    "per_source",
+    "1000",
+    "How many registrations, and changes of one, a network address may ask for in an hour.",
+);
 static UNUSED_LIMIT: Key<NonZeroU32> =
     Key::or("unused_limit", "10000", "How many clients there may be that registered this way and were never used.");
 static UNUSED_KEPT: Key<TimeDelta> =

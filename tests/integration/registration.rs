@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use mooring::clients;
+use mooring::{clients, oauth::client_metadata::MEMBERS};
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
@@ -215,6 +215,67 @@ async fn what_is_wrong_with_metadata_is_said_in_the_words_of_rfc_7591() {
     let get = Answer::of(server.http().get(&url)).await;
     assert_eq!((get.status, get.header("allow")), (405, "POST"));
     assert_eq!(server.value("SELECT count(*) FROM clients WHERE registration_generation IS NOT NULL").await, "0");
+}
+
+/// Every member with everything that has ever broken a parser or a database: refused or registered, and nothing else.
+#[tokio::test]
+async fn nothing_that_is_said_breaks_it() {
+    let settings = Settings::default().set("registration.policy", "open").set("registration.per_source", "100000");
+    let server = Server::start(settings).await;
+    let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+    let odd = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(1e308),
+        json!(u64::MAX),
+        json!(""),
+        json!(" "),
+        json!("none"),
+        json!("\u{0}"),
+        json!("\u{202e}\u{feff}\n"),
+        json!("x".repeat(5000)),
+        json!(format!("https://{}.example/", "a".repeat(1900))),
+        json!("https://[::1"),
+        json!("https://a@b/"),
+        json!("http:x"),
+        json!([]),
+        json!([null]),
+        json!([""]),
+        json!(["\u{0}"]),
+        json!([format!("https://{}/", "b".repeat(2030))]),
+        json!({}),
+        json!({ "keys": [] }),
+        json!({ "keys": [{ "kty": "RSA", "n": "\u{0}" }] }),
+        json!({ "keys": [{ "kty": "EC", "\u{0}": 1 }] }),
+        json!({ "keys": [{ "kty": "OKP", "x": deep }] }),
+        deep.clone(),
+    ];
+    let url = server.endpoint("registration_endpoint");
+    let mut given = 0;
+    for member in MEMBERS {
+        let answers = join_all(odd.iter().map(|value| {
+            let body = usual(&json!({ member.name: value }));
+            Answer::of(server.http().post(&url).json(&body))
+        }))
+        .await;
+        for (answer, value) in answers.iter().zip(&odd) {
+            let value: String = value.to_string().chars().take(80).collect();
+            match answer.status {
+                201 => given += 1,
+                400 => {
+                    let error = answer.json()["error"].as_str().unwrap_or_default().to_owned();
+                    assert!(
+                        ["invalid_client_metadata", "invalid_redirect_uri"].contains(&error.as_str()),
+                        "{answer:?}"
+                    );
+                }
+                other => panic!("{} = {value}: {other} {}", member.name, answer.text),
+            }
+        }
+    }
+    assert!(given > MEMBERS.len(), "null at least means that nothing was said");
 }
 
 /// What a browser is asked before a page of elsewhere may register, or read what was.
@@ -552,7 +613,17 @@ async fn registrations_of_one_source_are_counted() {
         .collect();
     assert_eq!((given, waits.len()), (4, 5));
     assert!(waits.iter().all(|seconds| (1..=720).contains(seconds)), "{waits:?}");
-    assert_eq!(from("198.51.100.8", usual(&json!({}))).await.status, 201);
+    let other = from("198.51.100.8", usual(&json!({}))).await;
+    assert_eq!(other.status, 201);
+    // Nor is changing what is registered a way to keep the server busy.
+    let other = Registered { server: &server, all: other.json() };
+    let mut change = other.change(&json!({}));
+    change["redirect_uris"] = json!([]);
+    for _ in 0..5 {
+        other.put(&change).await.refused("invalid_redirect_uri");
+    }
+    other.put(&change).await.refused_with(429, "temporarily_unavailable");
+    other.get().await.ok();
     server.advance(TimeDelta::minutes(13)).await;
     assert_eq!(from("198.51.100.7", usual(&json!({}))).await.status, 201);
 }

@@ -89,6 +89,11 @@ async fn admit(app: &App, visit: &Visit) -> Outcome<()> {
     if let Err(error) = app.registrar.admit(visit.bearer()) {
         return Err(guessed(app, visit, "", error).await);
     }
+    count(app, visit).await
+}
+
+/// What makes us write, and perhaps fetch, is done so often an hour and no oftener.
+async fn count(app: &App, visit: &Visit) -> Outcome<()> {
     let source = visit.trace.source_hash.clone().unwrap_or_default();
     let an_hour = app.config.registration.per_source;
     let count = async |tx: &mut _| app.sources.count_registration(tx, &source, an_hour).await.map_err(Failure::from);
@@ -108,6 +113,7 @@ async fn register(app: &App, visit: &Visit, said: &Value) -> Outcome<Information
 }
 
 async fn replace(app: &App, visit: &Visit, registered: &Registration, said: &Value) -> Outcome<Information> {
+    count(app, visit).await?;
     let metadata = app.registrar.understand_change(said, registered)?;
     clients::check_sector(&app.outbound, &metadata).await?;
     app.db.work(visit.now, &visit.trace, async |tx| app.registrar.replace(tx, registered, metadata).await).await

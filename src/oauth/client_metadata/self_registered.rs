@@ -238,6 +238,7 @@ mod tests {
             ("id_token_signed_response_alg", json!("none")),
             ("token_endpoint_auth_method", json!("client_secret_jwt")),
             ("token_endpoint_auth_method", json!(7)),
+            ("request_object_signing_alg", json!("none")),
             ("initiate_login_uri", json!("http://localhost/start")),
             ("logo_uri", json!("javascript:alert(1)")),
             ("policy_uri", json!("data:text/html,x")),
