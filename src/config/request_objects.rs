@@ -8,7 +8,8 @@ use crate::failure::Stop;
 
 static BY_REFERENCE: Key<bool> =
     Key::or("by_reference", "false", "Whether `request_uri` may be other than one of our own (RFC 9126).");
-static UNSIGNED: Key<bool> = Key::or("unsigned", "false", "Whether `alg` may be `none`.");
+static UNSIGNED: Key<bool> =
+    Key::or("unsigned", "false", "Whether `alg` may be `none`, for clients that have not registered another.");
 
 pub static SECTION: Section = Section {
     name: "request_objects",

@@ -236,6 +236,65 @@ async fn what_is_wrong_is_said_when_it_is_pushed() {
     assert_eq!(server.value("SELECT count(*) FROM authorization_requests").await, "0");
 }
 
+/// §2: an assertion may be for the issuer, this endpoint or the token endpoint, and is good once. Who authenticates need
+/// not be named beside it.
+#[tokio::test]
+async fn a_client_authenticates_as_at_the_token_endpoint() {
+    let server = Server::usual().await;
+    let pkj = server.client("pkj");
+    let url = server.endpoint("pushed_authorization_request_endpoint");
+    let push = async |assertion: &str| {
+        let mut form = pkj.request("openid").without("client_id").parameters;
+        form.push(("client_assertion_type".to_owned(), mooring::jose::CLIENT_ASSERTION_TYPE.to_owned()));
+        form.push(("client_assertion".to_owned(), assertion.to_owned()));
+        Answer::of(server.http().post(&url).form(&form)).await
+    };
+    for audience in [server.issuer.clone(), url.clone(), server.endpoint("token_endpoint")] {
+        let assertion = pkj.assertion(&json!({ "aud": audience }));
+        let answer = push(&assertion).await;
+        assert_eq!(answer.status, 201, "{audience}: {answer:?}");
+        push(&assertion).await.refused("invalid_client");
+    }
+    push(&pkj.assertion(&json!({ "aud": "https://op.example/oauth/par" }))).await.refused("invalid_client");
+    let web = server.client("web");
+    let request = web.request("openid");
+    let answer = web.push(&request.clone().without("client_id")).await;
+    let request_uri = answer.json()["request_uri"].as_str().unwrap().to_owned();
+    let brought = request.only(&[("client_id", "web"), ("request_uri", &request_uri)]);
+    let code = server.agent().walk(&brought.url(), ALICE).await.code();
+    web.redeem(&Code { code, verifier: request.verifier }).await.tokens();
+}
+
+/// An anonymous visitor is remembered by the browser that brings the request, and answered without a page.
+#[tokio::test]
+async fn a_visitor_may_be_asked_for() {
+    let shop = PUSHER.replace("\"pusher\"", "\"shop\"") + "visitors = true\n";
+    let server = Server::start(Settings::default().declare(&shop)).await;
+    let client = server.client("shop");
+    let request = client.request("openid").with("acr_values", "urn:mooring:acr:visitor");
+    let brought = client.pushed(&request).await;
+    let agent = server.agent();
+    let code = agent.step(&brought.url()).await.code();
+    assert!(!agent.cookie().value.is_empty());
+    assert_eq!(agent.step(&brought.url()).await.code(), code);
+    server.agent().open(&brought.url()).await.is_error_page(400);
+    let tokens = client.redeem(&Code { code, verifier: request.verifier }).await.tokens();
+    assert_eq!(token::claims(&tokens.id)["acr"], "urn:mooring:acr:visitor");
+}
+
+/// What the client may do is judged again when the browser comes.
+#[tokio::test]
+async fn a_client_that_was_disabled_meanwhile_gets_nothing() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let agent = server.agent();
+    client.code(&agent, "openid").await;
+    let brought = client.pushed(&client.request("openid")).await;
+    server.rows("UPDATE clients SET disabled_at = now() WHERE client_id = 'web'").await;
+    agent.open(&brought.url()).await.is_error_page(400);
+    client.push(&client.request("openid")).await.refused("invalid_client");
+}
+
 /// §6: registered to push, a client is answered in no other way.
 #[tokio::test]
 async fn a_client_that_must_push_is_refused_otherwise() {

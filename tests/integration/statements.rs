@@ -75,6 +75,23 @@ async fn asking_for_tokens() {
     assert_eq!(client_credentials, 2, "client_credentials");
 }
 
+/// A pushed request is kept before a browser comes, and found, taken and answered when it does.
+#[tokio::test]
+async fn pushing_requests() {
+    let server = narrow().await;
+    let client = server.client("web");
+    let agent = server.agent();
+    client.code(&agent, "openid").await;
+    let request = client.request("openid");
+    assert_eq!(cost(&server, async || client.push(&request).await.status).await, 5, "push");
+    let brought = [client.pushed(&request).await, client.pushed(&request).await].map(|request| request.url());
+    agent.step(&brought[0]).await.code();
+    let before = server.app.db.statements();
+    agent.step(&brought[1]).await.code();
+    // Session, request, taking it, what a decision is made of, and the code.
+    assert_eq!(server.app.db.statements() - before, 5, "a browser brings it");
+}
+
 #[tokio::test]
 async fn documents_cost_nothing() {
     let server = narrow().await;

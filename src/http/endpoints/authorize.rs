@@ -90,8 +90,8 @@ async fn read<'p>(
     let misunderstood = |why| answer_misunderstood(app, visit, &known.client, why);
     let refused = |error| misunderstood(authorize::refuse(sent, &known.client, app.config.issuer.as_str(), error));
     let arrival = arrival.map_err(refused)?;
-    if matches!(arrival, Arrival::Reference(_)) && known.session.is_none() && app.config.request_objects.by_reference {
-        // A stranger makes us call somebody, so that is counted.
+    if matches!(arrival, Arrival::Reference(_)) && app.config.request_objects.by_reference {
+        // Whoever has a browser makes us call somebody, so that is counted.
         app.db
             .work(visit.now, &visit.trace, async |tx| admit_stranger(app, visit, tx).await.map_err(Failure::from))
             .await

@@ -11,7 +11,7 @@ use super::{PATIENCE, add_cookie, find, proceed};
 use crate::{
     app::App,
     authorize::{self, AuthorizationRequest, Owner},
-    db::{Outcome, authorization_codes, authorization_requests, sessions::LiveSession},
+    db::{Outcome, Tx, authorization_codes, authorization_requests, sessions::LiveSession},
     failure::Failure,
     http::{
         extract::{Browser, Visit},
@@ -107,20 +107,20 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid, door: Door<'_>) -> Outcome<
         // RFC 9126 §7.3: it is used by one browser.
         Owner::Another => return Ok(None),
         Owner::Nobody => {
-            let claimed = app
-                .db
-                .work(visit.now, &visit.trace, async |tx| {
-                    let holder = if let Some(session) = &browser.session {
-                        session.root_id
-                    } else {
+            let claim = async |tx: &mut Tx, holder| {
+                let claimed = authorization_requests::claim(tx, id, holder, tx.now + PATIENCE).await?;
+                Ok::<_, Failure>(claimed.then_some(holder))
+            };
+            let claimed = if let Some(session) = &browser.session {
+                app.db.single(visit.now, &visit.trace, async |tx| claim(tx, session.root_id).await).await?
+            } else {
+                app.db
+                    .work(visit.now, &visit.trace, async |tx| {
                         let session = sessions::start_visitor(tx, &app.config.sessions).await?;
-                        begun.insert(session).id
-                    };
-                    Ok::<_, Failure>(
-                        authorization_requests::claim(tx, id, holder, tx.now + PATIENCE).await?.then_some(holder),
-                    )
-                })
-                .await?;
+                        claim(tx, begun.insert(session).id).await
+                    })
+                    .await?
+            };
             let Some(holder) = claimed else { return Ok(None) };
             (stored.session_id, stored.created_at) = (Some(holder), visit.now);
         }
