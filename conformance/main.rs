@@ -11,6 +11,8 @@ mod report;
 mod run;
 mod server;
 mod suite;
+#[cfg(test)]
+mod tests;
 
 use std::{
     env, fs,

@@ -28,10 +28,15 @@ impl Verdict {
         self.objections.is_empty()
     }
 
+    #[cfg(test)]
+    pub fn objections(&self) -> &[String] {
+        &self.objections
+    }
+
     fn line(&self) -> String {
         let counts: Vec<String> = self.counts.iter().map(|(result, count)| format!("{count} {result}")).collect();
         let verdict = if self.is_as_expected() { "as expected" } else { "NOT as expected" };
-        format!("{:<32} {:<40} {verdict}", self.plan, counts.join(", "))
+        format!("{:<40} {:<42} {verdict}", self.plan, counts.join(", "))
     }
 }
 
@@ -70,7 +75,7 @@ pub fn saved(plan: &Plan, seen: &[Seen], verdict: &Verdict) -> Value {
                 "result": it.result,
                 "id": it.id,
                 "seconds": it.took.as_secs(),
-                "complaints": it.complaints,
+                "complaints": it.complaints.iter().map(ToString::to_string).collect::<Vec<_>>(),
             })
         })
         .collect();

@@ -1,7 +1,7 @@
 //! Runs the modules of a plan, and says how each ended.
 
 use std::{
-    fs,
+    fmt, fs,
     path::Path,
     time::{Duration, Instant},
 };
@@ -26,8 +26,23 @@ pub struct Seen {
     pub result: String,
     pub id: String,
     pub took: Duration,
-    /// What did not go well: the condition and what it said.
-    pub complaints: Vec<String>,
+    /// What did not go well.
+    pub complaints: Vec<Complaint>,
+}
+
+/// A condition of the suite that is not content.
+#[derive(Clone, Debug)]
+pub struct Complaint {
+    pub result: String,
+    /// Its name; of the suite's browser and of a module as a whole, theirs.
+    pub condition: String,
+    pub said: String,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.result, self.condition, self.said)
+    }
 }
 
 /// Runs the modules, or of them only those named; in the plan's order.
@@ -47,7 +62,11 @@ pub async fn modules(
             result: "NOT RUN".to_owned(),
             id: String::new(),
             took: Duration::ZERO,
-            complaints: vec![error.to_string()],
+            complaints: vec![Complaint {
+                result: "FAILURE".to_owned(),
+                condition: "the runner".to_owned(),
+                said: error.to_string(),
+            }],
         });
         report::module(&seen);
         seen
@@ -88,8 +107,8 @@ async fn one(suite: &Suite, server: &Server, plan: &str, module: &Module, result
     Ok(Seen { module: module.name.clone(), result, id, took: from.elapsed(), complaints })
 }
 
-fn complaint(entry: &Map<String, Value>) -> Option<String> {
-    let text = |name: &str| entry.get(name).and_then(Value::as_str);
-    let result = text("result").filter(|result| matches!(*result, "FAILURE" | "WARNING" | "SKIPPED"))?;
-    Some(format!("{result} {}: {}", text("src").unwrap_or("?"), text("msg").unwrap_or("?")))
+fn complaint(entry: &Map<String, Value>) -> Option<Complaint> {
+    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let complains = matches!(text("result").as_str(), "FAILURE" | "WARNING");
+    complains.then(|| Complaint { result: text("result"), condition: text("src"), said: text("msg") })
 }

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use reqwest::{Certificate, Client};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
@@ -20,6 +21,8 @@ const PATIENCE: Duration = Duration::from_mins(3);
 
 pub struct Server {
     child: Child,
+    http: Client,
+    jwks: String,
     folder: PathBuf,
     log: PathBuf,
 }
@@ -34,16 +37,17 @@ impl Server {
         let output = File::create(&log)?;
         let mut command = program(&folder, &["serve"])?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let mut server = Self { child: command.spawn()?, folder, log };
-        let http = reqwest::Client::builder()
+        let http = Client::builder()
             .no_proxy()
-            .tls_certs_only([reqwest::Certificate::from_pem(&fs::read(certificates().join("ca.pem"))?)?])
+            .tls_certs_only([Certificate::from_pem(&fs::read(certificates().join("ca.pem"))?)?])
             .tls_danger_accept_invalid_hostnames(true)
             .build()?;
+        let jwks = format!("{}/oauth/jwks", places.issuer);
+        let mut server = Self { child: command.spawn()?, http, jwks, folder, log };
         let url = format!("{}/.well-known/openid-configuration", places.issuer);
         let from = Instant::now();
         loop {
-            let last = match http.get(&url).send().await {
+            let last = match server.http.get(&url).send().await {
                 Ok(answer) if answer.status().is_success() => return Ok(server),
                 Ok(answer) => answer.status().to_string(),
                 Err(error) => error.to_string(),
@@ -58,14 +62,27 @@ impl Server {
         }
     }
 
-    /// As an operator would.
+    /// As an operator would; done when the server publishes the new key. Only RS256: the suite compares RSA and EC keys, and
+    /// calls a new key of any other type an error.
     pub async fn rotate_keys(&self) -> Fallible<()> {
-        let mut command = program(&self.folder, &["keys", "rotate"])?;
+        let before = self.published().await?;
+        let mut command = program(&self.folder, &["keys", "rotate", "--algorithm", "RS256"])?;
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
-        if output.status.success() {
-            return Ok(());
+        if !output.status.success() {
+            return Err(format!("keys rotate: {}", String::from_utf8_lossy(&output.stderr)).into());
         }
-        Err(format!("keys rotate: {}", String::from_utf8_lossy(&output.stderr)).into())
+        let from = Instant::now();
+        while self.published().await? == before {
+            if from.elapsed() > PATIENCE {
+                return Err("the server does not publish its new key".into());
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+        Ok(())
+    }
+
+    async fn published(&self) -> Fallible<String> {
+        Ok(self.http.get(&self.jwks).send().await?.error_for_status()?.text().await?)
     }
 
     fn last_words(&self) -> String {

@@ -12,7 +12,7 @@ use crate::{
         signing_keys::{self, SigningKeyRow},
     },
     failure::Stop,
-    jose::Purpose,
+    jose::{Algorithm, Purpose},
     tokens,
 };
 
@@ -25,13 +25,17 @@ pub(super) enum Keys {
         json: bool,
     },
     /// Publish a new key of each algorithm; it signs once verifiers have had time to fetch it
-    Rotate,
+    Rotate {
+        /// Only of this algorithm
+        #[arg(long = "algorithm", value_name = "ALG")]
+        algorithms: Vec<Algorithm>,
+    },
 }
 
 pub(super) async fn run(config: Config, command: &Keys) -> Result<(), Stop> {
     match command {
         Keys::List { json } => opened(config, async |opened| list(opened, *json).await).await,
-        Keys::Rotate => opened(config, rotate).await,
+        Keys::Rotate { algorithms } => opened(config, async |opened| rotate(opened, algorithms).await).await,
     }
 }
 
@@ -79,12 +83,13 @@ fn state(key: &SigningKeyRow, keys: &[SigningKeyRow], now: DateTime<Utc>) -> &'s
     }
 }
 
-async fn rotate(opened: &Opened) -> Result<(), Stop> {
+async fn rotate(opened: &Opened, algorithms: &[Algorithm]) -> Result<(), Stop> {
+    let algorithms = if algorithms.is_empty() { &Algorithm::ALL } else { algorithms };
     // Never a new set under a master secret that does not open the old one.
     opened.ready_keys().await?;
     let app = &opened.app;
     let seal = opened.master.derive(Purpose::SealSigningKeys);
     let (kids, from) =
-        app.db.work(app.clock.now(), &Trace::default(), async |tx| tokens::rotate(tx, &seal).await).await?;
+        app.db.work(app.clock.now(), &Trace::default(), async |tx| tokens::rotate(tx, &seal, algorithms).await).await?;
     output::line(&format!("published {}; they sign from {}", kids.join(", "), instant(from)))
 }

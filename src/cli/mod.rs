@@ -12,6 +12,7 @@ mod doctor;
 mod keys;
 mod logging;
 mod migrate;
+mod not_yet;
 mod open;
 mod output;
 mod serve;

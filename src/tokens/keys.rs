@@ -136,13 +136,17 @@ pub async fn generate_missing(tx: &mut Tx, seal: &Key256) -> Result<usize, Broke
     Ok(made)
 }
 
-/// Makes a new key of each algorithm: published at once, signing after the overlap; the old ones leave the JWKS when
+/// Makes a new key of each of these algorithms: published at once, signing after the overlap; the old ones leave the JWKS when
 /// nothing they signed is alive. Returns the new key ids and the instant from which they sign.
-pub async fn rotate(tx: &mut Tx, seal: &Key256) -> Result<(Vec<String>, DateTime<Utc>), Broken> {
+pub async fn rotate(
+    tx: &mut Tx,
+    seal: &Key256,
+    algorithms: &[Algorithm],
+) -> Result<(Vec<String>, DateTime<Utc>), Broken> {
     signing_keys::lock(tx).await?;
     let signs_from = tx.now + OVERLAP;
     let mut kids = Vec::new();
-    for algorithm in Algorithm::ALL {
+    for &algorithm in algorithms {
         let kid = generate(tx, seal, algorithm, signs_from).await?;
         signing_keys::retire_others(tx, algorithm.as_str(), &kid, signs_from + RETIREMENT).await?;
         kids.push(kid);

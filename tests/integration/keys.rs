@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use mooring::{
-    jose::{MasterSecret, Purpose},
+    jose::{Algorithm, MasterSecret, Purpose},
     tokens,
 };
 use serde_json::Value;
@@ -22,8 +22,13 @@ const OVERLAP: TimeDelta = TimeDelta::minutes(6);
 
 /// `mooring keys rotate`: the ids of the new keys.
 async fn rotate(server: &Server) -> Vec<String> {
+    rotate_only(server, &Algorithm::ALL).await
+}
+
+/// `mooring keys rotate --algorithm …`
+async fn rotate_only(server: &Server, algorithms: &[Algorithm]) -> Vec<String> {
     let seal = MasterSecret::from_bytes(MASTER.as_bytes()).unwrap().derive(Purpose::SealSigningKeys);
-    server.work(async |tx| tokens::rotate(tx, &seal).await).await.0
+    server.work(async |tx| tokens::rotate(tx, &seal, algorithms).await).await.0
 }
 
 /// What the server's job does every few seconds.
@@ -52,6 +57,22 @@ async fn tokens_of(server: &Server, agent: &Agent) -> (Vec<String>, String) {
         }
     }
     (kids, id_token)
+}
+
+#[tokio::test]
+async fn one_algorithm_can_have_a_new_key_alone() {
+    let server = Server::usual().await;
+    let agent = server.agent();
+    let first = published(&server).await;
+    let new = rotate_only(&server, &[Algorithm::Rs256]).await;
+    assert_eq!(new.len(), 1);
+    server.advance(OVERLAP).await;
+    reload(&server).await;
+    let (kids, _) = tokens_of(&server, &agent).await;
+    // Of `web`, `es256`, `eddsa`, and `jwt` twice.
+    let signed_by_new: Vec<bool> = kids.iter().map(|kid| new.contains(kid)).collect();
+    assert_eq!(signed_by_new, [true, false, false, true, true], "{kids:?}");
+    assert!(kids.iter().all(|kid| new.contains(kid) || first.contains(kid)));
 }
 
 #[tokio::test]

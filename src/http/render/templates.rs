@@ -30,7 +30,6 @@ pub enum PageName {
     Error,
     SignOut,
     SignedOut,
-    SigningOut,
     SetUp,
     FormPost,
     Welcome,
@@ -50,7 +49,6 @@ impl PageName {
             Self::Error => "error.html",
             Self::SignOut => "sign_out.html",
             Self::SignedOut => "signed_out.html",
-            Self::SigningOut => "signing_out.html",
             Self::SetUp => "set_up.html",
             Self::FormPost => "form_post.html",
             Self::Welcome => "welcome.html",
@@ -61,7 +59,7 @@ impl PageName {
 
     /// Whether the page loads a script; every other page may run none.
     pub(super) fn has_script(self) -> bool {
-        matches!(self, Self::FormPost | Self::SigningOut)
+        self == Self::FormPost
     }
 }
 
@@ -71,7 +69,7 @@ macro_rules! embedded {
     };
 }
 
-const EMBEDDED: [(&str, &str); 17] = embedded![
+const EMBEDDED: [(&str, &str); 16] = embedded![
     "base.html",
     "_mark.html",
     "_client.html",
@@ -83,7 +81,6 @@ const EMBEDDED: [(&str, &str); 17] = embedded![
     "error.html",
     "sign_out.html",
     "signed_out.html",
-    "signing_out.html",
     "set_up.html",
     "form_post.html",
     "welcome.html",
