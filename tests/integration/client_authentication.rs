@@ -146,8 +146,6 @@ async fn an_assertion_says_for_whom_and_until_when() {
         json!({}),
         json!({ "aud": token_endpoint }),
         json!({ "exp": now + 290 }),
-        // Authlib makes them for an hour: by iat, five minutes of it count.
-        json!({ "exp": now + 3600 }),
         json!({ "iat": null }),
         json!({ "nbf": now - 5 }),
     ] {
@@ -161,8 +159,7 @@ async fn an_assertion_says_for_whom_and_until_when() {
         json!({ "aud": server.endpoint("userinfo_endpoint") }),
         json!({ "aud": null }),
         json!({ "exp": now - 60 }),
-        json!({ "exp": now + 3600, "iat": null }),
-        json!({ "exp": now + 3600, "iat": now - 320 }),
+        json!({ "exp": now + 3600 }),
         json!({ "exp": null }),
         json!({ "exp": "soon" }),
         json!({ "nbf": now + 120 }),
