@@ -175,6 +175,21 @@ async fn every_method_of_authentication_can_be_registered() {
     }
 }
 
+/// Suite module oidcc-registration-jwks-uri.
+#[tokio::test]
+async fn a_client_can_leave_its_keys_at_an_address() {
+    let home = MockServer::start().await;
+    let keys = ResponseTemplate::new(200).set_body_json(json!({ "keys": [CLIENT_KEY.public_jwk()] }));
+    Mock::given(path("/jwks")).respond_with(keys).mount(&home).await;
+    let settings = Settings::default().set("registration.policy", "open").set("outbound.allow", "127.0.0.1/32");
+    let server = Server::start(settings).await;
+    let at = json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": format!("{}/jwks", home.uri()) });
+    let registered = Registered::with(&server, &at).await;
+    assert_eq!(home.received_requests().await.unwrap().len(), 0, "fetched when they are needed, and not before");
+    registered.client().tokens(&server.agent(), "openid").await;
+}
+
+/// Suite modules oidcc-redirect-uri-regfrag and oidcc-3rd_party-init-login-nohttps are among these.
 #[tokio::test]
 async fn what_is_wrong_with_metadata_is_said_in_the_words_of_rfc_7591() {
     let server = open().await;
