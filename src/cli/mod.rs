@@ -12,7 +12,6 @@ mod doctor;
 mod keys;
 mod logging;
 mod migrate;
-mod not_yet;
 mod open;
 mod output;
 mod serve;

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use super::{declared, not_yet};
+use super::declared;
 use crate::{
     app::App,
     clock::Clock,
@@ -56,9 +56,6 @@ pub async fn open(config: Config, role: Role) -> Result<Opened, Stop> {
     let clock = Clock::default();
     // What is wrong with the configuration is said before anything is made.
     let source = config.master_source()?;
-    if role == Role::Server {
-        not_yet::check(&config);
-    }
     let (embedded, db) = database(&config, role).await?;
     keep_partitions(&db, &clock).await?;
     let master = master_secret(&source, &db, &clock).await?;

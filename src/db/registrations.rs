@@ -9,7 +9,13 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
-use super::{Tx, clients::ClientRow, schema::clients, work::OrBroken};
+use super::{
+    Tx,
+    clients::ClientRow,
+    schema::clients,
+    session_ends::{Of, look_soon},
+    work::OrBroken,
+};
 use crate::failure::Broken;
 
 /// A registration that can still be managed.
@@ -117,6 +123,9 @@ pub async fn end(tx: &mut Tx, client_id: &str, generation: i32) -> Result<bool, 
     .execute(&mut tx.conn())
     .await
     .or_broken("end registration")?;
+    if changed > 0 {
+        look_soon(tx, Of::Client(client_id)).await?;
+    }
     Ok(changed > 0)
 }
 

@@ -18,6 +18,7 @@ pub mod render;
 pub mod resource_server;
 mod routes;
 mod server;
+mod signing_out;
 mod tls;
 
 pub use metrics::MetricsServer;

@@ -112,9 +112,11 @@ pub fn document(provider: &Provider) -> Value {
         "require_request_uri_registration": provider.request_by_reference,
         "request_object_signing_alg_values_supported": provider.request_object_algorithms,
         "ui_locales_supported": provider.ui_locales,
-        // OpenID Connect Back-Channel Logout §2.1: always with `sid`.
+        // OpenID Connect Back-Channel Logout §2.1 and Front-Channel Logout §3: always with `sid`.
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,
+        "frontchannel_logout_supported": true,
+        "frontchannel_logout_session_supported": true,
     });
     // RFC 8414 §2: required where a method uses a signed JWT, and meaningless elsewhere.
     if provider.client_authentication_methods.contains(&"private_key_jwt") {

@@ -21,9 +21,15 @@ pub async fn end(tx: &mut Tx, session_id: Uuid, reason: &str, actor: Actor) -> R
     Ok(true)
 }
 
-/// Ends a session because the person at its browser wants it. Returns the parties that this browser is to tell.
-pub async fn sign_out(tx: &mut Tx, session_id: Uuid, actor: Actor) -> Result<Vec<FrontChannelParty>, Broken> {
-    if !end(tx, session_id, "signed_out", actor).await? {
+/// Ends the session of the browser at hand, because the person or visitor at it wants it. Returns the parties that this
+/// browser is to tell.
+pub async fn sign_out(
+    tx: &mut Tx,
+    session_id: Uuid,
+    reason: &str,
+    actor: Actor,
+) -> Result<Vec<FrontChannelParty>, Broken> {
+    if !end(tx, session_id, reason, actor).await? {
         return Ok(Vec::new());
     }
     session_clients::load_front_channel(tx, session_id).await

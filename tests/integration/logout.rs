@@ -3,7 +3,15 @@
 use chrono::TimeDelta;
 use url::Url;
 
-use crate::support::{Server, agent::Agent, client::Tokens, declared::POST_LOGOUT_URI};
+use mooring::{
+    db::clients,
+    jose::{MasterSecret, Purpose},
+    tokens as minted,
+};
+
+use crate::support::{
+    Server, Settings, agent::Agent, client::Tokens, cluster::MASTER, declared::POST_LOGOUT_URI, token,
+};
 
 fn logout(server: &Server, parameters: &[(&str, &str)]) -> String {
     Url::parse_with_params(&server.endpoint("end_session_endpoint"), parameters).unwrap().into()
@@ -120,6 +128,21 @@ async fn a_cross_site_post_is_answered_with_a_get() {
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let page = agent.submit_from_elsewhere(&server.endpoint("end_session_endpoint"), &fields).await;
     assert_eq!(page.status, 303, "{}", page.body);
+    let kept = page.location().unwrap();
+    assert!(!kept.as_str().contains(&tokens.id), "the ID token is not for histories and logs: {kept}");
+    // What stands in its place is good for this very client and session only.
+    let (_, elsewhere) = signed_in(&server).await;
+    let other = token::claims(&elsewhere.id)["sid"].as_str().unwrap().to_owned();
+    let change = |name: &str, value: &str| {
+        let pairs: Vec<(String, String)> = kept.query_pairs().into_owned().collect();
+        let pairs = pairs.iter().map(|(n, v)| (n.as_str(), if n == name { value } else { v.as_str() }));
+        Url::parse_with_params(&server.endpoint("end_session_endpoint"), pairs).unwrap()
+    };
+    for forged in [change("sid", &other), change("client_id", "web2"), change("proof", "AAAA"), change("sid", "x")] {
+        assert_ne!(forged, kept);
+        agent.open(forged.as_str()).await.is_error_page(400);
+    }
+    assert!(is_signed_in(&server, &agent).await);
     let mut page = agent.follow(page).await;
     if page.offers("sign-out") {
         page = agent.decide(&page, "sign-out").await;
@@ -152,4 +175,94 @@ async fn offline_access_survives_a_sign_out() {
     agent.open(&logout(&server, &[("id_token_hint", &tokens.id)])).await;
     assert!(!is_signed_in(&server, &agent).await);
     client.refresh(&tokens.refresh).await.tokens();
+}
+
+/// A cross-site POST that proves nothing asks, like any other.
+#[tokio::test]
+async fn a_cross_site_post_without_a_hint_asks() {
+    let server = Server::usual().await;
+    let (agent, tokens) = signed_in(&server).await;
+    let endpoint = server.endpoint("end_session_endpoint");
+    for fields in
+        [vec![], vec![("client_id", "web"), ("state", "x"), ("logout_hint", "alice"), ("ui_locales", "en nb")]]
+    {
+        let fields: Vec<_> = fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let page = agent.submit_from_elsewhere(&endpoint, &fields).await;
+        let page = agent.follow(page).await;
+        assert!(page.offers("sign-out"), "{}", page.body);
+    }
+    let bad = [("id_token_hint".to_owned(), format!("{}x", tokens.id))];
+    agent.submit_from_elsewhere(&endpoint, &bad).await.is_error_page(400);
+    assert!(is_signed_in(&server, &agent).await);
+}
+
+/// The key may have left the JWKS long before the session ends.
+#[tokio::test]
+async fn a_hint_by_a_retired_key_is_a_hint() {
+    let settings = Settings::default().set("sessions.absolute", "10d").set("sessions.idle", "10d");
+    let server = Server::start(settings).await;
+    let (agent, tokens) = signed_in(&server).await;
+    let seal = MasterSecret::from_bytes(MASTER.as_bytes()).unwrap().derive(Purpose::SealSigningKeys);
+    server.work(async |tx| minted::rotate(tx, &seal).await).await;
+    server.advance(TimeDelta::hours(20)).await;
+    server.work(async |tx| server.app.mint.keys.reload(tx).await).await;
+    let url = server.endpoint("jwks_uri");
+    let jwks = server.http().get(url).send().await.unwrap().text().await.unwrap();
+    let kid = jsonwebtoken::decode_header(&tokens.id).unwrap().kid.unwrap();
+    assert!(!jwks.contains(&kid), "{jwks}");
+    let page = agent.open(&logout(&server, &[("id_token_hint", &tokens.id)])).await;
+    assert!(!page.offers("sign-out"), "{}", page.body);
+    assert!(!is_signed_in(&server, &agent).await);
+}
+
+/// `client_id` beside a hint says the same as the hint; alone it says where to go on to.
+#[tokio::test]
+async fn every_parameter_has_its_place() {
+    let server = Server::usual().await;
+    let (agent, tokens) = signed_in(&server).await;
+    let all = [
+        ("id_token_hint", tokens.id.as_str()),
+        ("client_id", "web"),
+        ("post_logout_redirect_uri", POST_LOGOUT_URI),
+        ("logout_hint", "somebody"),
+        ("ui_locales", "nb en"),
+        ("state", "st"),
+    ];
+    for (n, (name, value)) in all.iter().enumerate() {
+        let mut twice = all.to_vec();
+        twice.insert(n, (name, value));
+        agent.open(&logout(&server, &twice)).await.is_error_page(400);
+    }
+    assert!(is_signed_in(&server, &agent).await);
+    let page = agent.open(&logout(&server, &all)).await;
+    assert_eq!(page.location().unwrap().as_str(), format!("{POST_LOGOUT_URI}?state=st"));
+    // A client that may do nothing leads nobody anywhere.
+    assert_eq!(server.work(async |tx| clients::disable(tx, "web").await).await, Some(true));
+    server.agent().open(&logout(&server, &all)).await.is_error_page(400);
+}
+
+/// A visitor's session ends at the wish of the party that it was begun for, and asks nobody.
+#[tokio::test]
+async fn a_visit_is_ended_too() {
+    let shop = format!(
+        "[[client]]\nclient_id = \"shop\"\nclient_secret = \"{}\"\nredirect_uris = [\"{}\"]\nscope = \"openid\"\n\
+         visitors = true\npost_logout_redirect_uris = [\"{POST_LOGOUT_URI}\"]\n",
+        crate::support::declared::SECRET,
+        crate::support::declared::REDIRECT_URI
+    );
+    let server = Server::start(Settings::default().declare(&shop)).await;
+    let (agent, client) = (server.agent(), server.client("shop"));
+    let request = client.request("openid").with("acr_values", "urn:mooring:acr:visitor");
+    let code = agent.step(&request.url()).await.code();
+    let tokens = client.redeem(&crate::support::client::Code { code, verifier: request.verifier }).await.tokens();
+    assert!(client.is_active(&tokens.access).await);
+    // Without the hint there is nobody signed in, and nothing is ended.
+    agent.open(&logout(&server, &[])).await;
+    assert!(client.is_active(&tokens.access).await);
+    let page = agent
+        .open(&logout(&server, &[("id_token_hint", &tokens.id), ("post_logout_redirect_uri", POST_LOGOUT_URI)]))
+        .await;
+    assert_eq!(page.location().unwrap().as_str(), POST_LOGOUT_URI);
+    assert!(!client.is_active(&tokens.access).await);
+    assert!(agent.cookies().is_empty());
 }

@@ -14,6 +14,7 @@ mod cors;
 mod database_over_tls;
 mod demo;
 mod endings;
+mod front_channel_logout;
 mod guides;
 mod in_a_browser;
 mod interleavings;

@@ -12,14 +12,16 @@ use crate::{
     audit::{self, Action, Actor, Event},
     db::{
         Outcome, Tx, clients as client_rows, consents,
+        session_clients::FrontChannelParty,
         session_lists::{self, Filter, ListedSession},
         sessions::LiveSession,
     },
     failure::Failure,
     http::{
         csrf,
-        extract::{Browser, Form, Visit, expired_cookie},
+        extract::{Browser, Form, Visit},
         render::{Moment, Page, PageName, answer, views},
+        signing_out::{self, Onward},
     },
     oauth::{Error, Parameters},
     sessions,
@@ -142,37 +144,41 @@ async fn run(app: &App, visit: &Visit, action: &str, form: &Parameters) -> Outco
             "end" => end_one(tx, session, user_id, form).await,
             "end-others" => {
                 sessions::end_others(tx, user_id, session.root_id, Actor::User).await?;
-                Ok(false)
+                Ok(None)
             }
             "withdraw" => withdraw(tx, session, user_id, form).await,
-            "sign-out" => {
-                sessions::end(tx, session.root_id, "signed_out", Actor::User).await?;
-                Ok(true)
-            }
+            "sign-out" => Ok(Some(sessions::sign_out(tx, session.root_id, "signed_out", Actor::User).await?)),
             _ => Err(Error::invalid_request("there is no such action").into()),
         })
         .await?;
-    let next = if signed_out { "/".to_owned() } else { format!("/account?done={action}") };
-    let mut response = answer::see_other(&app.config.issuer.url(&next));
-    if signed_out && let Err(error) = response.add_cookie(&expired_cookie(app)) {
-        tracing::error!(%error, "expired cookie");
-    }
-    Ok(response)
+    Ok(match signed_out {
+        None => answer::see_other(&app.config.issuer.url(&format!("/account?done={action}"))),
+        Some(parties) => {
+            let onward = Onward { client: None, uri: Some(app.config.issuer.url("/")) };
+            signing_out::ended(app, visit, &parties, onward)
+        }
+    })
 }
 
-/// Ends a session of this person's, offline access included. `true`: it was the one at hand.
-async fn end_one(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Parameters) -> Outcome<bool> {
+/// The parties that the browser is to tell, where the session at hand was ended.
+type SignedOut = Option<Vec<FrontChannelParty>>;
+
+/// Ends a session of this person's, offline access included.
+async fn end_one(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Parameters) -> Outcome<SignedOut> {
     let id: Uuid = form.require("session")?.parse().map_err(|_| Error::invalid_request("session is not an id"))?;
     let filter = Filter { id: Some(id), user_id: Some(user_id), limit: 1, ..Filter::default() };
     // Somebody else's session looks like none.
     if session_lists::load(tx, &filter).await?.is_empty() {
         return Err(Error::invalid_request("there is no such session").into());
     }
+    if id == session.root_id {
+        return Ok(Some(sessions::sign_out(tx, id, "ended_by_user", Actor::User).await?));
+    }
     sessions::end(tx, id, "ended_by_user", Actor::User).await?;
-    Ok(id == session.root_id)
+    Ok(None)
 }
 
-async fn withdraw(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Parameters) -> Outcome<bool> {
+async fn withdraw(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Parameters) -> Outcome<SignedOut> {
     let client_id = form.require("client_id")?;
     let ended = consents::withdraw(tx, user_id, client_id).await?;
     // What it kept for while one is away goes with it.
@@ -193,5 +199,5 @@ async fn withdraw(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Para
         tx,
         Event::done(Action::ConsentWithdrawn, Actor::User, subject).detail(json!({ "grants_ended": ended })),
     );
-    Ok(false)
+    Ok(None)
 }

@@ -18,5 +18,5 @@ mod tests;
 
 pub use moment::Moment;
 pub use page::{Page, last_resort};
-pub use policy::FormTargets;
+pub use policy::{FormTargets, source};
 pub use templates::{PageName, Site, Templates};

@@ -2,6 +2,8 @@
 //!
 //! `Strict-Transport-Security` belongs to the whole server and is not set here.
 
+use std::collections::BTreeSet;
+
 use actix_web::{
     HttpResponse,
     http::{StatusCode, header},
@@ -21,6 +23,7 @@ pub struct Page {
     status: StatusCode,
     targets: FormTargets,
     picture: Option<String>,
+    frames: BTreeSet<String>,
     retry_after: Option<u64>,
 }
 
@@ -28,7 +31,14 @@ impl Page {
     /// The page `name`, 200, with forms that stay on this server.
     #[must_use]
     pub fn new(name: PageName) -> Self {
-        Self { name, status: StatusCode::OK, targets: FormTargets::Own, picture: None, retry_after: None }
+        Self {
+            name,
+            status: StatusCode::OK,
+            targets: FormTargets::Own,
+            picture: None,
+            frames: BTreeSet::new(),
+            retry_after: None,
+        }
     }
 
     /// Another status than 200.
@@ -55,6 +65,13 @@ impl Page {
         self
     }
 
+    /// It loads frames from these, each from [`super::source`].
+    #[must_use]
+    pub fn may_frame(mut self, sources: impl IntoIterator<Item = String>) -> Self {
+        self.frames.extend(sources);
+        self
+    }
+
     /// Says after how many seconds the form may be sent again. `None` changes nothing.
     #[must_use]
     pub fn retry_after(mut self, seconds: Option<u64>) -> Self {
@@ -67,7 +84,7 @@ impl Page {
         let html = templates.render(self.name, context)?;
         let mut answer = strict(
             self.status,
-            &content_security_policy(self.name.has_script(), &self.targets, self.picture.as_deref()),
+            &content_security_policy(self.name.has_script(), &self.targets, self.picture.as_deref(), &self.frames),
         );
         if let Some(seconds) = self.retry_after {
             answer.insert_header((header::RETRY_AFTER, seconds));
@@ -80,7 +97,7 @@ impl Page {
 #[must_use]
 pub fn last_resort(status: StatusCode, request_id: &str) -> HttpResponse {
     let reference: String = request_id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-    strict(status, &content_security_policy(false, &FormTargets::Own, None)).body(format!(
+    strict(status, &content_security_policy(false, &FormTargets::Own, None, &BTreeSet::new())).body(format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Something went wrong</title>\
          <main><h1>Something went wrong</h1><p>Please try again. Reference: {reference}</p></main></html>"
     ))
@@ -125,7 +142,9 @@ mod tests {
             assert_eq!(header(header::CACHE_CONTROL), "no-store");
             let policy = header(header::CONTENT_SECURITY_POLICY);
             assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"));
-            assert_eq!(policy.contains("script-src 'self'"), name == PageName::FormPost);
+            let goes_on = matches!(name, PageName::FormPost | PageName::SigningOut);
+            assert_eq!(policy.contains("script-src 'self'"), goes_on);
+            assert!(!policy.contains("frame-src"));
         }
     }
 
@@ -135,12 +154,14 @@ mod tests {
             .status(StatusCode::TOO_MANY_REQUESTS)
             .retry_after(Some(30))
             .may_redirect_to(Some("https://rp.example/cb"))
+            .may_frame(["https://b.example", "https://a.example", "https://b.example"].map(str::to_owned))
             .respond(&templates(), &samples::login())
             .unwrap();
         assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(header_of(&answer, header::RETRY_AFTER), "30");
         let policy = header_of(&answer, header::CONTENT_SECURITY_POLICY);
         assert!(policy.contains("form-action 'self' https://rp.example;"));
+        assert!(policy.contains("; frame-src https://a.example https://b.example;"), "{policy}");
     }
 
     #[actix_web::test]

@@ -1,7 +1,9 @@
 //! The Content-Security-Policy of a page, and where the answers to its forms may lead.
 //!
-//! Nothing is allowed but what a page of ours needs: our own style sheet and pictures, the one logo it shows, and, on the one page that submits
-//! itself, our own script. Nothing inline runs anywhere, so a flaw in escaping is not yet a flaw in security.
+//! Nothing is allowed but what a page of ours needs: our own style sheet and pictures, the one logo it shows, on the two
+//! pages that go on by themselves our own script, and at a sign-out the parties that are told in frames. Nothing inline runs anywhere, so a flaw in escaping is not yet a flaw in security.
+
+use std::collections::BTreeSet;
 
 use url::{Host, Url};
 
@@ -23,22 +25,10 @@ pub enum FormTargets {
 impl FormTargets {
     /// For a form whose answer may redirect to `redirect`, a URI that has been checked against the registration.
     ///
-    /// Some places cannot be named, and naming them would block the redirect, so the directive is left out for them:
-    /// a custom scheme (`com.example.app:/cb`) has no host; the grammar has no IPv6 literals (Chromium ignores such a
-    /// source); and by CSP Level 3, "host-part matches", no IPv4 literal but 127.0.0.1 ever matches.
+    /// Some places cannot be named, and naming them would block the redirect, so the directive is left out for them.
     #[must_use]
     pub fn after(redirect: &str) -> Self {
-        let Ok(target) = Url::parse(redirect) else { return Self::Unrestricted };
-        if !matches!(target.scheme(), "https" | "http") {
-            return Self::Unrestricted;
-        }
-        let writable = match target.host() {
-            Some(Host::Ipv4(address)) => address.octets() == [127, 0, 0, 1],
-            // WHATWG hosts may hold `;` and `,`, which would end a directive or the whole policy.
-            Some(Host::Domain(name)) => name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.'),
-            Some(Host::Ipv6(_)) | None => false,
-        };
-        if writable { Self::OwnAnd(target.origin().ascii_serialization()) } else { Self::Unrestricted }
+        Url::parse(redirect).ok().and_then(|target| source(&target)).map_or(Self::Unrestricted, Self::OwnAnd)
     }
 
     fn directive(&self) -> String {
@@ -48,6 +38,21 @@ impl FormTargets {
             Self::Unrestricted => String::new(),
         }
     }
+}
+
+/// The origin of a URL on the web as a source of the policy, where it can be one.
+///
+/// A custom scheme (`com.example.app:/cb`) has no host; the grammar has no IPv6 literals (Chromium ignores such a
+/// source); and by CSP Level 3, "host-part matches", no IPv4 literal but 127.0.0.1 ever matches.
+#[must_use]
+pub fn source(url: &Url) -> Option<String> {
+    let writable = match url.host() {
+        Some(Host::Ipv4(address)) => address.octets() == [127, 0, 0, 1],
+        // WHATWG hosts may hold `;` and `,`, which would end a directive or the whole policy.
+        Some(Host::Domain(name)) => name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.'),
+        Some(Host::Ipv6(_)) | None => false,
+    };
+    (matches!(url.scheme(), "https" | "http") && writable).then(|| url.origin().ascii_serialization())
 }
 
 /// The source from which the browser loads a client's logo: its origin, where the policy can name it.
@@ -65,15 +70,22 @@ pub fn picture_source(logo: &str) -> Option<String> {
     }
 }
 
-/// The policy of one page; `picture` is a source from [`picture_source`].
-pub(super) fn content_security_policy(scripts: bool, targets: &FormTargets, picture: Option<&str>) -> String {
+/// The policy of one page; `picture` is a source from [`picture_source`], each of `frames` one from [`source`].
+pub(super) fn content_security_policy(
+    scripts: bool,
+    targets: &FormTargets,
+    picture: Option<&str>,
+    frames: &BTreeSet<String>,
+) -> String {
+    let frames = frames.iter().fold(String::new(), |all, frame| all + " " + frame);
     format!(
-        "default-src 'none'; style-src 'self'; img-src 'self'{}{}; font-src 'self'; script-src {}{}; \
+        "default-src 'none'; style-src 'self'; img-src 'self'{}{}; font-src 'self'; script-src {}{}{}{frames}; \
          frame-ancestors 'none'; base-uri 'none'",
         if picture.is_some() { " " } else { "" },
         picture.unwrap_or_default(),
         if scripts { "'self'" } else { "'none'" },
         targets.directive(),
+        if frames.is_empty() { "" } else { "; frame-src" },
     )
 }
 
@@ -128,17 +140,21 @@ mod tests {
 
     #[test]
     fn variants() {
-        let own = content_security_policy(false, &FormTargets::Own, None);
+        let own = content_security_policy(false, &FormTargets::Own, None, &BTreeSet::new());
         assert_eq!(
             own,
             "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; script-src 'none'; \
              form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
         );
-        let other =
-            content_security_policy(false, &FormTargets::after("https://rp.example/cb"), Some("https://cdn.example"));
+        let other = content_security_policy(
+            false,
+            &FormTargets::after("https://rp.example/cb"),
+            Some("https://cdn.example"),
+            &BTreeSet::new(),
+        );
         assert!(other.contains("; form-action 'self' https://rp.example;"));
         assert!(other.contains("; img-src 'self' https://cdn.example;"));
-        let custom = content_security_policy(true, &FormTargets::after("com.example.app:/cb"), None);
+        let custom = content_security_policy(true, &FormTargets::after("com.example.app:/cb"), None, &BTreeSet::new());
         assert!(!custom.contains("form-action"));
         assert!(custom.contains("script-src 'self';"));
     }

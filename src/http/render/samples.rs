@@ -180,6 +180,14 @@ pub fn all() -> Vec<(PageName, Value)> {
             shown(SignedOut { client: Some(client()), continue_uri: Some("https://notes.example/".into()) }),
         ),
         (
+            PageName::SigningOut,
+            shown(SigningOut {
+                client: Some(client()),
+                onward: Some("https://notes.example/bye?state=st4te&x=1".into()),
+                frames: vec!["https://notes.example/logout?iss=http%3A%2F%2Flocalhost%3A8080&sid=b0a7".into()],
+            }),
+        ),
+        (
             PageName::SetUp,
             shown(SetUp {
                 action: "/set-up".into(),

@@ -30,6 +30,7 @@ pub enum PageName {
     Error,
     SignOut,
     SignedOut,
+    SigningOut,
     SetUp,
     FormPost,
     Welcome,
@@ -49,6 +50,7 @@ impl PageName {
             Self::Error => "error.html",
             Self::SignOut => "sign_out.html",
             Self::SignedOut => "signed_out.html",
+            Self::SigningOut => "signing_out.html",
             Self::SetUp => "set_up.html",
             Self::FormPost => "form_post.html",
             Self::Welcome => "welcome.html",
@@ -59,7 +61,7 @@ impl PageName {
 
     /// Whether the page loads a script; every other page may run none.
     pub(super) fn has_script(self) -> bool {
-        self == Self::FormPost
+        matches!(self, Self::FormPost | Self::SigningOut)
     }
 }
 
@@ -69,7 +71,7 @@ macro_rules! embedded {
     };
 }
 
-const EMBEDDED: [(&str, &str); 16] = embedded![
+const EMBEDDED: [(&str, &str); 17] = embedded![
     "base.html",
     "_mark.html",
     "_client.html",
@@ -81,6 +83,7 @@ const EMBEDDED: [(&str, &str); 16] = embedded![
     "error.html",
     "sign_out.html",
     "signed_out.html",
+    "signing_out.html",
     "set_up.html",
     "form_post.html",
     "welcome.html",

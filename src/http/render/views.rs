@@ -147,6 +147,14 @@ pub struct SignedOut {
     pub continue_uri: Option<String>,
 }
 
+/// `signing_out.html`: loads `frames`, then goes to `onward`.
+#[derive(Clone, Debug, Serialize)]
+pub struct SigningOut {
+    pub client: Option<Client>,
+    pub onward: Option<String>,
+    pub frames: Vec<String>,
+}
+
 /// `set_up.html`: posts `token`, `username`, `password`, `password_again`.
 #[derive(Clone, Serialize)]
 pub struct SetUp {

@@ -1,6 +1,8 @@
 //! What metadata must fulfil before anything is done with it. The order is that of reading: first what the client
 //! is, then where it may be answered, then the rest.
 
+use std::net::Ipv4Addr;
+
 use serde_json::Value;
 use url::{Host, Url};
 
@@ -232,6 +234,19 @@ fn links(client: &ClientMetadata) -> Result<(), Fault> {
         && !client.redirect_uris.iter().any(|redirect| origin(redirect).is_some_and(|of| Some(of) == origin(uri)))
     {
         return Err(Fault::new("frontchannel_logout_uri", "must have the origin of one of the redirect_uris"));
+    }
+    // CSP Level 3, "host-part matches": no page can be allowed to frame other addresses.
+    if let Some(uri) = &client.frontchannel_logout_uri
+        && !absolute(uri).is_ok_and(|url| match url.host() {
+            Some(Host::Domain(_)) => true,
+            Some(Host::Ipv4(address)) => address == Ipv4Addr::LOCALHOST,
+            _ => false,
+        })
+    {
+        return Err(Fault::new(
+            "frontchannel_logout_uri",
+            "must name its host, or 127.0.0.1: no page can frame others",
+        ));
     }
     for allowed in &client.allowed_origins {
         secure(allowed).map_err(|problem| Fault::new("allowed_origins", problem))?;

@@ -260,6 +260,18 @@ fn links_are_web_addresses_and_what_is_called_is_https() {
     }
     accepted(&json!({ "backchannel_logout_uri": "http://127.0.0.1:4000/x" }));
     refused(&json!({ "frontchannel_logout_uri": "https://other.example/x" }), "frontchannel_logout_uri");
+    // No page can be allowed to frame these.
+    for (origin, may) in [
+        ("http://127.0.0.1:4000", true),
+        ("http://localhost:4000", true),
+        ("http://[::1]:4000", false),
+        ("https://10.0.0.1", false),
+        ("http://127.0.0.2:4000", false),
+    ] {
+        let client =
+            json!({ "redirect_uris": [format!("{origin}/cb")], "frontchannel_logout_uri": format!("{origin}/x") });
+        if may { accepted(&client) } else { refused(&client, "frontchannel_logout_uri") }
+    }
 }
 
 #[test]

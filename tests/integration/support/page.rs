@@ -159,7 +159,7 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
     Some(unescape(value.split('"').next()?))
 }
 
-fn unescape(text: &str) -> String {
+pub fn unescape(text: &str) -> String {
     ["&quot;\"", "&#34;\"", "&#39;'", "&#x27;'", "&#x2f;/", "&lt;<", "&gt;>", "&amp;&"].iter().fold(
         text.to_owned(),
         |text, pair| {

@@ -1,0 +1,75 @@
+//! The end of a sign-out in the browser (OpenID Connect Front-Channel Logout 1.0): the parties that want to be told there
+//! are loaded in frames, then the browser goes on. Not for ending anything: that is done by then.
+//!
+//! Invariant: the page's policy lets exactly these parties' origins be framed.
+
+use actix_web::HttpResponse;
+use url::Url;
+
+use super::{
+    extract::{Visit, expired_cookie},
+    render::{Page, PageName, answer, source, views},
+};
+use crate::{app::App, clients::Client, db::session_clients::FrontChannelParty};
+
+/// Where a sign-out leads.
+#[derive(Default)]
+pub struct Onward<'a> {
+    /// Who asked for it.
+    pub client: Option<&'a Client>,
+    /// A place that was checked; `None`: the page is the end of it.
+    pub uri: Option<String>,
+}
+
+/// Answers a sign-out that ended a session: the browser forgets its cookie, loads the parties, and goes on.
+pub fn ended(app: &App, visit: &Visit, parties: &[FrontChannelParty], onward: Onward<'_>) -> HttpResponse {
+    let frames: Vec<Frame> = parties.iter().filter_map(|party| Frame::new(app.config.issuer.as_str(), party)).collect();
+    let mut response = if frames.is_empty() {
+        nothing_to_end(app, visit, onward)
+    } else {
+        let context = views::SigningOut {
+            client: onward.client.map(|client| answer::client_view(client, None)),
+            onward: onward.uri,
+            frames: frames.iter().map(|frame| frame.address.to_string()).collect(),
+        };
+        let page = Page::new(PageName::SigningOut).may_frame(frames.into_iter().map(|frame| frame.source));
+        answer::page(app, visit, page, &context)
+    };
+    if let Err(error) = response.add_cookie(&expired_cookie(app)) {
+        tracing::error!(%error, "expired cookie");
+    }
+    response
+}
+
+/// Answers a sign-out where nobody was signed in.
+pub fn nothing_to_end(app: &App, visit: &Visit, onward: Onward<'_>) -> HttpResponse {
+    if let Some(uri) = onward.uri {
+        return answer::see_other(&uri);
+    }
+    let context = views::SignedOut {
+        client: onward.client.map(|client| answer::client_view(client, None)),
+        continue_uri: onward.client.and_then(|client| client.metadata.client_uri.clone()),
+    };
+    answer::page(app, visit, Page::new(PageName::SignedOut), &context)
+}
+
+/// A party as it is loaded.
+struct Frame {
+    address: Url,
+    /// Its origin, as the page's policy names it.
+    source: String,
+}
+
+impl Frame {
+    /// §2: `iss` and `sid` are added to the registered address, whether or not the party insists on them.
+    fn new(issuer: &str, party: &FrontChannelParty) -> Option<Self> {
+        let mut address = Url::parse(&party.frontchannel_logout_uri).ok()?;
+        // Registration refuses what a policy cannot name; an older one may have it still.
+        let Some(source) = source(&address) else {
+            tracing::warn!(uri = party.frontchannel_logout_uri, "no page can frame this party: it is not told");
+            return None;
+        };
+        address.query_pairs_mut().append_pair("iss", issuer).append_pair("sid", &party.sid.to_string());
+        Some(Self { address, source })
+    }
+}
