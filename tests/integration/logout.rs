@@ -5,7 +5,7 @@ use url::Url;
 
 use mooring::{
     db::clients,
-    jose::{MasterSecret, Purpose},
+    jose::{Algorithm, MasterSecret, Purpose},
     tokens as minted,
 };
 
@@ -203,7 +203,7 @@ async fn a_hint_by_a_retired_key_is_a_hint() {
     let server = Server::start(settings).await;
     let (agent, tokens) = signed_in(&server).await;
     let seal = MasterSecret::from_bytes(MASTER.as_bytes()).unwrap().derive(Purpose::SealSigningKeys);
-    server.work(async |tx| minted::rotate(tx, &seal).await).await;
+    server.work(async |tx| minted::rotate(tx, &seal, &Algorithm::ALL).await).await;
     server.advance(TimeDelta::hours(20)).await;
     server.work(async |tx| server.app.mint.keys.reload(tx).await).await;
     let url = server.endpoint("jwks_uri");
