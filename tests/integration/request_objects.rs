@@ -536,3 +536,81 @@ async fn a_client_that_registers_itself_may_ask_by_reference() {
         assert_eq!(page.status == 200 && page.asks_for_password(), good, "{more}: {} {:?}", page.status, page.headers);
     }
 }
+
+/// Signed as it should be, and saying nonsense: judged like everything else, whoever the client is.
+#[tokio::test]
+async fn nonsense_that_is_signed_is_judged_too() {
+    let server = Server::usual().await;
+    let client = server.client("pkj");
+    let request = client.request("openid");
+    let values = [
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1e300),
+        json!(u64::MAX),
+        json!(""),
+        json!("\u{0}\u{7f}\"\\\u{202e}é"),
+        json!("x".repeat(3000)),
+        json!([]),
+        json!([null, 7, "x"]),
+        json!(["https://api.example", "https://api.example"]),
+        json!({}),
+        json!({ "userinfo": [], "id_token": { "sub": { "value": 7 }, "acr": "x" } }),
+        json!({ "a": { "b": { "c": [[[[[[{}]]]]]] } } }),
+    ];
+    let mut judged = 0;
+    for name in [
+        "client_id",
+        "redirect_uri",
+        "response_type",
+        "response_mode",
+        "scope",
+        "state",
+        "nonce",
+        "code_challenge",
+        "code_challenge_method",
+        "prompt",
+        "max_age",
+        "login_hint",
+        "id_token_hint",
+        "claims",
+        "acr_values",
+        "ui_locales",
+        "display",
+        "resource",
+        "registration",
+        "request",
+        "request_uri",
+        "iss",
+        "sub",
+        "aud",
+        "exp",
+        "nbf",
+        "iat",
+        "jti",
+        "unheard-of",
+    ] {
+        for value in &values {
+            let mut claims = object(&client, &request, &json!({}));
+            claims[name] = value.clone();
+            let pushed = client.call("pushed_authorization_request_endpoint", &[("request", &signed(&claims))]).await;
+            assert!(matches!(pushed.status, 201 | 400), "{name} {value}: {pushed:?}");
+            if pushed.status == 400 {
+                let body = pushed.json();
+                let said = body["error_description"].as_str().unwrap();
+                // RFC 6749 §5.2.
+                let allowed = |octet: u8| matches!(octet, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+                assert!(said.bytes().all(allowed) && body["error"] != "server_error", "{name} {value}: {body}");
+                judged += 1;
+            } else {
+                // What passed when it was pushed is not broken when it is brought.
+                let uri = pushed.json()["request_uri"].as_str().unwrap().to_owned();
+                let page =
+                    server.agent().open(&request.only(&[("client_id", "pkj"), ("request_uri", &uri)]).url()).await;
+                assert!(page.status < 500, "{name} {value}: {} {}", page.status, page.body);
+            }
+        }
+    }
+    assert!(judged > 150, "{judged}");
+}
