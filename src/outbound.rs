@@ -19,6 +19,7 @@ use reqwest::{
     redirect,
 };
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use url::Host;
 
 use crate::{config, failure::Stop};
@@ -27,6 +28,9 @@ use crate::{config, failure::Stop};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest document that is read, in octets.
 const LONGEST: usize = 64 << 10;
+/// Names resolved at once. Each takes a thread of those on which passwords are checked, for as long as somebody's name
+/// server lets it wait.
+const LOOKUPS: usize = 64;
 
 /// The one way out; cheap to clone.
 #[derive(Clone)]
@@ -92,6 +96,7 @@ impl Outbound {
             }
             trusted.extend(bundle);
         }
+        let lookups = Arc::new(Semaphore::new(LOOKUPS));
         let client = |only_allowed| {
             Client::builder()
                 .redirect(redirect::Policy::none())
@@ -99,7 +104,7 @@ impl Outbound {
                 .referer(false)
                 .timeout(PATIENCE)
                 .user_agent(concat!("mooring/", env!("CARGO_PKG_VERSION")))
-                .dns_resolver(Checked { allow: allow.clone(), only_allowed })
+                .dns_resolver(Checked { allow: allow.clone(), only_allowed, lookups: lookups.clone() })
         };
         let mut https = client(false).https_only(true);
         if !trusted.is_empty() {
@@ -224,18 +229,26 @@ impl Unreachable {
 struct Checked {
     allow: Arc<[IpNet]>,
     only_allowed: bool,
+    lookups: Arc<Semaphore>,
 }
 
 impl Resolve for Checked {
     fn resolve(&self, name: Name) -> Resolving {
-        let (allow, only_allowed) = (self.allow.clone(), self.only_allowed);
+        let (allow, only_allowed, lookups) = (self.allow.clone(), self.only_allowed, self.lookups.clone());
         Box::pin(async move {
-            // The port is the URL's: the connector puts it in.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let permit = lookups.acquire_owned().await?;
+            let host = name.as_str().to_owned();
+            // A task: it ends when the resolver does, not when nobody waits any more, and keeps its permit until then.
+            let lookup = tokio::spawn(async move {
+                // The port is the URL's: the connector puts it in.
+                let found = tokio::net::lookup_host((name.as_str(), 0)).await.map(Vec::from_iter);
+                drop(permit);
+                found
+            });
             let reachable: Vec<SocketAddr> =
-                found.filter(|address| may_reach(address.ip(), &allow, only_allowed)).collect();
+                lookup.await??.into_iter().filter(|address| may_reach(address.ip(), &allow, only_allowed)).collect();
             if reachable.is_empty() {
-                return Err(Box::<dyn std::error::Error + Send + Sync>::from(Unreachable(name.as_str().to_owned())));
+                return Err(Box::<dyn std::error::Error + Send + Sync>::from(Unreachable(host)));
             }
             Ok(Box::new(reachable.into_iter()) as Addrs)
         })

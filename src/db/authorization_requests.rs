@@ -164,13 +164,15 @@ pub async fn follow_lineage(tx: &mut Tx, from: Uuid, to: Uuid) -> Result<(), Bro
     Ok(())
 }
 
-/// Removes at most `limit` requests that expired an hour ago or earlier. Returns how many.
+/// Removes at most `limit` requests that expired an hour ago or earlier, and those that no browser ever took as soon as
+/// they have. Returns how many.
 pub async fn sweep(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
             "DELETE FROM authorization_requests WHERE id IN (SELECT id FROM authorization_requests \
-             WHERE expires_at < $1 - interval '1 hour' ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)",
+             WHERE expires_at < $1 - CASE WHEN session_id IS NULL THEN interval '0' ELSE interval '1 hour' END \
+             ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)",
         )
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::BigInt, _>(limit),

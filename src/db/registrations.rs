@@ -41,6 +41,17 @@ pub async fn find(tx: &mut Tx, client_id: &str) -> Result<Option<Registration>, 
     }))
 }
 
+/// The client, disabled or not, and whether it registered itself.
+pub async fn find_client(tx: &mut Tx, client_id: &str) -> Result<Option<(ClientRow, bool)>, Broken> {
+    clients::table
+        .find(client_id)
+        .select((ClientRow::as_select(), clients::registration_generation.is_not_null()))
+        .first(&mut tx.conn())
+        .await
+        .optional()
+        .or_broken("find client")
+}
+
 /// The ids of all that registered themselves.
 pub async fn load_ids(tx: &mut Tx) -> Result<Vec<String>, Broken> {
     clients::table

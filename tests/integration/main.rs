@@ -41,6 +41,7 @@ mod set_up;
 mod sign_in;
 mod signed_answers;
 mod statements;
+mod strangers;
 mod subjects;
 mod suite;
 mod support;

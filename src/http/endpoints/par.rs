@@ -9,7 +9,7 @@ use crate::{
     app::App,
     authorize::{self, Arrival, Endpoint, Misunderstood},
     clients::Client,
-    db::{Outcome, authorization_requests, clients},
+    db::{Outcome, authorization_requests, registrations},
     failure::Failure,
     http::{
         client_call::{audiences, authenticator, credentials},
@@ -45,12 +45,13 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> 
     let credentials = credentials(visit, sent)?;
     let audiences = audiences(app, "/oauth/par");
     let audiences = audiences.each_ref().map(String::as_str);
-    let row = app
+    let found = app
         .db
         .read(visit.now, &visit.trace, async |tx| {
-            clients::find(tx, &credentials.client_id).await.map_err(Failure::from)
+            registrations::find_client(tx, &credentials.client_id).await.map_err(Failure::from)
         })
         .await?;
+    let (row, registered_itself) = found.map_or((None, false), |(row, itself)| (Some(row), itself));
     let client = authenticator(app, visit, &audiences).authenticate(&credentials, row).await?;
     // RFC 9126 §2.1: it MUST NOT be provided.
     if sent.get("request_uri").is_some() {
@@ -63,7 +64,8 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> 
     let id = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
-            let gate = if client.metadata.is_public() {
+            // Anybody may be a client that registered itself, and many of them: those are strangers still.
+            let gate = if client.metadata.is_public() || registered_itself {
                 let source = visit.trace.source_hash.clone().unwrap_or_default();
                 app.sources.count_stranger(tx, &source).await?
             } else {

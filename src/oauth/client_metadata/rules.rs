@@ -84,7 +84,7 @@ fn identity(client: &ClientMetadata) -> Result<(), Fault> {
         .chain(client.contacts.iter().map(|it| ("contacts", it)))
     {
         // They are shown to people: a line break or a page of text is no name.
-        if text.chars().count() > TEXT_LENGTH || text.chars().any(char::is_control) {
+        if text.chars().count() > TEXT_LENGTH || text.chars().any(|c| c.is_control() || turns(c)) {
             return Err(Fault::new(
                 member,
                 format!("must be at most {TEXT_LENGTH} characters, none of them a control"),
@@ -102,6 +102,12 @@ fn identity(client: &ClientMetadata) -> Result<(), Fault> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the character makes what stands around it read in another order (Unicode Standard Annex 9, §2.1 to §2.4): a
+/// name with one of them is not the one that is seen.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn flows(client: &ClientMetadata) -> Result<(), Fault> {

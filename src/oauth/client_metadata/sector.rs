@@ -33,6 +33,21 @@ impl ClientMetadata {
     }
 }
 
+/// For a client that registered itself. Its redirect URIs may be somebody else's, who alone gets the answers that are sent
+/// there; a logout token with the same names must not be sent elsewhere.
+pub(super) fn check_notices(client: &ClientMetadata) -> Result<(), Fault> {
+    let Some(uri) = &client.backchannel_logout_uri else { return Ok(()) };
+    let told = host(uri);
+    let is_of_sector = client.sector() == told || client.redirect_uris.iter().any(|redirect| host(redirect) == told);
+    if client.subject_type == SubjectType::Pairwise && !is_of_sector {
+        return Err(Fault::new(
+            "backchannel_logout_uri",
+            "must have a host of the redirect_uris with pairwise subjects",
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn check(client: &ClientMetadata) -> Result<(), Fault> {
     if client.subject_type == SubjectType::Pairwise && client.sector().is_none() {
         return Err(Fault::new(

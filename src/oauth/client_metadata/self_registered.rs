@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{ApplicationType, ClientMetadata, Fault, GRANT_TYPES};
+use super::{ApplicationType, ClientMetadata, Fault, GRANT_TYPES, sector};
 use crate::oauth::{
     Error, ErrorCode, Scope,
     scope::{OFFLINE_ACCESS, STANDARD_SCOPES},
@@ -43,6 +43,7 @@ impl ClientMetadata {
         let asks_for_pkce = said.get("require_pkce").and_then(Value::as_bool).unwrap_or_default();
         client.require_pkce = terms.require_pkce || client.is_public() || asks_for_pkce;
         client.check()?;
+        sector::check_notices(&client)?;
         if client.request_object_signing_alg.as_deref() == Some("none") && !terms.unsigned_requests {
             return Err(Fault::new("request_object_signing_alg", "none is not accepted by this server").into());
         }
@@ -243,6 +244,7 @@ mod tests {
             ("logo_uri", json!("javascript:alert(1)")),
             ("policy_uri", json!("data:text/html,x")),
             ("client_name", json!("two\nlines")),
+            ("client_name", json!("\u{202e}knaB")),
             ("client_name", json!("x".repeat(256))),
             ("contacts", json!(["\u{7}"])),
             ("client_uri", json!("https://rp.example/\0")),

@@ -7,7 +7,7 @@ use actix_web::{
 };
 use uuid::Uuid;
 
-use super::{PATIENCE, add_cookie, find, proceed};
+use super::{PATIENCE, add_cookie, admit_stranger, find, proceed};
 use crate::{
     app::App,
     authorize::{self, AuthorizationRequest, Owner},
@@ -116,6 +116,7 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid, door: Door<'_>) -> Outcome<
             } else {
                 app.db
                     .work(visit.now, &visit.trace, async |tx| {
+                        admit_stranger(app, visit, tx).await??;
                         let session = sessions::start_visitor(tx, &app.config.sessions).await?;
                         claim(tx, begun.insert(session).id).await
                     })
