@@ -98,7 +98,8 @@ pub struct RefreshState {
 }
 
 impl Joined for RefreshState {
-    const KEY: &'static str = "grant_id";
+    // A family that was given no refresh token has none of this.
+    const KEY: &'static str = "refresh_seed";
 }
 
 /// The client, and the family's refresh state if all that it hangs on is alive, in one statement. `None`: no such client.

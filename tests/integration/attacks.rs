@@ -121,3 +121,18 @@ async fn strangers_of_one_source_are_remembered_within_bounds() {
     let kept: usize = server.value("SELECT count(*) FROM authorization_requests").await.parse().unwrap();
     assert!(waits > 0 && kept + waits == 1100, "{kept} kept, {waits} told to wait");
 }
+
+/// A family without a refresh token is named by one that was made up: no such token, and nothing breaks.
+#[tokio::test]
+async fn a_made_up_refresh_token_of_a_family_that_has_none_is_refused() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let code = client.code(&server.agent(), "openid").await;
+    let family: uuid::Uuid = server.value("SELECT id FROM grants").await.parse().unwrap();
+    let octets = [family.as_bytes().as_slice(), &1_i32.to_be_bytes(), &[0; 32]].concat();
+    let token = format!("mo_rt_{}", mooring::jose::base64url(&octets));
+    client.refresh(&token).await.refused("invalid_grant");
+    assert!(!client.is_active(&token).await);
+    assert_eq!(client.revoke(&token).await.status, 200);
+    client.redeem(&code).await.tokens();
+}
