@@ -55,6 +55,13 @@ pub fn decide(request: &AuthorizationRequest, standing: &Standing<'_>) -> Decisi
             .or_else(|| unmet(request))
             .unwrap_or_else(|| or_refuse(Decision::SignIn, ErrorCode::LoginRequired, "nobody is signed in"));
     };
+    // A client that the person never allowed anything is not told whether they are the one it guesses at.
+    if silent && request.subjects.is_some() && standing.consented.is_empty() {
+        return Decision::Refuse(Error::new(
+            ErrorCode::LoginRequired,
+            "nobody is signed in who is asked for and has consented",
+        ));
+    }
     // Signed in since the request came: that is what prompt=login and max_age=0 ask for.
     let just_now = standing.stored.is_some_and(|stored| session.auth_time.is_some_and(|at| at >= stored.created_at));
     if !request.is_about(standing.known_as.as_deref()) {

@@ -1,6 +1,7 @@
 //! What somebody tried, and what it came to. Each of these worked once.
 
 use futures_util::future::join_all;
+use serde_json::json;
 
 use crate::support::{ALICE, BOB, PASSWORD, Server, client::Code};
 
@@ -135,4 +136,23 @@ async fn a_made_up_refresh_token_of_a_family_that_has_none_is_refused() {
     assert!(!client.is_active(&token).await);
     assert_eq!(client.revoke(&token).await.status, 200);
     client.redeem(&code).await.tokens();
+}
+
+/// Who is at the browser is nothing for a client to find out that they never allowed anything, not by guessing either.
+#[tokio::test]
+async fn a_client_without_consent_does_not_learn_who_is_there() {
+    let server = Server::usual().await;
+    let agent = server.agent();
+    server.client("web").code(&agent, "openid").await;
+    let mut answers = Vec::new();
+    for username in [ALICE, BOB] {
+        let claims = json!({ "id_token": { "sub": { "value": server.user_id(username).await } } }).to_string();
+        for age in ["0", "100000"] {
+            let request = server.client("jwt").request("openid").with("prompt", "none").with("claims", &claims);
+            let mut answer = agent.step(&request.with("max_age", age).url()).await.answer();
+            assert_eq!(answer.remove("error").as_deref(), Some("login_required"));
+            answers.push(answer);
+        }
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
 }
