@@ -134,13 +134,17 @@ pub async fn postpone(tx: &mut Tx, id: Uuid, due_at: DateTime<Utc>, failure: &st
     Ok(())
 }
 
-/// Queues what the end of a session could not see: a party whose joining was being committed at that very moment.
+/// Queues what the end of a session could not see: a party whose joining was being committed at that very moment. It looks
+/// at the last two minutes, and no further than at parties that had just joined: many sessions may end at once.
 pub async fn queue_late(tx: &mut Tx) -> Result<(), Broken> {
     let now = tx.now;
     let queued = Cached(
         diesel::sql_query(concat!(
-            "WITH ended AS (SELECT id, kind, user_id, ended_at FROM sessions \
-                 WHERE ended_at > $1 - interval '2 minutes' AND ended_at <= $1), \
+            "WITH ended AS (SELECT s.id, s.kind, s.user_id, s.ended_at FROM sessions s \
+                 WHERE s.ended_at > $1 - interval '2 minutes' AND s.ended_at <= $1 \
+                 AND EXISTS (SELECT FROM session_clients k WHERE k.session_id = s.id \
+                     AND k.joined_at > s.ended_at - interval '1 minute' AND NOT EXISTS (SELECT FROM notices n \
+                         WHERE n.session_id = k.session_id AND n.client_id = k.client_id))), \
              queued AS (",
             queue_logouts!(),
             ") SELECT id FROM queued"
