@@ -552,13 +552,13 @@ async fn logo_policy_and_terms_are_shown_to_the_person() {
             assert!(page.body.contains(part), "{part}:\n{}", page.body);
         }
         let policy = page.header("content-security-policy");
-        assert!(policy.contains("; img-src 'self' https://cdn.rp.example;"), "{policy}");
+        assert!(policy.contains("; img-src 'self' data: https://cdn.rp.example;"), "{policy}");
     }
     // A name is text.
     let odd = Registered::with(&server, &json!({ "client_name": "<script>alert(1)</script>" })).await;
     let login = server.agent().open(&odd.client().request("openid").url()).await;
     assert!(!login.body.contains("<script>") && login.body.contains("&lt;script&gt;"));
-    assert!(login.header("content-security-policy").contains("; img-src 'self';"));
+    assert!(login.header("content-security-policy").contains("; img-src 'self' data:;"));
 }
 
 /// Suite modules oidcc-registration-sector-uri and -sector-bad; and nobody makes us ask where we should not.

@@ -70,16 +70,18 @@ pub fn picture_source(logo: &str) -> Option<String> {
     }
 }
 
-/// The policy of one page; `picture` is a source from [`picture_source`], each of `frames` one from [`source`].
+/// The policy of one page; `picture` is a source from [`picture_source`], each of `frames` one from [`source`]. Our own
+/// style sheet carries its pictures inline.
 pub(super) fn content_security_policy(
     scripts: bool,
     targets: &FormTargets,
     picture: Option<&str>,
     frames: &BTreeSet<String>,
 ) -> String {
+    let picture = picture.filter(|source| *source != "data:");
     let frames = frames.iter().fold(String::new(), |all, frame| all + " " + frame);
     format!(
-        "default-src 'none'; style-src 'self'; img-src 'self'{}{}; font-src 'self'; script-src {}{}{}{frames}; \
+        "default-src 'none'; style-src 'self'; img-src 'self' data:{}{}; font-src 'self'; script-src {}{}{}{frames}; \
          frame-ancestors 'none'; base-uri 'none'",
         if picture.is_some() { " " } else { "" },
         picture.unwrap_or_default(),
@@ -139,11 +141,20 @@ mod tests {
     }
 
     #[test]
+    fn our_own_style_sheet_may_show_what_it_carries() {
+        let sheet = include_str!("../../../templates/assets/mooring.css");
+        assert!(sheet.contains("url(\"data:image/"), "then the policy need not allow it");
+        assert!(
+            content_security_policy(false, &FormTargets::Own, None, &BTreeSet::new()).contains("img-src 'self' data:")
+        );
+    }
+
+    #[test]
     fn variants() {
         let own = content_security_policy(false, &FormTargets::Own, None, &BTreeSet::new());
         assert_eq!(
             own,
-            "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; script-src 'none'; \
+            "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; script-src 'none'; \
              form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
         );
         let other = content_security_policy(
@@ -153,7 +164,8 @@ mod tests {
             &BTreeSet::new(),
         );
         assert!(other.contains("; form-action 'self' https://rp.example;"));
-        assert!(other.contains("; img-src 'self' https://cdn.example;"));
+        assert!(other.contains("; img-src 'self' data: https://cdn.example;"));
+        assert_eq!(content_security_policy(false, &FormTargets::Own, Some("data:"), &BTreeSet::new()), own);
         let custom = content_security_policy(true, &FormTargets::after("com.example.app:/cb"), None, &BTreeSet::new());
         assert!(!custom.contains("form-action"));
         assert!(custom.contains("script-src 'self';"));
