@@ -51,6 +51,11 @@ async fn each_client_by_its_own_mechanism() {
         assert!(challenge.starts_with("Basic realm") && challenge.contains("error=\"invalid_client\""), "{answer:?}");
         assert_eq!(answer.header("cache-control"), "no-store");
     }
+    // Only who holds the secret is told how to send it.
+    let told = post.by(Method::Basic(secret())).refresh("x").await.text;
+    assert!(told.contains("registered to authenticate by client_secret_post"), "{told}");
+    let guessed = post.by(Method::Basic("wrong".into())).refresh("x").await.text;
+    assert!(!guessed.contains("client_secret_post"), "{guessed}");
     let stranger = Client { id: "nobody".into(), ..web.clone() };
     let (unknown, known) = (stranger.refresh("x").await, web.by(Method::Basic("wrong".into())).refresh("x").await);
     assert_eq!(

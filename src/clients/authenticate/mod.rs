@@ -95,16 +95,28 @@ pub fn verify(
     if client.is_disabled {
         return Err(failed("disabled_client"));
     }
-    if client.metadata.token_endpoint_auth_method != credentials.method {
-        return Err(failed("wrong_method"));
+    let fits = |secret: &str| {
+        client.secret_hash.as_deref().map(|stored| constant_time_eq(&sha256(&[secret.as_bytes()]), stored))
+    };
+    let registered = client.metadata.token_endpoint_auth_method;
+    if registered != credentials.method {
+        // Libraries differ in how they send a secret when nobody says; who holds it may learn how it is to be sent.
+        return Err(match &credentials.proof {
+            Proof::Secret(secret) if fits(secret) == Some(true) => {
+                let how = registered.as_str();
+                Error::invalid_client(format!("this client is registered to authenticate by {how}"))
+                    .detail("wrong_method")
+            }
+            _ => failed("wrong_method"),
+        });
     }
     match &credentials.proof {
         Proof::None => Ok(Verified::Done),
-        Proof::Secret(secret) => {
-            let stored = client.secret_hash.as_deref().ok_or_else(|| failed("no_secret"))?;
-            let fits = constant_time_eq(&sha256(&[secret.as_bytes()]), stored);
-            if fits { Ok(Verified::Done) } else { Err(failed("wrong_secret")) }
-        }
+        Proof::Secret(secret) => match fits(secret) {
+            Some(true) => Ok(Verified::Done),
+            Some(false) => Err(failed("wrong_secret")),
+            None => Err(failed("no_secret")),
+        },
         Proof::Assertion(assertion) => {
             let jwks = jwks.or(client.metadata.jwks.as_ref()).ok_or_else(|| failed("no_keys"))?;
             let allowed = client.metadata.token_endpoint_auth_signing_alg.as_deref();
