@@ -5,6 +5,7 @@ Only Python's own library. Nothing of it belongs to Mooring or to the samples: t
 
 import html.parser
 import http.cookiejar
+import itertools
 import json
 import os
 import pathlib
@@ -198,7 +199,8 @@ class Try:
             for event in events
             if event.get("client") == client
         ]
-        self.say("    " + ", ".join(actions))
+        runs = [(action, len(list(run))) for action, run in itertools.groupby(actions)]
+        self.say("    " + ", ".join(action + (f" ×{count}" if count > 1 else "") for action, count in runs))
         return actions
 
 
@@ -408,8 +410,8 @@ class Chromium:
         return [entry["message"] for entry in self.call("POST", f"{self.session}/se/log", {"type": "browser"})]
 
     def sign_in(self, person="alice"):
-        self.walk.say(f"    … {person} types name and password at {self.url().split('?')[0]}")
         self.type("input[name=username]", person)
+        self.walk.say(f"    … {person} types name and password at {self.url().split('?')[0]}")
         self.type("input[name=password]", PEOPLE[person])
         self.click("form button[type=submit]")
 

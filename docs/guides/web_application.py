@@ -11,10 +11,11 @@ def walk(at, client, api=None):
     sign_in(at, browser)
     tokens(at, browser, api)
     ending(at, browser)
+    being_told(at, browser)
     signing_out(at, browser)
     at.heading("What Mooring has on record")
     actions = at.trail(client)
-    for action in ("code.redeemed", "token.refreshed"):
+    for action in ("code.redeemed", "token.refreshed", "notice.delivered"):
         at.check(action in actions, f"{action} is in the audit trail")
 
 
@@ -53,6 +54,19 @@ def ending(at, browser):
     at.check(page.status == 401, "the next use of the tokens is refused", page.body)
     page = browser.open(at.application + "/")
     at.check(page.form_with("password") is not None, "and Alice has to sign in again", page.text)
+    page = browser.sign_in(page)
+    at.check("Hello Alice Example" in page.text, "which she does", page.text)
+
+
+def being_told(at, browser, seconds=5):
+    at.heading("The session is ended, and the application is told (back-channel logout)")
+    at.end_sessions()
+    at.say("    … and nothing is asked of the application that would need its tokens")
+    until = time.monotonic() + seconds
+    while browser.open(at.application + "/", quiet=True, follow=False).status == 200 and time.monotonic() < until:
+        time.sleep(0.2)
+    page = browser.open(at.application + "/")
+    at.check(page.form_with("password") is not None, f"within {seconds} s it knows, and Alice has to sign in again", page.text)
     page = browser.sign_in(page)
     at.check("Hello Alice Example" in page.text, "which she does", page.text)
 

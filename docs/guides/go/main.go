@@ -40,6 +40,7 @@ type attempt struct{ verifier, nonce string }
 type visit struct {
 	tokens  oauth2.TokenSource // refreshes when it has to
 	idToken string
+	sid     string // of the session at Mooring
 	name    string
 }
 
@@ -66,6 +67,7 @@ func main() {
 	http.HandleFunc("GET /me", app.forward(provider.UserInfoEndpoint()))
 	http.HandleFunc("GET /hello", app.forward(home+"/api/hello"))
 	http.HandleFunc("GET /sign-out", app.signOut)
+	http.HandleFunc("POST /backchannel-logout", app.backchannelLogout)
 	http.HandleFunc("GET /bye", func(w http.ResponseWriter, _ *http.Request) { page(w, "You are signed out") })
 	http.HandleFunc("GET /api/hello", apiHello(provider))
 	log.Fatal(http.ListenAndServe(strings.TrimPrefix(home, "http://"), nil))
@@ -115,13 +117,13 @@ func (app *application) callback(w http.ResponseWriter, r *http.Request) {
 		over(w, err)
 		return
 	}
-	var claims struct{ Name string }
-	if err := person.Claims(&claims); err != nil {
+	var claims struct{ Name, Sid string }
+	if err := errors.Join(verified.Claims(&claims), person.Claims(&claims)); err != nil {
 		over(w, err)
 		return
 	}
 	id := rand.Text()
-	app.visits.Store(id, &visit{tokens: tokens, idToken: raw, name: claims.Name})
+	app.visits.Store(id, &visit{tokens: tokens, idToken: raw, sid: claims.Sid, name: claims.Name})
 	setCookie(w, "app", id)
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
@@ -158,6 +160,29 @@ func (app *application) signOut(w http.ResponseWriter, r *http.Request) {
 	app.visits.Delete(cookie(r, "app"))
 	query := url.Values{"id_token_hint": {here.idToken}, "post_logout_redirect_uri": {home + "/bye"}}
 	http.Redirect(w, r, app.endSession+"?"+query.Encode(), http.StatusSeeOther)
+}
+
+// backchannelLogout is where Mooring says that a session has ended, however it did.
+func (app *application) backchannelLogout(w http.ResponseWriter, r *http.Request) {
+	token, err := app.provider.Verifier(&oidc.Config{ClientID: app.config.ClientID}).Verify(r.Context(), r.FormValue("logout_token"))
+	var claims struct {
+		Sid    string
+		Events map[string]json.RawMessage
+	}
+	if err == nil {
+		err = token.Claims(&claims)
+	}
+	// An ID token has no events, and so never passes for a logout token.
+	if _, ok := claims.Events["http://schemas.openid.net/event/backchannel-logout"]; err != nil || !ok {
+		http.Error(w, fmt.Sprint("not a logout token: ", err), http.StatusBadRequest)
+		return
+	}
+	app.visits.Range(func(id, found any) bool {
+		if found.(*visit).sid == claims.Sid {
+			app.visits.Delete(id)
+		}
+		return true
+	})
 }
 
 // apiHello verifies signature, issuer, audience and expiry with the cached JWKS and asks nobody. An access token of an

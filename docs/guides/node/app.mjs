@@ -1,6 +1,8 @@
 // A web application whose people sign in at Mooring. It has no secret: it signs with a key of its own.
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { createRemoteJWKSet, jwtVerify } from 'jose'
 import * as oidc from 'openid-client'
 
 const issuer = new URL(process.env.ISSUER ?? 'http://localhost:8080')
@@ -15,7 +17,9 @@ const config = await oidc.discovery(issuer, 'node-app', {}, oidc.PrivateKeyJwt({
   execute: issuer.protocol === 'http:' ? [oidc.allowInsecureRequests] : [], // http is for localhost only
 })
 
-const signedIn = new Map() // of this application: cookie → { tokens, claims }
+const jwks = createRemoteJWKSet(new URL(config.serverMetadata().jwks_uri))
+
+const signedIn = new Map() // of this application: cookie → { tokens, claims, sid }
 const waiting = new Map() // sign-ins on their way: state → what the answer must fit
 
 const routes = {
@@ -46,7 +50,7 @@ const routes = {
     // The ID token says who signed in and how (sub, sid, acr, auth_time); name and email are userinfo's to tell.
     const claims = await oidc.fetchUserInfo(config, tokens.access_token, tokens.claims().sub)
     const id = randomUUID()
-    signedIn.set(id, withExpiry(tokens, claims))
+    signedIn.set(id, { ...withExpiry(tokens), claims, sid: tokens.claims().sid })
     return seeOther('/', `app=${id}; HttpOnly; SameSite=Lax; Path=/`)
   },
 
@@ -55,7 +59,7 @@ const routes = {
     if (!visit) return json({ error: 'not signed in' }, 401)
     if (visit.expiresAt < Date.now()) {
       // Several requests may do this at the same time: within refresh_grace they all get the same successor.
-      Object.assign(visit, withExpiry(await oidc.refreshTokenGrant(config, visit.tokens.refresh_token), visit.claims))
+      Object.assign(visit, withExpiry(await oidc.refreshTokenGrant(config, visit.tokens.refresh_token)))
     }
     return json(await oidc.fetchUserInfo(config, visit.tokens.access_token, visit.claims.sub))
   },
@@ -68,6 +72,19 @@ const routes = {
       post_logout_redirect_uri: new URL('/bye', here).href,
     })
     return seeOther(url.href)
+  },
+
+  // Mooring says that a session has ended, however it did.
+  '/backchannel-logout': async (request) => {
+    const form = new URLSearchParams(await text(request))
+    const { payload } = await jwtVerify(form.get('logout_token') ?? '', jwks, {
+      issuer: config.serverMetadata().issuer,
+      audience: 'node-app',
+      typ: 'logout+jwt',
+      requiredClaims: ['sid', 'jti', 'events'],
+    })
+    for (const [id, visit] of signedIn) if (visit.sid === payload.sid) signedIn.delete(id)
+    return json({})
   },
 
   '/bye': () => page('You are signed out'),
@@ -83,15 +100,15 @@ createServer(async (request, response) => {
   } catch (error) {
     // invalid_grant, or a Bearer challenge: the session at Mooring is over, and with it the one here.
     const over = error.error === 'invalid_grant' || error.status === 401
-    if (!over) console.error(error)
-    signedIn.delete(id)
-    answer = json({ error: error.error ?? error.code, message: error.message }, over ? 401 : 502)
+    if (over) signedIn.delete(id)
+    else console.error(error)
+    answer = json({ error: error.error ?? error.code, message: error.message }, over ? 401 : 400)
   }
   response.writeHead(answer.status, answer.headers).end(answer.body)
 }).listen(here.port, here.hostname)
 
-function withExpiry(tokens, claims) {
-  return { tokens, claims, expiresAt: Date.now() + tokens.expiresIn() * 1000 }
+function withExpiry(tokens) {
+  return { tokens, expiresAt: Date.now() + tokens.expiresIn() * 1000 }
 }
 
 function cookie(request, name) {

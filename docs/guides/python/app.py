@@ -9,7 +9,10 @@ from authlib.integrations.base_client import OAuthError
 from authlib.integrations.flask_client import OAuth
 from authlib.integrations.flask_oauth2 import ResourceProtector, current_token
 from authlib.oauth2.rfc7662 import IntrospectTokenValidator
-from flask import Flask, jsonify, redirect, session
+from flask import Flask, jsonify, redirect, request, session
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
 
 ISSUER = os.environ.get("ISSUER", "http://localhost:8080")
 HERE = os.environ.get("HERE", "http://127.0.0.1:3000")
@@ -52,7 +55,7 @@ def callback():
     # The ID token says who signed in and how (sub, sid, acr, auth_time); name and email are userinfo's to tell.
     person = mooring.userinfo(token=token)
     session["id"] = secrets.token_urlsafe()
-    signed_in[session["id"]] = {"token": token, "name": person["name"]}
+    signed_in[session["id"]] = {"token": token, "name": person["name"], "sid": token["userinfo"]["sid"]}
     return redirect("/")
 
 
@@ -92,6 +95,29 @@ def sign_out():
     there = mooring.load_server_metadata()["end_session_endpoint"]
     query = {"id_token_hint": visit["token"]["id_token"], "post_logout_redirect_uri": f"{HERE}/bye"}
     return redirect(f"{there}?{urlencode(query)}")
+
+
+@app.post("/backchannel-logout")
+def backchannel_logout():
+    """Mooring says that a session has ended, however it did."""
+    keys = KeySet.import_key_set(mooring.fetch_jwk_set())
+    expected = jwt.JWTClaimsRegistry(
+        iss={"essential": True, "value": ISSUER},
+        aud={"essential": True, "value": "python-app"},
+        exp={"essential": True},
+        sid={"essential": True},
+        events={"essential": True},
+    )
+    try:
+        token = jwt.decode(request.form["logout_token"], keys, algorithms=["RS256"])
+        expected.validate(token.claims)
+    except (JoseError, ValueError) as error:
+        return jsonify(error="invalid_request", error_description=str(error)), 400
+    if token.header.get("typ") != "logout+jwt":
+        return jsonify(error="invalid_request"), 400
+    for id in [id for id, visit in signed_in.items() if visit["sid"] == token.claims["sid"]]:
+        del signed_in[id]
+    return "", 200
 
 
 @app.get("/bye")
