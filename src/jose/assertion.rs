@@ -8,15 +8,10 @@ use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
 use super::jws::Unverified;
-use crate::oauth::Error;
+use crate::oauth::{Error, client_metadata::CLIENT_SIGNATURES};
 
 /// The value of `client_assertion_type` (RFC 7523 §2.2).
 pub const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-
-/// What an assertion may be signed with. Symmetric algorithms and `none` are absent on purpose: a shared secret is
-/// stored hashed here and could not verify anything.
-pub const ASSERTION_ALGORITHMS: [&str; 9] =
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
 /// How far ahead `exp` may be. A longer life would make the memory of used `jti`s grow without bound.
 pub const MAX_ASSERTION_LIFETIME_SECONDS: i64 = 300;
@@ -126,7 +121,7 @@ fn instant(assertion: &Unverified, name: &str) -> Result<Option<i64>, Error> {
 
 fn algorithm_of(assertion: &Unverified) -> Option<Algorithm> {
     let name = assertion.header("alg")?;
-    ASSERTION_ALGORITHMS.contains(&name).then(|| name.parse().ok()).flatten()
+    CLIENT_SIGNATURES.contains(&name).then(|| name.parse().ok()).flatten()
 }
 
 fn refused(description: &'static str) -> Error {

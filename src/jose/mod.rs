@@ -12,8 +12,8 @@ mod signing_key;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm, at_hash};
 pub use assertion::{
-    ASSERTION_ALGORITHMS, Assertion, CLIENT_ASSERTION_TYPE, MAX_ASSERTION_LIFETIME_SECONDS, SKEW_SECONDS,
-    names_known_key, peek_issuer, verify_assertion,
+    Assertion, CLIENT_ASSERTION_TYPE, MAX_ASSERTION_LIFETIME_SECONDS, SKEW_SECONDS, names_known_key, peek_issuer,
+    verify_assertion,
 };
 pub use jws::verify_own;
 pub use request_object::{Expected, RequestObject};

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::{SKEW_SECONDS, jws::Unverified};
-use crate::oauth::{Error, ErrorCode, client_metadata::REQUEST_OBJECT_ALGORITHMS};
+use crate::oauth::{Error, ErrorCode, client_metadata::CLIENT_SIGNATURES};
 
 /// RFC 9101 §10.8.1.
 const OWN_TYPE: &str = "oauth-authz-req+jwt";
@@ -74,7 +74,7 @@ impl<'a> RequestObject<'a> {
                 return Err(refused("unsigned request objects are not accepted from this client"));
             }
         } else {
-            let algorithm = REQUEST_OBJECT_ALGORITHMS.contains(&alg).then(|| alg.parse().ok()).flatten();
+            let algorithm = CLIENT_SIGNATURES.contains(&alg).then(|| alg.parse().ok()).flatten();
             let algorithm = algorithm.ok_or_else(|| refused("the request object's alg is not accepted"))?;
             expected
                 .jwks

@@ -20,8 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use members::{MEMBERS, Member};
-pub use requests::REQUEST_OBJECT_ALGORITHMS;
-pub use rules::{ASSERTION_ALGORITHMS, is_loopback, is_scope_token};
+pub use rules::{CLIENT_SIGNATURES, is_loopback, is_scope_token};
 pub use self_registered::Terms;
 
 use super::{Error, ErrorCode};

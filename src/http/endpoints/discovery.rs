@@ -12,10 +12,10 @@ use crate::{
     config::{Config, Policy},
     grants::GRANTS,
     http::cors,
-    jose::{ASSERTION_ALGORITHMS, Algorithm},
+    jose::Algorithm,
     oauth::{
         Acr,
-        client_metadata::REQUEST_OBJECT_ALGORITHMS,
+        client_metadata::CLIENT_SIGNATURES,
         metadata::{Endpoints, Provider, document},
         scope::STANDARD_SCOPES,
     },
@@ -37,7 +37,7 @@ impl Discovery {
         let claims: Vec<_> = own.into_iter().chain(of_scopes.filter(|claim| !own.contains(claim))).collect();
         let response_modes = RESPONSE_MODES.map(|(name, _)| name);
         let unsigned = config.request_objects.unsigned.then_some("none");
-        let request_object_algorithms: Vec<_> = REQUEST_OBJECT_ALGORITHMS.iter().copied().chain(unsigned).collect();
+        let request_object_algorithms: Vec<_> = CLIENT_SIGNATURES.iter().copied().chain(unsigned).collect();
         let document = document(&Provider {
             issuer: config.issuer.as_str(),
             endpoints: Endpoints {
@@ -54,7 +54,7 @@ impl Discovery {
             scopes: &scopes,
             grant_types: &grant_types,
             client_authentication_methods: &methods,
-            client_assertion_algorithms: &ASSERTION_ALGORITHMS,
+            client_assertion_algorithms: CLIENT_SIGNATURES,
             id_token_algorithms: &Algorithm::ALL.map(Algorithm::as_str),
             response_modes: &response_modes,
             response_algorithms: &Algorithm::ALL.map(Algorithm::as_str),

@@ -2,21 +2,16 @@
 
 use super::{
     ClientMetadata, Fault,
-    rules::{absolute_or_web, secure, shortened},
+    rules::{CLIENT_SIGNATURES, absolute_or_web, secure, shortened},
 };
-
-/// What request objects may be signed with (RFC 9101 §6.2). Symmetric algorithms are absent on purpose: a shared secret
-/// is stored hashed here and could not verify anything. `none` is a matter of policy.
-pub const REQUEST_OBJECT_ALGORITHMS: &[&str] =
-    &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
 /// More places for request objects than any client needs.
 const MAX_REQUEST_URIS: usize = 20;
 
 pub(super) fn check(client: &ClientMetadata) -> Result<(), Fault> {
     if let Some(algorithm) = &client.request_object_signing_alg {
-        if algorithm != "none" && !REQUEST_OBJECT_ALGORITHMS.contains(&algorithm.as_str()) {
-            let problem = format!("{algorithm} is not one of {}", REQUEST_OBJECT_ALGORITHMS.join(", "));
+        if algorithm != "none" && !CLIENT_SIGNATURES.contains(&algorithm.as_str()) {
+            let problem = format!("{algorithm} is not one of {}", CLIENT_SIGNATURES.join(", "));
             return Err(Fault::new("request_object_signing_alg", problem));
         }
         // RFC 9101 §10.5.

@@ -8,8 +8,11 @@ use url::{Host, Url};
 
 use super::{ApplicationType, AuthMethod, ClientMetadata, Fault, GRANT_TYPES, Introspection, requests, sector};
 
-/// What client assertions may be signed with.
-pub const ASSERTION_ALGORITHMS: &[&str] = &["RS256", "PS256", "ES256", "EdDSA"];
+/// What a client may sign assertions and request objects with (RFC 7523 §3, RFC 9101 §6.2). Symmetric algorithms are
+/// absent on purpose: a shared secret is stored hashed here and could not verify anything. Request objects that are not
+/// signed at all are a matter of policy.
+pub const CLIENT_SIGNATURES: &[&str] =
+    &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
 /// A declared secret is as strong as one of ours only if it is long: it is stored under a fast hash.
 const SECRET_LENGTH: usize = 32;
@@ -147,9 +150,9 @@ fn keys(client: &ClientMetadata) -> Result<(), Fault> {
         return Err(Fault::new("jwks", "or jwks_uri is required with private_key_jwt"));
     }
     if let Some(algorithm) = &client.token_endpoint_auth_signing_alg
-        && !ASSERTION_ALGORITHMS.contains(&algorithm.as_str())
+        && !CLIENT_SIGNATURES.contains(&algorithm.as_str())
     {
-        let problem = format!("{algorithm} is not one of {}", ASSERTION_ALGORITHMS.join(", "));
+        let problem = format!("{algorithm} is not one of {}", CLIENT_SIGNATURES.join(", "));
         return Err(Fault::new("token_endpoint_auth_signing_alg", problem));
     }
     client.jwks.as_ref().map_or(Ok(()), |jwks| public_keys(jwks).map_err(|problem| Fault::new("jwks", problem)))
