@@ -7,8 +7,9 @@ COMMENT ON COLUMN clients.used_at IS 'Of a client that registered itself: since 
 
 -- Those that nobody has used: few, counted at every registration, and looked through for what has expired.
 CREATE INDEX clients_unused ON clients (created_at) WHERE registration_generation IS NOT NULL AND used_at IS NULL;
--- Removing a client looks in each of these for what refers to it.
-CREATE INDEX session_clients_client ON session_clients (client_id);
-CREATE INDEX sessions_client ON sessions (client_id) WHERE client_id IS NOT NULL;
-CREATE INDEX consents_client ON consents (client_id);
-CREATE INDEX authorization_requests_client ON authorization_requests (client_id);
+-- Removing a client looks in each of these for what refers to it. They hold the whole key: the planner, which plans on
+-- small tables, may take them for a look-up by key, too.
+CREATE INDEX session_clients_client ON session_clients (client_id, session_id);
+CREATE INDEX sessions_client ON sessions (client_id, kind, id) WHERE client_id IS NOT NULL;
+CREATE INDEX consents_client ON consents (client_id, user_id);
+CREATE INDEX authorization_requests_client ON authorization_requests (client_id, id);

@@ -41,7 +41,9 @@ COMMENT ON FUNCTION new_id IS 'A UUIDv7 of this instant (RFC 9562 section 5.7).'
 -- They are dead without anybody looking; this is for telling it. The indexes are built in place: no release of the
 -- schema has had many sessions yet.
 ALTER TABLE sessions ADD COLUMN look_at timestamptz NOT NULL DEFAULT '-infinity';
-CREATE INDEX sessions_look ON sessions (look_at) WHERE ended_at IS NULL;
+-- Its condition is more than that the session has not ended: every look-up says as much, and the planner, which plans on
+-- small tables, would read this index from end to end instead of finding one session by its key.
+CREATE INDEX sessions_look ON sessions (look_at) WHERE ended_at IS NULL AND look_at < 'infinity';
 CREATE INDEX sessions_ended ON sessions (ended_at) WHERE ended_at IS NOT NULL;
 COMMENT ON COLUMN sessions.look_at IS 'It cannot have died by itself before then: when to look again, to tell of its end.';
 COMMENT ON COLUMN sessions.end_reason IS 'Why: signed_in, signed_out, superseded, ended_by_user, ended_by_operator, consent_withdrawn, renewed, expired, idle, user_disabled, client_disabled, ended_with_user, ended_with_client, ended_with_parent.';

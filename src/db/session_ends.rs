@@ -123,7 +123,7 @@ pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<EndedSession>
     let now = tx.now;
     let rows: Vec<Row> = Cached(
         diesel::sql_query(concat!(
-            "WITH looked AS (SELECT id FROM sessions WHERE ended_at IS NULL AND look_at <= $1 ORDER BY look_at LIMIT $2 \
+            "WITH looked AS (SELECT id FROM sessions WHERE ended_at IS NULL AND look_at < 'infinity' AND look_at <= $1 ORDER BY look_at LIMIT $2 \
                  FOR NO KEY UPDATE SKIP LOCKED), \
              judged AS (SELECT s.id, s.kind = 'visitor' AND l.id IS NULL AND k.client_id IS NULL AS forgotten, \
                  CASE WHEN l.id IS NOT NULL OR (s.kind = 'visitor' AND k.client_id IS NULL) THEN NULL \

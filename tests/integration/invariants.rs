@@ -301,6 +301,23 @@ async fn a_look_up_locks_few_relations() {
 }
 
 /// The next partitions are there in time, and readiness would say if they were not.
+/// The look-ups are planned on small tables, where an index that has only the client looks as good as the key: it would
+/// be read through from end to end once the client is everybody's.
+#[tokio::test]
+async fn no_index_leads_a_look_up_through_all_of_a_client() {
+    let server = Server::usual().await;
+    let found = server
+        .rows(
+            "SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid \
+             JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = i.indkey[0] AND a.attname = 'client_id' \
+             JOIN pg_index k ON k.indrelid = t.oid AND k.indisprimary \
+             WHERE t.relname IN ('sessions', 'session_clients', 'consents', 'grants', 'authorization_requests') \
+             AND NOT string_to_array(k.indkey::text, ' ') <@ string_to_array(i.indkey::text, ' ')",
+        )
+        .await;
+    assert!(found.is_empty(), "these do not hold the table's key: {found:?}");
+}
+
 #[tokio::test]
 async fn partitions_are_made_ahead() {
     let server = Server::usual().await;
