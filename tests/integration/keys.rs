@@ -1,6 +1,8 @@
 //! Rotation of the signing keys: a new key is published before it signs, and an old one is good for as long as anything
 //! that it signed.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use mooring::{
     jose::{Algorithm, MasterSecret, Purpose},
@@ -160,4 +162,36 @@ async fn two_rotations_in_a_row_leave_a_key_that_signs() {
     }
     let (kids, _) = tokens_of(&server, &server.agent()).await;
     assert!(kids.iter().all(|kid| newest.contains(kid) && !first.contains(kid)), "{kids:?}");
+}
+
+/// Two rotations, minute by minute, while people sign in: a verifier that fetches the keys no sooner than it is told it may
+/// knows every key that it meets.
+#[tokio::test]
+async fn a_verifier_that_keeps_the_keys_never_meets_an_unknown_one() {
+    let server = Server::usual().await;
+    let answer = server.http().get(server.endpoint("jwks_uri")).send().await.unwrap();
+    let told = answer.headers()["cache-control"].to_str().unwrap().to_owned();
+    let seconds = told.strip_prefix("public, max-age=").expect("how long the keys may be kept").parse().unwrap();
+    let keeps = TimeDelta::seconds(seconds);
+    let (first, second) = (server.agent(), server.agent());
+    let (mut kept, mut age, mut met) = (published(&server).await, TimeDelta::zero(), BTreeSet::new());
+    for minute in 0..16 {
+        let turn = async {
+            if minute % 7 == 1 {
+                rotate(&server).await;
+            }
+            reload(&server).await;
+        };
+        let ((), (one, _), (other, _)) = tokio::join!(turn, tokens_of(&server, &first), tokens_of(&server, &second));
+        for kid in one.into_iter().chain(other) {
+            assert!(kept.contains(&kid), "{kid} in minute {minute}, with keys of {age} before");
+            met.insert(kid);
+        }
+        server.advance(TimeDelta::minutes(1)).await;
+        age += TimeDelta::minutes(1);
+        if age >= keeps {
+            (kept, age) = (published(&server).await, TimeDelta::zero());
+        }
+    }
+    assert_eq!(met.len(), 3 * Algorithm::ALL.len(), "those of the start, and of two rotations");
 }
