@@ -4,6 +4,7 @@ pub mod authenticate;
 pub mod jwks;
 mod registration;
 pub mod scope;
+mod secret;
 mod sector;
 mod self_registration;
 
@@ -66,17 +67,6 @@ impl Client {
     #[must_use]
     pub fn response_signing_algorithm(&self) -> Algorithm {
         self.metadata.authorization_signed_response_alg.as_str().parse().unwrap_or(Algorithm::Rs256)
-    }
-
-    /// Whether scripts of this origin are the client's: declared, or where a redirect URI leads.
-    #[must_use]
-    pub fn has_origin(&self, origin: &str) -> bool {
-        let metadata = &self.metadata;
-        let of_redirects = metadata.redirect_uris.iter().filter_map(|uri| url::Url::parse(uri).ok());
-        metadata.allowed_origins.iter().any(|allowed| allowed == origin)
-            || of_redirects
-                .filter(|url| matches!(url.scheme(), "http" | "https"))
-                .any(|url| url.origin().ascii_serialization() == origin)
     }
 
     /// Whether another program on a person's machine could pose as this client at this redirect URI (RFC 8252 §8.6).

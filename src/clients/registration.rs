@@ -2,12 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::Client;
+use super::{Client, secret};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     db::{self, Tx},
     failure::{Broken, Failure},
-    jose::{base64url, random_bytes, sha256},
     oauth::{ClientMetadata, Error},
 };
 
@@ -19,7 +18,7 @@ pub struct Registered {
 }
 
 /// Registers a client (RFC 7591 §3.2.1), generating what it did not bring: an id, and a secret where its method rests on
-/// one. Secrets are random, so SHA-256 is enough to store them.
+/// one.
 pub async fn register(tx: &mut Tx, mut metadata: ClientMetadata, actor: Actor) -> Result<Registered, Failure> {
     metadata.validate()?;
     let client_id = metadata.client_id.clone().unwrap_or_else(|| tx.new_id().to_string());
@@ -27,10 +26,10 @@ pub async fn register(tx: &mut Tx, mut metadata: ClientMetadata, actor: Actor) -
     let secret = metadata
         .client_secret
         .take()
-        .or_else(|| metadata.token_endpoint_auth_method.uses_secret().then(|| base64url(&random_bytes::<32>())));
-    let hash = secret.as_ref().map(|secret| sha256(&[secret.as_bytes()]));
+        .or_else(|| metadata.token_endpoint_auth_method.uses_secret().then(secret::generate));
+    let hash = secret.as_deref().map(secret::hash);
     let stored = stored(&metadata)?;
-    if !db::clients::insert(tx, &client_id, &stored, hash.as_ref().map(<[u8; 32]>::as_slice)).await? {
+    if !db::clients::insert(tx, &client_id, &stored, hash.as_deref()).await? {
         return Err(Error::invalid_request(format!("there is a client {client_id} already")).into());
     }
     tell(tx, Action::ClientAdded, &client_id, actor);
@@ -43,8 +42,8 @@ pub async fn apply_declared(tx: &mut Tx, declared: &ClientMetadata) -> Result<()
         return Err(Broken::new("a declared client has no client_id"));
     };
     let mut metadata = declared.clone();
-    let hash = metadata.client_secret.take().map(|secret| sha256(&[secret.as_bytes()]));
-    let hash = hash.as_ref().map(<[u8; 32]>::as_slice);
+    let hash = metadata.client_secret.take().as_deref().map(secret::hash);
+    let hash = hash.as_deref();
     let stored = stored(&metadata)?;
     match db::clients::find(tx, &client_id).await? {
         None => {

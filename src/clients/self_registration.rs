@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::registration::tell;
+use super::{registration::tell, secret};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     config::{self, Policy},
@@ -20,7 +20,7 @@ use crate::{
         registrations::{self, Registration},
     },
     failure::{Broken, Failure, Stop},
-    jose::{Key256, base64url, constant_time_eq, from_base64url, random_bytes, sha256},
+    jose::{Key256, base64url, constant_time_eq, from_base64url, sha256},
     oauth::{
         ClientMetadata, Error, ErrorCode,
         client_metadata::{Fault, Terms},
@@ -141,11 +141,9 @@ impl Registrar {
         if member("client_id").and_then(Value::as_str) != Some(&registered.client.client_id) {
             return Err(Fault::new("client_id", "must be the one that is registered").into());
         }
-        if let Some(secret) = member("client_secret") {
-            let hash = secret.as_str().map(|secret| sha256(&[secret.as_bytes()]));
-            let fits =
-                hash.zip(registered.client.secret_hash.as_deref()).is_some_and(|(it, of)| constant_time_eq(&it, of));
-            if !fits {
+        if let Some(said) = member("client_secret") {
+            let stored = registered.client.secret_hash.as_deref();
+            if !said.as_str().zip(stored).is_some_and(|(said, stored)| secret::fits(said, stored)) {
                 return Err(Fault::new("client_secret", "is not the one that was issued, and cannot be chosen").into());
             }
         }
@@ -169,8 +167,8 @@ impl Registrar {
     pub async fn register(&self, tx: &mut Tx, mut metadata: ClientMetadata) -> Result<Information, Failure> {
         let client_id = tx.new_id().to_string();
         metadata.client_id = Some(client_id.clone());
-        let secret = metadata.token_endpoint_auth_method.uses_secret().then(new_secret);
-        let hash = secret.as_deref().map(hash);
+        let secret = metadata.token_endpoint_auth_method.uses_secret().then(secret::generate);
+        let hash = secret.as_deref().map(secret::hash);
         let stored = serde_json::to_value(&metadata).map_err(Broken::new)?;
         if !registrations::insert(tx, &client_id, &stored, hash.as_deref(), self.unused_limit).await? {
             return Err(Error::new(ErrorCode::TemporarilyUnavailable, "too many registered clients were never used")
@@ -184,7 +182,7 @@ impl Registrar {
 
     /// What is registered (RFC 7592 §2.1); without the secret, which is not kept in a form that can be read.
     pub fn read(&self, registered: &Registration) -> Result<Information, Broken> {
-        let metadata = serde_json::from_value(registered.client.metadata.clone()).map_err(Broken::new)?;
+        let metadata = ClientMetadata::deserialize(&registered.client.metadata).map_err(Broken::new)?;
         let client_id = registered.client.client_id.clone();
         let registration_access_token = self.token(&client_id, registered.generation);
         let issued_at = registered.created_at;
@@ -204,8 +202,8 @@ impl Registrar {
         let client_id = registered.client.client_id.clone();
         metadata.client_id = Some(client_id.clone());
         let kept = registered.client.secret_hash.clone().filter(|_| metadata.token_endpoint_auth_method.uses_secret());
-        let secret = (kept.is_none() && metadata.token_endpoint_auth_method.uses_secret()).then(new_secret);
-        let hash = kept.or_else(|| secret.as_deref().map(hash));
+        let secret = (kept.is_none() && metadata.token_endpoint_auth_method.uses_secret()).then(secret::generate);
+        let hash = kept.or_else(|| secret.as_deref().map(secret::hash));
         let stored = serde_json::to_value(&metadata).map_err(Broken::new)?;
         let generation = registered.generation;
         if !registrations::replace(tx, &client_id, generation, &stored, hash.as_deref()).await? {
@@ -264,14 +262,6 @@ fn outdated() -> Failure {
     Error::invalid_token("the registration access token is not valid (any more)").into()
 }
 
-fn new_secret() -> String {
-    base64url(&random_bytes::<32>())
-}
-
-fn hash(secret: &str) -> Vec<u8> {
-    sha256(&[secret.as_bytes()]).to_vec()
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -279,7 +269,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::jose::{MasterSecret, Purpose};
+    use crate::jose::{MasterSecret, Purpose, random_bytes};
 
     fn with(policy: Policy, initial_access_token_file: Option<PathBuf>) -> Result<Registrar, Stop> {
         let settings = config::Registration {

@@ -50,13 +50,13 @@ macro_rules! event_rows {
     };
 }
 
-/// `INSERT` of the events in a `jsonb` parameter, however many there are.
+/// `INSERT` of the events that a query gives.
 macro_rules! insert_events {
-    ($parameter:literal) => {
+    ($rows:expr) => {
         concat!(
             "INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, reason, \
              detail, source_hash, agent_hash, trace) ",
-            $crate::db::audit_events::event_rows!($parameter)
+            $rows
         )
     };
 }
@@ -65,22 +65,13 @@ macro_rules! insert_events {
 /// name of a CTE, only if that has a row.
 macro_rules! insert_event {
     () => {
-        concat!(
-            "INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, reason, \
-             detail, source_hash, agent_hash, trace) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-        )
+        $crate::db::audit_events::insert_events!("SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14")
     };
     ($gate:literal) => {
-        concat!(
-            "INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, reason, \
-             detail, source_hash, agent_hash, trace) \
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 FROM ",
-            $gate
-        )
+        concat!($crate::db::audit_events::insert_event!(), " FROM ", $gate)
     };
 }
-pub(super) use {event_rows, insert_event};
+pub(super) use {insert_event, insert_events};
 
 /// A statement that makes a change and tells it in the unit's latest event. The event is `$1` to `$14`, so the statement's
 /// own parameters begin at `$15`, and `$2` is the instant. Typed columns cost PostgreSQL a third of what a JSON value of
@@ -137,7 +128,7 @@ fn hex(bytes: &[u8]) -> String {
 /// Writes the unit's events by themselves.
 pub(super) async fn insert(tx: &mut Tx) -> Result<(), Broken> {
     let rows = tx.take_events();
-    Cached(diesel::sql_query(insert_events!("$1")).bind::<Jsonb, _>(rows))
+    Cached(diesel::sql_query(insert_events!(event_rows!("$1"))).bind::<Jsonb, _>(rows))
         .execute(&mut tx.conn())
         .await
         .or_broken("write audit events")?;

@@ -11,9 +11,8 @@ use serde_json::Value;
 
 use super::{
     Tx,
-    clients::ClientRow,
+    clients::{self as rows, ClientRow},
     schema::clients,
-    session_ends::{Of, look_soon},
     work::OrBroken,
 };
 use crate::failure::Broken;
@@ -97,47 +96,31 @@ pub async fn replace(
     metadata: &Value,
     secret_hash: Option<&[u8]>,
 ) -> Result<bool, Broken> {
-    let now = tx.now;
-    let changed = diesel::update(
-        clients::table
-            .find(client_id)
-            .filter(clients::registration_generation.eq(Some(generation)))
-            .filter(clients::disabled_at.is_null()),
-    )
-    .set((
-        clients::metadata.eq(metadata),
-        clients::secret_hash.eq(secret_hash),
-        clients::registration_generation.eq(Some(generation + 1)),
-        clients::updated_at.eq(now),
-    ))
-    .execute(&mut tx.conn())
-    .await
-    .or_broken("replace registration")?;
-    Ok(changed > 0)
+    let is_taken = take(tx, client_id, generation).await?;
+    if is_taken {
+        rows::update(tx, client_id, metadata, secret_hash).await?;
+    }
+    Ok(is_taken)
 }
 
 /// Ends the client and all it holds, as disabling does; `false`: it is of another generation by now, or gone.
 pub async fn end(tx: &mut Tx, client_id: &str, generation: i32) -> Result<bool, Broken> {
-    let now = tx.now;
-    let changed = diesel::update(
+    Ok(take(tx, client_id, generation).await? && rows::disable(tx, client_id).await? == Some(true))
+}
+
+/// Makes the next generation, which locks the row; `false`: it is of another generation by now, or gone.
+async fn take(tx: &mut Tx, client_id: &str, generation: i32) -> Result<bool, Broken> {
+    let taken = diesel::update(
         clients::table
             .find(client_id)
             .filter(clients::registration_generation.eq(Some(generation)))
             .filter(clients::disabled_at.is_null()),
     )
-    .set((
-        clients::disabled_at.eq(Some(now)),
-        clients::session_epoch.eq(clients::session_epoch + 1),
-        clients::registration_generation.eq(Some(generation + 1)),
-        clients::updated_at.eq(now),
-    ))
+    .set(clients::registration_generation.eq(Some(generation + 1)))
     .execute(&mut tx.conn())
     .await
-    .or_broken("end registration")?;
-    if changed > 0 {
-        look_soon(tx, Of::Client(client_id)).await?;
-    }
-    Ok(changed > 0)
+    .or_broken("take registration")?;
+    Ok(taken > 0)
 }
 
 /// Notes which of those that were never used have taken part in a session by now.

@@ -6,7 +6,13 @@ use diesel::{QueryableByName, sql_types as sql};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::{Tx, notices::queue_logouts, statement::Cached, work::OrBroken};
+use super::{
+    Tx,
+    notices::queue_logouts,
+    outer_join::{Joined, Maybe},
+    statement::Cached,
+    work::OrBroken,
+};
 use crate::failure::Broken;
 
 /// What was ended, for the audit.
@@ -22,6 +28,10 @@ pub struct EndedSession {
     pub client_id: Option<String>,
     #[diesel(sql_type = sql::Text)]
     pub end_reason: String,
+}
+
+impl Joined for EndedSession {
+    const KEY: &'static str = "id";
 }
 
 #[derive(QueryableByName)]
@@ -109,16 +119,8 @@ pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<EndedSession>
         looked: i64,
         #[diesel(sql_type = sql::BigInt)]
         queued: i64,
-        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-        id: Option<Uuid>,
-        #[diesel(sql_type = sql::Nullable<sql::Text>)]
-        kind: Option<String>,
-        #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
-        user_id: Option<Uuid>,
-        #[diesel(sql_type = sql::Nullable<sql::Text>)]
-        client_id: Option<String>,
-        #[diesel(sql_type = sql::Nullable<sql::Text>)]
-        end_reason: Option<String>,
+        #[diesel(embed)]
+        session: Maybe<EndedSession>,
     }
     let now = tx.now;
     let rows: Vec<Row> = Cached(
@@ -161,14 +163,7 @@ pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<EndedSession>
     .or_broken("end dead sessions")?;
     let (looked, queued) = rows.as_slice().first().map_or((0, 0), |row| (row.looked, row.queued));
     tx.queued(queued > 0);
-    let ended = rows
-        .into_iter()
-        .filter_map(|row| {
-            let (id, kind, end_reason) = (row.id?, row.kind?, row.end_reason?);
-            Some(EndedSession { id, kind, user_id: row.user_id, client_id: row.client_id, end_reason })
-        })
-        .collect();
-    Ok((looked, ended))
+    Ok((looked, rows.into_iter().filter_map(|row| row.session.0).collect()))
 }
 
 /// Whose sessions died at one stroke, by an epoch.

@@ -7,14 +7,41 @@ use actix_web::{
     web::Data,
 };
 
-use super::extract::Visit;
-use crate::{app::App, clients::Client, db, failure::Failure};
+use super::{extract::Visit, render::json};
+use crate::{
+    app::App,
+    clients::Client,
+    db::{self, Outcome},
+    failure::Failure,
+    oauth::{ClientMetadata, Parameters},
+};
 
 /// For documents that are public anyway.
 pub const EVERYONE: (HeaderName, HeaderValue) = (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
 
+/// The answer to a call of a client, which its own origins may read. A script has to be able to read why it was refused,
+/// too: then the client is only named.
+pub async fn answer(
+    app: &App,
+    visit: &Visit,
+    parameters: &Parameters,
+    answered: Outcome<(Client, HttpResponse)>,
+) -> HttpResponse {
+    match answered {
+        Ok((client, mut response)) => {
+            allow_client(visit, Some(&client.metadata), &mut response);
+            response
+        }
+        Err(failure) => {
+            let mut response = json::failure(visit, &failure);
+            allow_named(app, visit, parameters.get("client_id"), &mut response).await;
+            response
+        }
+    }
+}
+
 /// Lets the client's own origins read the answer.
-pub fn allow_client(visit: &Visit, client: Option<&Client>, response: &mut HttpResponse) {
+pub fn allow_client(visit: &Visit, client: Option<&ClientMetadata>, response: &mut HttpResponse) {
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     let Some(origin) = &visit.origin else { return };
@@ -48,12 +75,12 @@ pub async fn preflight(app: Data<App>, visit: Visit, request: HttpRequest) -> Ht
             .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"))
             .finish(),
         Ok(false) => response.finish(),
-        Err(failure) => super::render::json::failure(&visit, &failure),
+        Err(failure) => json::failure(&visit, &failure),
     }
 }
 
 /// As [`allow_client`], where the client is only named: for errors, which tell nothing that needs proof.
-pub async fn allow_named(app: &App, visit: &Visit, client_id: Option<&str>, response: &mut HttpResponse) {
+async fn allow_named(app: &App, visit: &Visit, client_id: Option<&str>, response: &mut HttpResponse) {
     let client = match (&visit.origin, client_id) {
         (Some(_), Some(client_id)) => app
             .db
@@ -64,7 +91,7 @@ pub async fn allow_named(app: &App, visit: &Visit, client_id: Option<&str>, resp
             .and_then(|row| Client::from_row(row).ok()),
         _ => None,
     };
-    allow_client(visit, client.as_ref(), response);
+    allow_client(visit, client.as_ref().map(|client| &client.metadata), response);
 }
 
 /// As [`preflight`] judges: for errors that are about no client in particular.

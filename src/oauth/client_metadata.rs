@@ -359,6 +359,16 @@ impl ClientMetadata {
         self.token_endpoint_auth_method == AuthMethod::None
     }
 
+    /// Whether scripts of this origin are the client's: declared, or where a redirect URI leads.
+    #[must_use]
+    pub fn has_origin(&self, origin: &str) -> bool {
+        let of_redirects = self.redirect_uris.iter().filter_map(|uri| url::Url::parse(uri).ok());
+        self.allowed_origins.iter().any(|allowed| allowed == origin)
+            || of_redirects
+                .filter(|url| matches!(url.scheme(), "http" | "https"))
+                .any(|url| url.origin().ascii_serialization() == origin)
+    }
+
     /// Whether it is registered for this grant type.
     #[must_use]
     pub fn has_grant(&self, grant_type: &str) -> bool {

@@ -27,6 +27,20 @@ pub fn matches(registered: &str, requested: &str) -> bool {
         }
 }
 
+/// A URI with parameters added to its query; what was there stays as it was (RFC 6749 §3.1.2).
+pub fn with_query(uri: &str, parameters: &[(&str, &str)]) -> String {
+    if parameters.is_empty() {
+        return uri.to_owned();
+    }
+    let separator = match uri.split_once('?') {
+        None => "?",
+        Some((_, query)) if query.is_empty() || query.ends_with('&') => "",
+        Some(_) => "&",
+    };
+    let added = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    format!("{uri}{separator}{added}")
+}
+
 /// What no redirect URI may be, whatever is registered: too long, with a fragment (RFC 6749 §3.1.2), with characters
 /// that no URI has or that parsers disagree on, or with user information in front of its host.
 fn is_plain(uri: &str) -> bool {
@@ -83,18 +97,9 @@ impl TrustedRedirectUri {
         &self.0
     }
 
-    /// The URI with response parameters added to its query; what was there stays as it was (RFC 6749 §3.1.2).
+    /// The URI with response parameters added to its query.
     pub fn with_query(&self, parameters: &[(&str, &str)]) -> String {
-        if parameters.is_empty() {
-            return self.0.clone();
-        }
-        let separator = match self.0.split_once('?') {
-            None => "?",
-            Some((_, query)) if query.is_empty() || query.ends_with('&') => "",
-            Some(_) => "&",
-        };
-        let added = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-        format!("{}{separator}{added}", self.0)
+        with_query(&self.0, parameters)
     }
 
     /// The URI with response parameters in its fragment, which it has none of by itself (RFC 6749 §4.2.2.1).

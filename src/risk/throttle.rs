@@ -10,6 +10,7 @@ use crate::{
     db::{Tx, throttles},
     failure::Broken,
     jose::Key256,
+    oauth::{Error, ErrorCode},
 };
 
 /// What is guessed at.
@@ -48,6 +49,18 @@ pub enum Gate {
     Open(Vec<Vec<u8>>),
     /// Not before so many seconds.
     Closed(u32),
+}
+
+impl Gate {
+    /// Refuses what is no guess but too much, in these words, until there is room again.
+    pub fn or_later(self, description: &'static str) -> Result<(), Error> {
+        match self {
+            Self::Open(_) => Ok(()),
+            Self::Closed(seconds) => {
+                Err(Error::new(ErrorCode::TemporarilyUnavailable, description).retry_after(seconds))
+            }
+        }
+    }
 }
 
 /// So many at once, and so many a second.
@@ -117,15 +130,8 @@ impl Sources {
     /// Counts a client that is about to register itself from `source`, which may do so `an_hour` times an hour. What comes
     /// of it counts all the same: a refused registration has made us read, and perhaps fetch.
     pub async fn count_registration(&self, tx: &mut Tx, source: &[u8], an_hour: u32) -> Result<Gate, Broken> {
-        let key = self.0.mac(&[b"registration", source]).to_vec();
-        let (size, leak) = (f64::from(an_hour), f64::from(an_hour) / 3600.0);
-        let level = throttles::add(tx, std::slice::from_ref(&key), &[leak]).await?.into_iter().next();
-        let over = level.unwrap_or_default() - size;
-        if over <= 0.0 {
-            return Ok(Gate::Open(Vec::new()));
-        }
-        throttles::forgive(tx, &[key]).await?;
-        Ok(Gate::Closed(seconds(over / leak)))
+        let limit = (f64::from(an_hour), f64::from(an_hour) / 3600.0);
+        pass(tx, self.0.mac(&[b"registration", source]).to_vec(), limit).await
     }
 
     /// The attempt was genuine.

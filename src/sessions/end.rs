@@ -16,9 +16,8 @@ use crate::{
 
 /// Ends a session and with it all that hangs on it. `false` when it had ended.
 pub async fn end(tx: &mut Tx, session_id: Uuid, reason: &str, actor: Actor) -> Result<bool, Broken> {
-    let Some(ended) = session_ends::end(tx, session_id, reason).await? else { return Ok(false) };
-    tell(tx, ended, actor);
-    Ok(true)
+    let ended = session_ends::end(tx, session_id, reason).await?;
+    Ok(tell(tx, ended, actor) > 0)
 }
 
 /// Ends the session of the browser at hand, because the person or visitor at it wants it. Returns the parties that this
@@ -37,24 +36,15 @@ pub async fn sign_out(
 
 /// Ends the person's other browser sessions, keeping `keep` and offline access. Returns how many.
 pub async fn end_others(tx: &mut Tx, user_id: Uuid, keep: Uuid, actor: Actor) -> Result<usize, Broken> {
-    let reason = "ended_by_user";
-    let ended = session_ends::end_of_user(tx, user_id, Some(keep), false, reason).await?;
-    let count = ended.len();
-    for session in ended {
-        tell(tx, session, actor);
-    }
-    Ok(count)
+    let ended = session_ends::end_of_user(tx, user_id, Some(keep), false, "ended_by_user").await?;
+    Ok(tell(tx, ended, actor))
 }
 
 /// Ends everything of a person: their sessions, offline ones too, and whatever sign-in is in flight at this moment.
 pub async fn end_all_of_user(tx: &mut Tx, user_id: Uuid, reason: &str, actor: Actor) -> Result<usize, Broken> {
     users::bump_epoch(tx, user_id).await?;
     let ended = session_ends::end_of_user(tx, user_id, None, true, reason).await?;
-    let count = ended.len();
-    for session in ended {
-        tell(tx, session, actor);
-    }
-    Ok(count)
+    Ok(tell(tx, ended, actor))
 }
 
 /// Ends a family, and with it the offline session that was begun for it. `false` when it had ended.
@@ -70,18 +60,22 @@ pub async fn end_family(tx: &mut Tx, grant_id: Uuid, reason: &str, actor: Actor)
 /// whether there may be more.
 pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<bool, Broken> {
     let (looked, ended) = session_ends::end_dead(tx, limit).await?;
-    for session in ended {
-        tell(tx, session, Actor::Server);
-    }
+    tell(tx, ended, Actor::Server);
     Ok(looked == limit)
 }
 
-fn tell(tx: &mut Tx, session: EndedSession, actor: Actor) {
-    let subject = Subject {
-        session_id: Some(session.id),
-        session_kind: Some(session.kind),
-        user_id: session.user_id,
-        client_id: session.client_id,
-    };
-    audit::record(tx, Event::done(Action::SessionEnded, actor, subject).reason(session.end_reason));
+/// Records what was ended, and says how many.
+fn tell(tx: &mut Tx, ended: impl IntoIterator<Item = EndedSession>, actor: Actor) -> usize {
+    let mut count = 0;
+    for session in ended {
+        let subject = Subject {
+            session_id: Some(session.id),
+            session_kind: Some(session.kind),
+            user_id: session.user_id,
+            client_id: session.client_id,
+        };
+        audit::record(tx, Event::done(Action::SessionEnded, actor, subject).reason(session.end_reason));
+        count += 1;
+    }
+    count
 }

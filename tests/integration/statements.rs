@@ -32,6 +32,12 @@ async fn looking_at_tokens() {
             "introspection ({id})"
         );
         assert_eq!(cost(&server, async || client.userinfo(&tokens.access).await.ok()).await, 1, "userinfo ({id})");
+        let by_script = async || {
+            let request = server.http().get(server.endpoint("userinfo_endpoint")).bearer_auth(&tokens.access);
+            let answer = Answer::of(request.header("origin", "https://rp.example")).await;
+            assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, "https://rp.example"));
+        };
+        assert_eq!(cost(&server, by_script).await, 1, "userinfo, by a script of the client ({id})");
         assert_eq!(
             cost(&server, async || client.introspect(&tokens.refresh).await.ok()).await,
             1,

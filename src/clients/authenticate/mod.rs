@@ -11,9 +11,9 @@ pub mod private_key_jwt;
 pub use authenticator::Authenticator;
 use chrono::{DateTime, Utc};
 
-use super::Client;
+use super::{Client, secret};
 use crate::{
-    jose::{Assertion, constant_time_eq, sha256},
+    jose::Assertion,
     oauth::{Error, Parameters, client_metadata::AuthMethod},
 };
 
@@ -95,9 +95,7 @@ pub fn verify(
     if client.is_disabled {
         return Err(failed("disabled_client"));
     }
-    let fits = |secret: &str| {
-        client.secret_hash.as_deref().map(|stored| constant_time_eq(&sha256(&[secret.as_bytes()]), stored))
-    };
+    let fits = |secret: &str| client.secret_hash.as_deref().map(|stored| secret::fits(secret, stored));
     let registered = client.metadata.token_endpoint_auth_method;
     if registered != credentials.method {
         // Libraries differ in how they send a secret when nobody says; who holds it may learn how it is to be sent.

@@ -22,8 +22,7 @@ use crate::{
         pending::{Known, answer_misunderstood, known_as, reader, told, understand},
         render::answer,
     },
-    oauth::{ClaimsRequest, Error, ErrorCode, Parameters},
-    risk::Gate,
+    oauth::{ClaimsRequest, Error, Parameters},
     sessions,
 };
 
@@ -197,13 +196,7 @@ async fn store(
 /// What strangers begin is stored, so there is a bound on it.
 async fn admit_stranger(app: &App, visit: &Visit, tx: &mut Tx) -> Result<Result<(), Error>, Broken> {
     let source = visit.trace.source_hash.clone().unwrap_or_default();
-    Ok(match app.sources.count_stranger(tx, &source).await? {
-        Gate::Open(_) => Ok(()),
-        Gate::Closed(seconds) => {
-            let error = Error::new(ErrorCode::TemporarilyUnavailable, "too many requests from your network");
-            Err(error.retry_after(seconds))
-        }
-    })
+    Ok(app.sources.count_stranger(tx, &source).await?.or_later("too many requests from your network"))
 }
 
 fn add_cookie(response: &mut HttpResponse, app: &App, session_id: Uuid, generation: i32) {

@@ -23,7 +23,7 @@ use crate::{
         signing_out::{self, Onward},
     },
     jose::{base64url, from_base64url, verify_own},
-    oauth::{Error, Parameters},
+    oauth::{Error, Parameters, redirect_uri::with_query},
     sessions,
 };
 
@@ -184,14 +184,8 @@ fn confirm(app: &App, visit: &Visit, asked: &Asked, session: &LiveSession, param
 
 /// Where it leads when it is done.
 fn onward<'a>(asked: &'a Asked, parameters: &Parameters) -> Onward<'a> {
-    let uri = asked.redirect.as_ref().map(|uri| with_state(uri, parameters.get("state")));
+    // §3: `state` is sent back.
+    let state: Vec<_> = parameters.get("state").map(|state| ("state", state)).into_iter().collect();
+    let uri = asked.redirect.as_ref().map(|uri| with_query(uri, &state));
     Onward { client: asked.client.as_ref(), uri }
-}
-
-/// §3: `state` is sent back.
-fn with_state(uri: &str, state: Option<&str>) -> String {
-    let Some(state) = state else { return uri.to_owned() };
-    let separator = if uri.contains('?') { '&' } else { '?' };
-    let encoded: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("state", state).finish();
-    format!("{uri}{separator}{encoded}")
 }

@@ -18,26 +18,16 @@ use crate::{
         pending::{judge, reader},
         render::json,
     },
-    oauth::{Error, ErrorCode},
-    risk::Gate,
+    oauth::Error,
 };
 
 /// How soon a browser has to come (RFC 9126 §2.2: relatively short).
 const LIFETIME: TimeDelta = TimeDelta::seconds(90);
 
 pub async fn push(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
-    match run(&app, &visit, &form).await {
-        Ok((client, answer)) => {
-            let mut response = json::private(StatusCode::CREATED, &answer);
-            cors::allow_client(&visit, Some(&client), &mut response);
-            response
-        }
-        Err(failure) => {
-            let mut response = json::failure(&visit, &failure);
-            cors::allow_named(&app, &visit, form.0.get("client_id"), &mut response).await;
-            response
-        }
-    }
+    let answered = run(&app, &visit, &form).await;
+    let answered = answered.map(|(client, answer)| (client, json::private(StatusCode::CREATED, &answer)));
+    cors::answer(&app, &visit, &form.0, answered).await
 }
 
 async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> {
@@ -71,9 +61,8 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> 
             } else {
                 app.sources.count_push(tx, &client.id).await?
             };
-            if let Gate::Closed(seconds) = gate {
-                let error = Error::new(ErrorCode::TemporarilyUnavailable, "too many pushed requests");
-                return Ok(Err(error.retry_after(seconds)));
+            if let Err(error) = gate.or_later("too many pushed requests") {
+                return Ok(Err(error));
             }
             let kept = authorize::kept(&parameters);
             Ok::<_, Failure>(Ok(authorization_requests::insert_pushed(tx, &client.id, &kept, tx.now + LIFETIME).await?))

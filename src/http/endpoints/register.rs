@@ -97,13 +97,8 @@ async fn count(app: &App, visit: &Visit) -> Outcome<()> {
     let source = visit.trace.source_hash.clone().unwrap_or_default();
     let an_hour = app.config.registration.per_source;
     let count = async |tx: &mut _| app.sources.count_registration(tx, &source, an_hour).await.map_err(Failure::from);
-    match app.db.work(visit.now, &visit.trace, count).await? {
-        Gate::Open(_) => Ok(()),
-        Gate::Closed(seconds) => {
-            let error = Error::new(ErrorCode::TemporarilyUnavailable, "too many registrations from your network");
-            Err(error.retry_after(seconds).into())
-        }
-    }
+    let gate = app.db.work(visit.now, &visit.trace, count).await?;
+    Ok(gate.or_later("too many registrations from your network")?)
 }
 
 async fn register(app: &App, visit: &Visit, said: &Value) -> Outcome<Information> {

@@ -19,19 +19,10 @@ use crate::{
 };
 
 pub async fn revoke(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
-    match run(&app, &visit, &form).await {
-        // §2.2: an invalid token is no error; it is as revoked as can be.
-        Ok(client) => {
-            let mut response = json::private(StatusCode::OK, &serde_json::json!({}));
-            cors::allow_client(&visit, Some(&client), &mut response);
-            response
-        }
-        Err(failure) => {
-            let mut response = json::failure(&visit, &failure);
-            cors::allow_named(&app, &visit, form.0.get("client_id"), &mut response).await;
-            response
-        }
-    }
+    // §2.2: an invalid token is no error; it is as revoked as can be.
+    let answered = run(&app, &visit, &form).await;
+    let answered = answered.map(|client| (client, json::private(StatusCode::OK, &serde_json::json!({}))));
+    cors::answer(&app, &visit, &form.0, answered).await
 }
 
 async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<Client> {

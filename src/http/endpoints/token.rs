@@ -16,17 +16,9 @@ use crate::{
 };
 
 pub async fn token(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
-    let answer = run(&app, &visit, &form).await;
-    let (mut response, client) = match answer {
-        Ok((client, tokens)) => (json::private(StatusCode::OK, &tokens), Some(client)),
-        Err(failure) => (json::failure(&visit, &failure), None),
-    };
-    match client {
-        Some(client) => cors::allow_client(&visit, Some(&client), &mut response),
-        // A script has to be able to read why it was refused, too.
-        None => cors::allow_named(&app, &visit, form.0.get("client_id"), &mut response).await,
-    }
-    response
+    let answered = run(&app, &visit, &form).await;
+    let answered = answered.map(|(client, tokens)| (client, json::private(StatusCode::OK, &tokens)));
+    cors::answer(&app, &visit, &form.0, answered).await
 }
 
 async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, TokenResponse)> {

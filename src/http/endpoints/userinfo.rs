@@ -6,7 +6,7 @@ use actix_web::{
     web::{Bytes, Data},
 };
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     app::App,
@@ -20,12 +20,8 @@ use crate::{
 
 pub async fn userinfo(app: Data<App>, visit: Visit, request: HttpRequest, body: Bytes) -> HttpResponse {
     match run(&app, &visit, &request, &body).await {
-        Ok((client_id, answer)) => {
-            let mut response = match answer {
-                Answer::Plain(claims) => json::private(StatusCode::OK, &claims),
-                Answer::Signed(jwt) => json::signed("application/jwt", jwt),
-            };
-            cors::allow_named(&app, &visit, Some(&client_id), &mut response).await;
+        Ok((client, mut response)) => {
+            cors::allow_client(&visit, Some(&client), &mut response);
             response
         }
         Err(failure) => {
@@ -36,13 +32,7 @@ pub async fn userinfo(app: Data<App>, visit: Visit, request: HttpRequest, body: 
     }
 }
 
-enum Answer {
-    Plain(Map<String, Value>),
-    /// For a client that is registered for it (OIDC Core §5.3.2).
-    Signed(String),
-}
-
-async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> Outcome<(String, Answer)> {
+async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> Outcome<(ClientMetadata, HttpResponse)> {
     let token = bearer(visit, request, body)?;
     let invalid = || Error::invalid_token("the access token is not valid (any more)");
     let presented = Presented::read(&token, &app.mint.keys).ok_or_else(invalid)?;
@@ -68,13 +58,15 @@ async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> O
     let client = live.client_metadata.ok_or_else(|| Broken::new("an access token of no client"))?;
     let client = ClientMetadata::deserialize(&client).map_err(Broken::new)?;
     claims.insert("sub".into(), app.mint.subjects.of(&client, who).into());
-    let answer = match client.userinfo_signed_response_alg {
-        None => Answer::Plain(claims),
+    let response = match client.userinfo_signed_response_alg {
+        None => json::private(StatusCode::OK, &claims),
+        // OIDC Core §5.3.2: for a client that is registered for it.
         Some(algorithm) => {
-            Answer::Signed(app.mint.userinfo(algorithm.into(), &live.token_client_id, claims, visit.now)?)
+            let jwt = app.mint.userinfo(algorithm.into(), &live.token_client_id, claims, visit.now)?;
+            json::signed("application/jwt", jwt)
         }
     };
-    Ok((live.token_client_id, answer))
+    Ok((client, response))
 }
 
 /// The token, from the header or the form body, in one place only (RFC 6750 §2).
