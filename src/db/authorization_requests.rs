@@ -33,6 +33,24 @@ pub struct AuthorizationRequest {
     pub completed_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
     pub code_id: Option<Uuid>,
+    /// When somebody last proved who they are for this very request, …
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub proved_at: Option<DateTime<Utc>>,
+    /// … who, …
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    pub proved_by: Option<Uuid>,
+    /// … how strongly, …
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    pub proved_acr: Option<String>,
+    /// … and by what.
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
+    pub proved_amr: Option<Vec<String>>,
+    /// The person went on without the stronger proof that was only wished for.
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub declined_at: Option<DateTime<Utc>>,
+    /// The person agreed that their privileged session in another browser ends.
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub supersede_at: Option<DateTime<Utc>>,
 }
 
 /// A request that a browser brought.
@@ -90,7 +108,7 @@ pub async fn find(tx: &mut Tx, id: Uuid) -> Result<Option<AuthorizationRequest>,
     let rows: Vec<AuthorizationRequest> = Cached(
         diesel::sql_query(
             "SELECT id, session_id, client_id, parameters, created_at, pushed_at, selected_at, consented_at, denied_at, \
-             completed_at, code_id FROM authorization_requests WHERE id = $1 AND expires_at > $2",
+             completed_at, code_id, proved_at, proved_by, proved_acr, proved_amr, declined_at, supersede_at FROM authorization_requests WHERE id = $1 AND expires_at > $2",
         )
         .bind::<sql::Uuid, _>(id)
         .bind::<sql::Timestamptz, _>(now),
@@ -107,6 +125,8 @@ pub enum Mark {
     Selected,
     Consented,
     Denied,
+    Declined,
+    Supersede,
 }
 
 /// Notes what the person did, unless the request has been answered.
@@ -115,6 +135,8 @@ pub async fn mark(tx: &mut Tx, id: Uuid, mark: Mark) -> Result<bool, Broken> {
     let statement = match mark {
         Mark::Selected => "UPDATE authorization_requests SET selected_at = $2 WHERE id = $1 AND completed_at IS NULL",
         Mark::Consented => "UPDATE authorization_requests SET consented_at = $2 WHERE id = $1 AND completed_at IS NULL",
+        Mark::Declined => "UPDATE authorization_requests SET declined_at = $2 WHERE id = $1 AND completed_at IS NULL",
+        Mark::Supersede => "UPDATE authorization_requests SET supersede_at = $2 WHERE id = $1 AND completed_at IS NULL",
         Mark::Denied => {
             "UPDATE authorization_requests SET denied_at = $2, completed_at = $2 WHERE id = $1 AND completed_at IS NULL"
         }
@@ -124,6 +146,26 @@ pub async fn mark(tx: &mut Tx, id: Uuid, mark: Mark) -> Result<bool, Broken> {
         .await
         .or_broken("mark authorization request")?;
     Ok(changed > 0)
+}
+
+/// Notes that somebody proved who they are for this very request, unless it has been answered.
+pub async fn note_proof(tx: &mut Tx, id: Uuid, user_id: Uuid, acr: &str, amr: &[&str]) -> Result<(), Broken> {
+    let now = tx.now;
+    Cached(
+        diesel::sql_query(
+            "UPDATE authorization_requests SET proved_at = $2, proved_by = $3, proved_acr = $4, proved_amr = $5 \
+             WHERE id = $1 AND completed_at IS NULL",
+        )
+        .bind::<sql::Uuid, _>(id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Uuid, _>(user_id)
+        .bind::<sql::Text, _>(acr)
+        .bind::<sql::Array<sql::Text>, _>(amr),
+    )
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("note a proof for a request")?;
+    Ok(())
 }
 
 /// A request that came without a browser's cookie (pushed, or by a cross-site POST) is taken by the first browser session
@@ -147,12 +189,14 @@ pub async fn claim(tx: &mut Tx, id: Uuid, session_id: Uuid, expires_at: DateTime
 }
 
 /// What waits in one session waits in its successor: a second tab resumes as the person who signed in. What another
-/// person chose or allowed before does not count for them.
+/// person chose, allowed or proved before does not count for them.
 pub async fn follow_lineage(tx: &mut Tx, from: Uuid, to: Uuid) -> Result<(), Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
-            "UPDATE authorization_requests SET session_id = $2, selected_at = NULL, consented_at = NULL WHERE session_id = $1 AND completed_at IS NULL AND expires_at > $3",
+            "UPDATE authorization_requests SET session_id = $2, selected_at = NULL, consented_at = NULL, \
+             declined_at = NULL, supersede_at = NULL, proved_at = NULL, proved_by = NULL, proved_acr = NULL, \
+             proved_amr = NULL WHERE session_id = $1 AND completed_at IS NULL AND expires_at > $3",
         )
         .bind::<sql::Uuid, _>(from)
         .bind::<sql::Uuid, _>(to)

@@ -122,6 +122,42 @@ diesel::table! {
         code_id -> Nullable<Uuid>,
         /// When its client pushed it (RFC 9126); null: a browser brought it.
         pushed_at -> Nullable<Timestamptz>,
+        /// When a person last proved who they are for this very request.
+        proved_at -> Nullable<Timestamptz>,
+        /// Who.
+        proved_by -> Nullable<Uuid>,
+        /// How strongly.
+        proved_acr -> Nullable<Text>,
+        /// By what.
+        proved_amr -> Nullable<Array<Nullable<Text>>>,
+        /// When the person went on without the stronger proof that the client only wished for.
+        declined_at -> Nullable<Timestamptz>,
+        /// When the person agreed that their privileged session in another browser ends for this one.
+        supersede_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    /// A proof that a person was asked for and has not given yet: a WebAuthn challenge, or the code after a password. Good once.
+    ceremonies (id) {
+        /// UUIDv7.
+        id -> Uuid,
+        /// The browser session that was asked; nobody else can answer.
+        session_id -> Uuid,
+        /// enrol (a new passkey), sign_in (a passkey; also signing in again), second_factor (a code after the password).
+        purpose -> Text,
+        /// The authorization request, and so the scopes, that it is for; null: a page of our own.
+        request_id -> Nullable<Uuid>,
+        /// Who must answer; null: whoever has a passkey.
+        user_id -> Nullable<Uuid>,
+        /// What the answer is verified against: the challenge and the credentials allowed.
+        state -> Jsonb,
+        /// When it was asked.
+        created_at -> Timestamptz,
+        /// Until when it may be answered.
+        expires_at -> Timestamptz,
+        /// When it was answered, rightly or wrongly.
+        consumed_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -174,7 +210,7 @@ diesel::table! {
         user_id -> Uuid,
         /// password, passkey, totp or recovery.
         kind -> Text,
-        /// Password: Argon2id in PHC form.
+        /// Password: Argon2id in PHC form. Recovery code: keyed hash, base64url.
         secret_hash -> Nullable<Text>,
         /// Keyed hash of the declared password it was made from, so that a restart neither hashes it again nor overwrites a later change.
         declared -> Nullable<Bytea>,
@@ -182,8 +218,26 @@ diesel::table! {
         created_at -> Timestamptz,
         /// When the secret last changed.
         changed_at -> Timestamptz,
-        /// When it was withdrawn.
+        /// When it was withdrawn, or used up.
         ended_at -> Nullable<Timestamptz>,
+        /// What its person calls it.
+        label -> Nullable<Text>,
+        /// Passkey: the WebAuthn credential id.
+        handle -> Nullable<Bytea>,
+        /// Passkey: public key, counter and flags as the library keeps them.
+        passkey -> Nullable<Jsonb>,
+        /// TOTP: the shared secret, sealed under the master secret.
+        sealed -> Nullable<Bytea>,
+        /// TOTP: the latest time step whose code was taken; a code is good once.
+        last_step -> Nullable<Int8>,
+        /// Passkey: when an attestation showed that its key cannot leave its hardware; null: nobody vouches for it.
+        attested_at -> Nullable<Timestamptz>,
+        /// When it last proved something.
+        last_used_at -> Nullable<Timestamptz>,
+        /// When it was taken out of use without its person asking.
+        suspended_at -> Nullable<Timestamptz>,
+        /// Why: counter_went_back.
+        suspend_reason -> Nullable<Text>,
     }
 }
 
@@ -230,6 +284,8 @@ diesel::table! {
         end_reason -> Nullable<Text>,
         /// The resources that the authorization request named (RFC 8707); none: those of its scopes.
         resources -> Array<Nullable<Text>>,
+        /// The privileged session that its privileged scopes need; when that is dead, refreshed tokens go without them.
+        privileged_session_id -> Nullable<Uuid>,
     }
 }
 
@@ -390,6 +446,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// The latest proof in a privileged session for a client: while it is fresh, the same client gets the same scopes without another.
+    step_ups (session_id, client_id) {
+        /// The privileged session.
+        session_id -> Uuid,
+        /// For whom the person proved themselves.
+        client_id -> Text,
+        /// The privileged scopes that they were told of.
+        scope -> Array<Nullable<Text>>,
+        /// How strongly.
+        acr -> Text,
+        /// By what.
+        amr -> Array<Nullable<Text>>,
+        /// When.
+        proved_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     /// Leaky buckets of failures, by account and source.
     throttles (key) {
         /// Keyed hash of what is counted.
@@ -441,6 +515,10 @@ diesel::joinable!(access_tokens -> sessions (session_id));
 diesel::joinable!(authorization_codes -> sessions (session_id));
 diesel::joinable!(authorization_requests -> clients (client_id));
 diesel::joinable!(authorization_requests -> sessions (session_id));
+diesel::joinable!(authorization_requests -> users (proved_by));
+diesel::joinable!(ceremonies -> authorization_requests (request_id));
+diesel::joinable!(ceremonies -> sessions (session_id));
+diesel::joinable!(ceremonies -> users (user_id));
 diesel::joinable!(consents -> clients (client_id));
 diesel::joinable!(consents -> users (user_id));
 diesel::joinable!(credentials -> users (user_id));
@@ -452,12 +530,15 @@ diesel::joinable!(session_clients -> clients (client_id));
 diesel::joinable!(session_clients -> sessions (session_id));
 diesel::joinable!(sessions -> clients (client_id));
 diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(step_ups -> clients (client_id));
+diesel::joinable!(step_ups -> sessions (session_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     access_tokens,
     audit_events,
     authorization_codes,
     authorization_requests,
+    ceremonies,
     clients,
     consents,
     credentials,
@@ -469,6 +550,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     set_up_links,
     signing_keys,
+    step_ups,
     throttles,
     used_jtis,
     users,

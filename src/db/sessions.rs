@@ -263,6 +263,7 @@ pub async fn sweep_visitors(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
                  AND NOT EXISTS (SELECT FROM authorization_codes k WHERE k.session_id = s.id) \
                  AND NOT EXISTS (SELECT FROM access_tokens t WHERE t.session_id = s.id) \
                  AND NOT EXISTS (SELECT FROM authorization_requests r WHERE r.session_id = s.id) \
+                 AND NOT EXISTS (SELECT FROM ceremonies y WHERE y.session_id = s.id) \
                  ORDER BY s.id LIMIT $2 FOR UPDATE OF s SKIP LOCKED), \
              families AS (DELETE FROM grants g USING victims v WHERE g.session_id = v.id), \
              parties AS (DELETE FROM session_clients k USING victims v WHERE k.session_id = v.id), \

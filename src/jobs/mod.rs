@@ -4,6 +4,7 @@
 //! again at its next turn; nothing depends on one having run at a certain time.
 
 mod authorization_requests;
+mod ceremonies;
 mod dead_sessions;
 mod gauges;
 mod keys;
@@ -46,6 +47,7 @@ pub static JOBS: &[Job] = &[
     keys::JOB,
     throttles::JOB,
     authorization_requests::JOB,
+    ceremonies::JOB,
     visitors::JOB,
     registrations::JOB,
     dead_sessions::JOB,

@@ -7,12 +7,14 @@
 mod cookie;
 mod end;
 mod offline;
+mod proof;
 mod sign_in;
 mod visitor;
 
 pub use cookie::{Cookies, PresentedCookie};
 pub use end::{end, end_all_of_user, end_dead, end_family, end_others, sign_out};
 pub use offline::start_offline;
+pub use proof::Proof;
 pub use sign_in::{SignIn, SignedIn, sign_in};
 pub use visitor::start_visitor;
 

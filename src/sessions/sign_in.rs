@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::Proof;
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     config,
@@ -13,7 +14,6 @@ use crate::{
         users::User,
     },
     failure::Broken,
-    oauth::Acr,
 };
 
 /// How long after a sign-in a second submit of the same form gets the same cookie rather than a newer one.
@@ -22,8 +22,9 @@ const DOUBLE_SUBMIT: TimeDelta = TimeDelta::seconds(10);
 /// Somebody proved who they are.
 pub struct SignIn<'a> {
     pub user: &'a User,
-    pub acr: Acr,
-    pub amr: &'a [&'a str],
+    pub proof: Proof,
+    /// The authorization request that the proof was asked for; `None`: a page of our own.
+    pub request_id: Option<Uuid>,
     /// The session of the browser, if it has a live one.
     pub current: Option<&'a LiveSession>,
     /// The session that an outdated but genuine cookie names: a form sent twice, or from a second tab.
@@ -42,6 +43,15 @@ pub struct SignedIn {
 /// first; a visitor's session is succeeded. The epoch is the one read with the password, so that "end everything of
 /// this user" in between leaves the new session dead. Of two submits of one form the second gets what the first got.
 pub async fn sign_in(tx: &mut Tx, sign_in: &SignIn<'_>, limits: &config::Sessions) -> Result<SignedIn, Broken> {
+    let signed_in = begin(tx, sign_in, limits).await?;
+    if let Some(request_id) = sign_in.request_id {
+        let Proof { acr, amr } = sign_in.proof;
+        authorization_requests::note_proof(tx, request_id, sign_in.user.id, acr.as_str(), amr).await?;
+    }
+    Ok(signed_in)
+}
+
+async fn begin(tx: &mut Tx, sign_in: &SignIn<'_>, limits: &config::Sessions) -> Result<SignedIn, Broken> {
     match sign_in.current {
         Some(session) if session.user_id == Some(sign_in.user.id) => reauthenticate(tx, sign_in, session, limits).await,
         Some(session) => {
@@ -76,9 +86,11 @@ async fn reauthenticate(
     limits: &config::Sessions,
 ) -> Result<SignedIn, Broken> {
     let (id, seen) = (session.root_id, session.secret_generation);
-    if let Some(generation) = sessions::reauthenticate(tx, id, seen, sign_in.acr.as_str(), sign_in.amr).await? {
+    if let Some(generation) =
+        sessions::reauthenticate(tx, id, seen, sign_in.proof.acr.as_str(), sign_in.proof.amr).await?
+    {
         let event = Event::done(Action::SessionReauthenticated, Actor::User, super::subject(session));
-        audit::record(tx, event.detail(json!({ "acr": sign_in.acr.as_str(), "amr": sign_in.amr })));
+        audit::record(tx, event.detail(json!({ "acr": sign_in.proof.acr.as_str(), "amr": sign_in.proof.amr })));
         return Ok(SignedIn { session_id: id, generation });
     }
     match just_signed_in(tx, sign_in, id).await? {
@@ -97,7 +109,7 @@ async fn just_signed_in(tx: &mut Tx, sign_in: &SignIn<'_>, id: Uuid) -> Result<O
     };
     let now = tx.now;
     Ok(found
-        .filter(|session| session.user_id == Some(sign_in.user.id))
+        .filter(|session| session.user_id == Some(sign_in.user.id) && session.acr == sign_in.proof.acr.as_str())
         .filter(|session| session.auth_time.is_some_and(|at| now - at < DOUBLE_SUBMIT))
         .map(|session| SignedIn { session_id: session.id, generation: session.secret_generation }))
 }
@@ -113,8 +125,8 @@ async fn start(
         visitor_id: predecessor,
         user_id: Some(sign_in.user.id),
         client_id: None,
-        acr: sign_in.acr.as_str(),
-        amr: sign_in.amr,
+        acr: sign_in.proof.acr.as_str(),
+        amr: sign_in.proof.amr,
         auth_time: Some(tx.now),
         epoch: sign_in.user.session_epoch,
         idle_timeout: Some(limits.idle),
@@ -134,7 +146,7 @@ async fn start(
     audit::record(
         tx,
         event.detail(json!({
-            "acr": sign_in.acr.as_str(), "amr": sign_in.amr, "visitor": new.visitor_id, "device": tx.trace.device,
+            "acr": sign_in.proof.acr.as_str(), "amr": sign_in.proof.amr, "visitor": new.visitor_id, "device": tx.trace.device,
             "place": tx.trace.place,
         })),
     );

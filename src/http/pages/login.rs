@@ -1,6 +1,7 @@
 //! Sign-in with a password.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
+use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -15,9 +16,9 @@ use crate::{
         pending::{Pending, known_as, pending},
         render::{Page, PageName, answer, views},
     },
-    oauth::{Acr, Error, Parameters},
+    oauth::{Error, Parameters},
     risk::{Attempt, Gate},
-    sessions::{self, SignIn, SignedIn},
+    sessions::{self, Proof, SignIn, SignedIn},
 };
 
 /// What the sign-in is for.
@@ -32,6 +33,13 @@ impl Purpose {
         match self {
             Self::Request(pending) => &pending.browser,
             Self::Account(browser) => browser,
+        }
+    }
+
+    fn request_id(&self) -> Option<Uuid> {
+        match self {
+            Self::Request(pending) => Some(pending.stored.id),
+            Self::Account(_) => None,
         }
     }
 
@@ -232,8 +240,8 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
             let browser = purpose.browser();
             let sign_in = SignIn {
                 user: &user,
-                acr: Acr::Pwd,
-                amr: &["pwd"],
+                proof: Proof::PASSWORD,
+                request_id: purpose.request_id(),
                 current: browser.session.as_ref(),
                 outdated: browser.outdated,
             };
