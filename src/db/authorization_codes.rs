@@ -198,8 +198,9 @@ pub async fn find_with_client(
                  s.expires_at AS session_expires_at, s.epoch, g.client_id AS code_client_id, k.redirect_uri, \
                  k.code_challenge, k.expires_at, k.consumed_at, g.user_id, s.user_claims, s.username, g.sid, g.scope, \
                  g.acr, g.amr, g.auth_time, g.nonce, g.claims, g.resources \
-                 FROM authorization_codes k JOIN live_grants($3) g ON g.id = k.grant_id \
-                 JOIN live_sessions($3) s ON s.id = k.session_id \
+                 FROM authorization_codes k \
+                 JOIN LATERAL (SELECT * FROM live_grants($3) WHERE id = k.grant_id OFFSET 0) g ON true \
+                 JOIN LATERAL (SELECT * FROM live_sessions($3) WHERE id = k.session_id OFFSET 0) s ON true \
                  WHERE k.id = $2) k ON true WHERE c.client_id = $1",
         )
         .bind::<sql::Text, _>(client_id)
@@ -237,8 +238,8 @@ pub async fn redeem(
 ) -> Result<bool, Broken> {
     let statement = if refresh_seed.is_some() {
         redeem_statement!(
-            "family AS (UPDATE grants g SET refresh_seed = $21, refresh_generation = 1, refresh_rotated_at = $2 \
-                 FROM consumed c WHERE g.id = c.grant_id), "
+            "family AS (UPDATE grants SET refresh_seed = $21, refresh_generation = 1, refresh_rotated_at = $2 \
+                 WHERE id = (SELECT grant_id FROM consumed)), "
         )
     } else {
         redeem_statement!("")

@@ -258,8 +258,10 @@ pub async fn find_situation(tx: &mut Tx, client_id: &str, session_id: Option<Uui
              s.user_claims, s.admin_at, j.sid, k.scope AS consented FROM (SELECT $1 AS client_id) q \
              LEFT JOIN clients c ON c.client_id = q.client_id AND c.disabled_at IS NULL \
              LEFT JOIN live_sessions($3) s ON s.id = $2 \
-             LEFT JOIN session_clients j ON j.session_id = s.root_id AND j.client_id = c.client_id \
-             LEFT JOIN consents k ON k.user_id = s.user_id AND k.client_id = c.client_id AND k.withdrawn_at IS NULL",
+             LEFT JOIN LATERAL (SELECT sid FROM session_clients WHERE session_id = s.root_id AND client_id = c.client_id \
+                 OFFSET 0) j ON true \
+             LEFT JOIN LATERAL (SELECT scope FROM consents WHERE user_id = s.user_id AND client_id = c.client_id \
+                 AND withdrawn_at IS NULL OFFSET 0) k ON true",
         )
         .bind::<sql::Text, _>(client_id)
         .bind::<sql::Nullable<sql::Uuid>, _>(session_id)

@@ -67,8 +67,9 @@ pub struct ConsentRow {
 pub async fn load_of_user(tx: &mut Tx, user_id: Uuid) -> Result<Vec<ConsentRow>, Broken> {
     Cached(
         diesel::sql_query(
-            "SELECT k.client_id, c.metadata->'client_name' AS client_name, k.scope, k.granted_at FROM consents k \
-             JOIN clients c USING (client_id) WHERE k.user_id = $1 AND k.withdrawn_at IS NULL ORDER BY k.granted_at DESC",
+            "SELECT k.client_id, (SELECT c.metadata->'client_name' FROM clients c WHERE c.client_id = k.client_id) \
+             AS client_name, k.scope, k.granted_at FROM consents k WHERE k.user_id = $1 AND k.withdrawn_at IS NULL \
+             ORDER BY k.granted_at DESC",
         )
         .bind::<diesel::sql_types::Uuid, _>(user_id),
     )

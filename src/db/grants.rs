@@ -124,7 +124,8 @@ pub async fn find_refresh_with_client(
                  g.user_id, s.username, s.user_claims, g.sid, g.scope, g.acr, g.amr, g.auth_time, g.nonce, g.claims, \
                  g.resources, g.refresh_seed, g.refresh_generation, g.refresh_rotated_at, CASE WHEN g.client_id <> $1 THEN \
                  (SELECT o.metadata FROM clients o WHERE o.client_id = g.client_id) END AS client_metadata \
-                 FROM live_grants($3) g JOIN live_sessions($3) s ON s.id = coalesce(g.offline_session_id, g.session_id) \
+                 FROM live_grants($3) g JOIN LATERAL (SELECT * FROM live_sessions($3) \
+                     WHERE id = coalesce(g.offline_session_id, g.session_id) OFFSET 0) s ON true \
                  WHERE g.id = $2) r ON true WHERE c.client_id = $1",
         )
         .bind::<sql::Text, _>(client_id)

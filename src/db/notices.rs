@@ -24,7 +24,9 @@ macro_rules! queue_logouts {
     () => {
         "INSERT INTO notices (id, kind, session_id, client_id, sid, user_id, created_at, due_at) \
          SELECT new_id(e.ended_at), 'backchannel_logout', e.id, k.client_id, k.sid, e.user_id, e.ended_at, e.ended_at \
-         FROM ended e JOIN session_clients k ON k.session_id = e.id JOIN clients c ON c.client_id = k.client_id \
+         FROM ended e \
+         JOIN LATERAL (SELECT client_id, sid FROM session_clients WHERE session_id = e.id OFFSET 0) k ON true \
+         JOIN LATERAL (SELECT metadata FROM clients WHERE client_id = k.client_id OFFSET 0) c ON true \
          WHERE e.kind <> 'service' AND c.metadata ? 'backchannel_logout_uri' \
          ON CONFLICT (session_id, client_id, kind) DO NOTHING RETURNING id"
     };

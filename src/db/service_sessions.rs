@@ -95,9 +95,9 @@ async fn find_service(tx: &mut Tx, client_id: &str) -> Result<Option<ServiceSess
     let now = tx.now;
     let rows: Vec<ServiceSession> = Cached(
         diesel::sql_query(
-            "SELECT s.id AS session_id, g.id AS grant_id, g.sid FROM live_sessions($2) s JOIN live_grants($2) g \
-             ON g.session_id = s.id WHERE s.client_id = $1 AND s.kind = 'service' AND s.created_at > $3 \
-             ORDER BY s.id DESC LIMIT 1",
+            "SELECT s.id AS session_id, g.id AS grant_id, g.sid FROM live_sessions($2) s \
+             JOIN LATERAL (SELECT id, sid FROM live_grants($2) WHERE session_id = s.id OFFSET 0) g ON true \
+             WHERE s.client_id = $1 AND s.kind = 'service' AND s.created_at > $3 ORDER BY s.created_at DESC LIMIT 1",
         )
         .bind::<sql::Text, _>(client_id)
         .bind::<sql::Timestamptz, _>(now)
@@ -126,8 +126,10 @@ pub async fn find_client_with_service(
         diesel::sql_query(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, s.session_id, s.grant_id, \
              s.sid FROM clients c LEFT JOIN LATERAL (SELECT s.id AS session_id, g.id AS grant_id, g.sid \
-                 FROM live_sessions($2) s JOIN live_grants($2) g ON g.session_id = s.id WHERE s.client_id = c.client_id \
-                 AND s.kind = 'service' AND s.created_at > $3 ORDER BY s.id DESC LIMIT 1) s ON true \
+                 FROM live_sessions($2) s \
+                 JOIN LATERAL (SELECT id, sid FROM live_grants($2) WHERE session_id = s.id OFFSET 0) g ON true \
+                 WHERE s.client_id = c.client_id AND s.kind = 'service' AND s.created_at > $3 \
+                 ORDER BY s.created_at DESC LIMIT 1) s ON true \
              WHERE c.client_id = $1",
         )
         .bind::<sql::Text, _>(client_id)

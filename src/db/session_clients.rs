@@ -22,9 +22,10 @@ pub struct FrontChannelParty {
 pub async fn load_front_channel(tx: &mut Tx, session_id: Uuid) -> Result<Vec<FrontChannelParty>, Broken> {
     Cached(
         diesel::sql_query(
-            "SELECT c.metadata->>'frontchannel_logout_uri' AS frontchannel_logout_uri, k.sid FROM session_clients k \
-             JOIN clients c ON c.client_id = k.client_id WHERE k.session_id = $1 AND c.disabled_at IS NULL \
-             AND c.metadata->>'frontchannel_logout_uri' IS NOT NULL ORDER BY k.joined_at, k.client_id",
+            "SELECT c.frontchannel_logout_uri, k.sid FROM session_clients k JOIN LATERAL (SELECT disabled_at, \
+                 metadata->>'frontchannel_logout_uri' AS frontchannel_logout_uri FROM clients \
+                 WHERE client_id = k.client_id OFFSET 0) c ON true WHERE k.session_id = $1 AND c.disabled_at IS NULL \
+             AND c.frontchannel_logout_uri IS NOT NULL ORDER BY k.joined_at, k.client_id",
         )
         .bind::<sql::Uuid, _>(session_id),
     )

@@ -140,7 +140,7 @@ pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<EndedSession>
                  greatest(least(s.expires_at, a.last_seen_at + s.idle_timeout, pa.last_seen_at + p.idle_timeout), \
                      $1 + interval '1 minute') AS next \
                  FROM looked JOIN sessions s ON s.id = looked.id JOIN session_activity a ON a.session_id = s.id \
-                 LEFT JOIN live_sessions($1) l ON l.id = s.id \
+                 LEFT JOIN LATERAL (SELECT id FROM live_sessions($1) WHERE id = s.id OFFSET 0) l ON true \
                  LEFT JOIN sessions p ON p.id = s.parent_id LEFT JOIN session_activity pa ON pa.session_id = s.parent_id \
                  LEFT JOIN users u ON u.id = s.user_id LEFT JOIN clients c ON c.client_id = s.client_id \
                  LEFT JOIN LATERAL (SELECT client_id FROM session_clients WHERE session_id = s.id LIMIT 1) k ON true), \

@@ -93,7 +93,7 @@ pub async fn find_live_successor(tx: &mut Tx, visitor_id: Uuid) -> Result<Option
         diesel::sql_query(concat!(
             "SELECT ",
             live_session_columns!(),
-            " FROM live_sessions($2) s WHERE s.visitor_id = $1 AND s.kind = 'user' ORDER BY s.id DESC LIMIT 1"
+            " FROM live_sessions($2) s WHERE s.visitor_id = $1 AND s.kind = 'user' ORDER BY s.created_at DESC LIMIT 1"
         ))
         .bind::<sql::Uuid, _>(visitor_id)
         .bind::<sql::Timestamptz, _>(now),

@@ -1,7 +1,10 @@
 //! `users` and their password in `credentials`.
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper, dsl::sql,
+    expression::SqlLiteral, sql_types::Text,
+};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
@@ -42,18 +45,23 @@ pub async fn find_by_username(tx: &mut Tx, username: &str) -> Result<Option<User
         .or_broken("find user")
 }
 
+/// The kind of a password, said in the statement itself: the index of passwords has it as its condition, and a plan for any
+/// kind could not use it.
+fn password() -> SqlLiteral<Text> {
+    sql("'password'")
+}
+
 /// The person and the Argon2id hash of their password, in one look-up.
 pub async fn find_with_password(tx: &mut Tx, username: &str) -> Result<Option<(User, Option<String>)>, Broken> {
-    use diesel::{BoolExpressionMethods, JoinOnDsl, NullableExpressionMethods};
+    let hash = credentials::table
+        .filter(credentials::user_id.eq(users::id))
+        .filter(credentials::kind.eq(password()))
+        .filter(credentials::ended_at.is_null())
+        .select(credentials::secret_hash)
+        .single_value();
     users::table
-        .left_join(
-            credentials::table.on(credentials::user_id
-                .eq(users::id)
-                .and(credentials::kind.eq("password"))
-                .and(credentials::ended_at.is_null())),
-        )
         .filter(users::username_key.eq(username_key(username)))
-        .select((User::as_select(), credentials::secret_hash.nullable()))
+        .select((User::as_select(), hash))
         .first(&mut tx.conn())
         .await
         .optional()
@@ -146,7 +154,7 @@ pub async fn set_password(tx: &mut Tx, user_id: Uuid, phc: &str, declared: Optio
     let changed = diesel::update(
         credentials::table
             .filter(credentials::user_id.eq(user_id))
-            .filter(credentials::kind.eq("password"))
+            .filter(credentials::kind.eq(password()))
             .filter(credentials::ended_at.is_null()),
     )
     .set((credentials::secret_hash.eq(phc), credentials::declared.eq(declared), credentials::changed_at.eq(now)))
@@ -176,7 +184,8 @@ pub async fn rehash_password(tx: &mut Tx, user_id: Uuid, verified: &str, phc: &s
     diesel::update(
         credentials::table
             .filter(credentials::user_id.eq(user_id))
-            .filter(credentials::kind.eq("password"))
+            .filter(credentials::kind.eq(password()))
+            .filter(credentials::ended_at.is_null())
             .filter(credentials::secret_hash.eq(verified)),
     )
     .set(credentials::secret_hash.eq(phc))
@@ -191,7 +200,7 @@ pub async fn rehash_password(tx: &mut Tx, user_id: Uuid, verified: &str, phc: &s
 pub async fn find_declared_password(tx: &mut Tx, user_id: Uuid) -> Result<Option<Option<Vec<u8>>>, Broken> {
     credentials::table
         .filter(credentials::user_id.eq(user_id))
-        .filter(credentials::kind.eq("password"))
+        .filter(credentials::kind.eq(password()))
         .filter(credentials::ended_at.is_null())
         .select(credentials::declared)
         .for_update()

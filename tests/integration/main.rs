@@ -29,6 +29,7 @@ mod metrics;
 mod overrides;
 mod pages;
 mod parsers;
+mod plans;
 mod processes;
 mod pushed_requests;
 mod refresh_token;

@@ -1,0 +1,137 @@
+//! How PostgreSQL carries out what the server says: a look-up by key stays one, whatever the tables held when it was
+//! planned. The server plans each statement once a connection, perhaps while they are empty.
+
+use serde_json::Value;
+
+use crate::support::{Server, Settings, client::userinfo};
+
+/// Fills every table that a look-up goes through with so many rows.
+const FILL: &str = "
+    INSERT INTO clients (client_id, metadata, created_at, updated_at)
+        SELECT 'c' || n, '{}', now(), now() FROM generate_series(1, least(20, :rows)) n;
+    INSERT INTO users (id, username, username_key, created_at, updated_at)
+        SELECT new_id(now()), 'u' || n, 'u' || n, now(), now() FROM generate_series(1, :rows) n;
+    INSERT INTO sessions (id, kind, user_id, acr, expires_at, created_at)
+        SELECT new_id(now()), 'user', id, '', now() + interval '1 day', now() FROM users;
+    INSERT INTO sessions (id, kind, client_id, acr, expires_at, created_at)
+        SELECT new_id(now()), 'service', client_id, '', now() + interval '1 day', now() FROM clients;
+    INSERT INTO session_activity (session_id, last_seen_at) SELECT id, now() FROM sessions;
+    INSERT INTO session_clients SELECT id, 'c1', gen_random_uuid(), now() FROM sessions;
+    INSERT INTO consents (user_id, client_id, scope, granted_at) SELECT id, 'c1', '{}', now() FROM users;
+    INSERT INTO authorization_requests (id, session_id, client_id, parameters, created_at, expires_at)
+        SELECT new_id(now()), id, 'c1', '', now(), now() FROM sessions;
+    INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, created_at)
+        SELECT new_id(now()), id, user_id, 'c1', id, '', '', now() FROM sessions;
+    INSERT INTO authorization_codes (id, grant_id, session_id, redirect_uri, expires_at)
+        SELECT new_id(now()), id, session_id, '', now() FROM grants;
+    INSERT INTO access_tokens (id, grant_id, session_id, scope, audience, issued_at, expires_at)
+        SELECT new_id(now()), id, session_id, '', '{}', now(), now() FROM grants;";
+
+#[tokio::test]
+async fn no_look_up_reads_a_table_through() {
+    // With one connection the look-ups share it with the changes, and it knows all their statements.
+    let server = Server::start(Settings::default().connections(1)).await;
+    take_every_path(&server).await;
+    let (settings, prepared) = prepared(&server).await;
+    assert!(settings.contains("plan_cache_mode"), "{settings}");
+    for part in ["live_access_tokens", "live_grants", "session_clients", "refresh_generation", "consumed_at = $2"] {
+        assert!(prepared.iter().any(|(_, statement)| statement.contains(part)), "nothing prepared has {part}");
+    }
+
+    let mut read_through = Vec::new();
+    for rows in [0, 1, 2, 5, 50, 1000] {
+        server.rows("TRUNCATE users, clients CASCADE; TRUNCATE authorization_codes, access_tokens").await;
+        server.rows(&FILL.replace(":rows", &rows.to_string())).await;
+        server.rows("VACUUM ANALYZE").await;
+        // Without a condition all rows are wanted: of clients and signing keys, of which there are few.
+        for (types, statement) in prepared.iter().filter(|(_, statement)| statement.contains("WHERE")) {
+            let nulls = vec!["NULL"; types.split(',').filter(|name| !name.is_empty()).count()].join(", ");
+            let (declared, given) = if nulls.is_empty() {
+                (String::new(), String::new())
+            } else {
+                (format!("({types})"), format!("({nulls})"))
+            };
+            let explain = format!(
+                "{settings}; PREPARE planned{declared} AS {statement}; EXPLAIN (FORMAT JSON) EXECUTE planned{given}"
+            );
+            let rows_of_plan = server.rows(&explain).await;
+            let plan = rows_of_plan.into_iter().flatten().flatten().last().expect("a plan");
+            let plan: Value = serde_json::from_str(&plan).expect("a plan is JSON");
+            let mut found = Vec::new();
+            without_key(&plan[0]["Plan"], &mut found);
+            if !found.is_empty() {
+                read_through.push(format!("with {rows} rows, {found:?}: {statement}"));
+            }
+        }
+    }
+    assert!(read_through.is_empty(), "{}", read_through.join("\n"));
+}
+
+/// What relying parties and people wait for.
+async fn take_every_path(server: &Server) {
+    for id in ["web", "jwt", "pkj"] {
+        let client = server.client(id);
+        let agent = server.agent();
+        client.tokens(&agent, "openid offline_access").await;
+        let first = client.tokens(&agent, "openid").await;
+        let second = client.refresh(&first.refresh).await.tokens();
+        client.refresh(&first.refresh).await.tokens();
+        userinfo(server, &second.access).await.ok();
+        assert!(client.is_active(&second.access).await);
+        assert!(client.is_active(&second.refresh).await);
+        client.revoke(&second.access).await;
+        agent.step(&client.pushed(&client.request("openid")).await.url()).await.code();
+        // Elsewhere, too.
+        client.code(&server.agent(), "openid").await;
+        let page = agent.open(&server.at("/account")).await;
+        agent.submit(&page.form_to("/end-others")).await;
+        let page = agent.open(&server.at("/account")).await;
+        agent.submit(&page.form_to("/sign-out")).await;
+    }
+    let machine = server.client("machine");
+    for _ in 0..2 {
+        machine.client_credentials("").await.tokens();
+    }
+}
+
+/// The planner's settings of the server's connection, and what it has prepared, with the types of the parameters: kept
+/// for us by the connection itself while it writes an event.
+async fn prepared(server: &Server) -> (String, Vec<(String, String)>) {
+    server
+        .rows(
+            "CREATE TABLE kept (kind text, name text, value text);
+             GRANT INSERT ON kept TO PUBLIC;
+             CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 INSERT INTO kept SELECT 'setting', name, setting FROM pg_settings
+                     WHERE source = 'client' AND category LIKE 'Query Tuning%';
+                 INSERT INTO kept SELECT 'statement', array_to_string(parameter_types, ','), statement
+                     FROM pg_prepared_statements;
+                 RETURN NULL;
+             END $$;
+             CREATE TRIGGER keep AFTER INSERT ON audit_events FOR EACH STATEMENT EXECUTE FUNCTION keep()",
+        )
+        .await;
+    server.client("machine").client_credentials("").await.tokens();
+    server.rows("DROP TRIGGER keep ON audit_events").await;
+    let kept = async |kind: &str| {
+        let rows = server.rows(&format!("SELECT DISTINCT name, value FROM kept WHERE kind = '{kind}'")).await;
+        rows.into_iter().map(|row| {
+            let mut row = row.into_iter().map(Option::unwrap_or_default);
+            (row.next().unwrap_or_default(), row.next().unwrap_or_default())
+        })
+    };
+    let settings: Vec<_> = kept("setting").await.map(|(name, value)| format!("SET {name} = '{value}'")).collect();
+    (settings.join("; "), kept("statement").await.collect())
+}
+
+/// The scans of a plan that no key leads.
+fn without_key(node: &Value, found: &mut Vec<String>) {
+    let text = |name: &str| node[name].as_str().unwrap_or_default();
+    let scans = ["Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Index Scan"].contains(&text("Node Type"));
+    if scans && node["Index Cond"].is_null() {
+        found.push([text("Relation Name"), text("Index Name")].join(" "));
+    }
+    for part in node["Plans"].as_array().into_iter().flatten() {
+        without_key(part, found);
+    }
+}
