@@ -14,10 +14,6 @@ const MAX_LENGTH: usize = 16 * 1024;
 /// Signatures tried for one token of a client: enough for any rotation, too few to make us work for a stranger.
 const MAX_KEYS_TRIED: usize = 10;
 
-/// A claim that has to be a NumericDate is none.
-#[derive(Debug)]
-pub(super) struct NotANumber;
-
 /// A JWS whose signature nobody has verified yet.
 pub(super) struct Unverified<'a> {
     pub header: Map<String, Value>,
@@ -75,26 +71,12 @@ impl<'a> Unverified<'a> {
         self.signature.is_empty()
     }
 
-    /// A NumericDate in whole seconds (RFC 7519 §2: a JSON number, which may have a fraction).
-    pub fn numeric_date(&self, name: &str) -> Result<Option<i64>, NotANumber> {
-        self.claims
-            .get(name)
-            .map(|value| value.as_i64().or_else(|| value.as_f64().and_then(whole_seconds)).ok_or(NotANumber))
-            .transpose()
-    }
-
     /// Whether the public JWK verifies the signature. A key for another algorithm or another use does not.
     pub fn is_signed_by(&self, algorithm: Algorithm, jwk: &Value) -> bool {
         decoding_key(algorithm, jwk).is_some_and(|key| {
             jsonwebtoken::crypto::verify(self.signature, self.message.as_bytes(), &key, algorithm).unwrap_or(false)
         })
     }
-}
-
-/// Nothing beyond the year 9999: no clock says so, and the arithmetic stays far from its ends.
-fn whole_seconds(seconds: f64) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "cutting off the fraction is meant, and the range is checked")]
-    (0.0..253_402_300_800.0).contains(&seconds).then_some(seconds as i64)
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {

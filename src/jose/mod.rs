@@ -9,13 +9,14 @@ mod jws;
 mod request_object;
 mod secrets;
 mod signing_key;
+mod times;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm, at_hash};
 pub use assertion::{
-    Assertion, CLIENT_ASSERTION_TYPE, MAX_ASSERTION_LIFETIME_SECONDS, SKEW_SECONDS, names_known_key, peek_issuer,
-    verify_assertion,
+    Assertion, CLIENT_ASSERTION_TYPE, MAX_ASSERTION_LIFETIME_SECONDS, names_known_key, peek_issuer, verify_assertion,
 };
 pub use jws::verify_own;
 pub use request_object::{Expected, RequestObject};
 pub use secrets::{Key256, MasterSecret, Purpose, base64url, constant_time_eq, from_base64url, random_bytes, sha256};
 pub use signing_key::{Pkcs8, SigningKey};
+pub use times::SKEW_SECONDS;

@@ -3,10 +3,12 @@
 //! What is decided here follows from the object, the client's keys and registration, and the instant. Which of its
 //! members are parameters, and where an error may be told, is the caller's.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{SKEW_SECONDS, jws::Unverified};
+use super::{jws::Unverified, times::check_times};
 use crate::oauth::{Error, ErrorCode, client_metadata::CLIENT_SIGNATURES};
 
 /// RFC 9101 §10.8.1.
@@ -81,13 +83,12 @@ impl<'a> RequestObject<'a> {
                 .map_or(Err("the client has no keys"), |jwks| object.verify(algorithm, jwks))
                 .map_err(|detail| refused("the request object is not signed by a key of this client").detail(detail))?;
         }
-        check_claims(&object, expected)?;
+        check_claims(&object.claims, expected)?;
         Ok(object.claims)
     }
 }
 
-fn check_claims(object: &Unverified<'_>, expected: &Expected<'_>) -> Result<(), Error> {
-    let claims = &object.claims;
+fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), Error> {
     // RFC 9101 §4: neither MUST be included.
     if claims.contains_key("request") || claims.contains_key("request_uri") {
         return Err(refused("the request object contains request or request_uri"));
@@ -111,21 +112,11 @@ fn check_claims(object: &Unverified<'_>, expected: &Expected<'_>) -> Result<(), 
     if claims.get("aud").is_some_and(|audience| !is_ours(audience)) {
         return Err(refused("aud of the request object must be the issuer"));
     }
-    let instant =
-        |name| object.numeric_date(name).map_err(|_| refused("exp, nbf and iat of the request object must be numbers"));
-    let now = expected.now.timestamp();
-    if instant("exp")?.is_some_and(|at| at <= now - SKEW_SECONDS) {
-        return Err(refused("the request object has expired"));
-    }
-    for name in ["nbf", "iat"] {
-        if instant(name)?.is_some_and(|at| at > now + SKEW_SECONDS) {
-            return Err(refused("nbf or iat of the request object is in the future"));
-        }
-    }
+    check_times(claims, expected.now).map_err(|why| refused(why.said_of("the request object")))?;
     Ok(())
 }
 
-fn refused(description: &'static str) -> Error {
+fn refused(description: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorCode::InvalidRequestObject, description)
 }
 
