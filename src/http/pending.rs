@@ -130,17 +130,15 @@ pub async fn pending(app: &App, visit: &Visit, id: Option<&str>) -> Result<Pendi
     let found = app
         .db
         .single(visit.now, &visit.trace, async |tx| {
-            let browser = Browser::find(app, visit, tx).await?;
-            let Some(stored) = authorization_requests::find(tx, id).await? else { return Ok(None) };
-            let holder = holder(tx, &browser, &stored).await?;
+            let Some((browser, stored, owner)) = find_stored(app, visit, tx, id).await? else { return Ok(None) };
             let session_id = browser.session.as_ref().map(|session| session.id);
             let situation = authorization_requests::find_situation(tx, &stored.client_id, session_id).await?;
-            Ok::<_, Failure>(Some((browser, stored, holder, situation)))
+            Ok::<_, Failure>(Some((browser, stored, owner, situation)))
         })
         .await
         .map_err(|failure| answer::failure(app, visit, &failure))?;
-    let Some((browser, stored, holder, situation)) = found else { return Err(gone(app, visit)) };
-    match authorize::owner(&stored, browser.session.as_ref(), browser.outdated, holder.as_ref()) {
+    let Some((browser, stored, owner, situation)) = found else { return Err(gone(app, visit)) };
+    match owner {
         Owner::This | Owner::Successor => {}
         Owner::Nobody | Owner::Another => return Err(gone(app, visit)),
     }
@@ -154,15 +152,20 @@ pub async fn pending(app: &App, visit: &Visit, id: Option<&str>) -> Result<Pendi
     Ok(Pending { stored, client: known.client, request, browser })
 }
 
-/// The live session that holds the request, where it is not the browser's.
-pub async fn holder(
+/// Whose browser this is, the stored request of this id, and whose that is.
+pub async fn find_stored(
+    app: &App,
+    visit: &Visit,
     tx: &mut Tx,
-    browser: &Browser,
-    stored: &authorization_requests::AuthorizationRequest,
-) -> Outcome<Option<LiveSession>> {
+    id: Uuid,
+) -> Outcome<Option<(Browser, authorization_requests::AuthorizationRequest, Owner)>> {
+    let browser = Browser::find(app, visit, tx).await?;
+    let Some(stored) = authorization_requests::find(tx, id).await? else { return Ok(None) };
     let own = browser.session.as_ref().map(|session| session.root_id);
-    match stored.session_id {
-        Some(held_by) if Some(held_by) != own => Ok(sessions::find_live(tx, held_by).await?),
-        _ => Ok(None),
-    }
+    let holder = match stored.session_id {
+        Some(held_by) if Some(held_by) != own => sessions::find_live(tx, held_by).await?,
+        _ => None,
+    };
+    let owner = authorize::owner(&stored, browser.session.as_ref(), browser.outdated, holder.as_ref());
+    Ok(Some((browser, stored, owner)))
 }

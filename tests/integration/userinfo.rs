@@ -107,3 +107,16 @@ async fn only_tokens_for_it_are_good() {
     let challenge = answer.header("www-authenticate");
     assert!(challenge.contains("error=\"insufficient_scope\""), "{challenge}");
 }
+
+/// What was asked for cannot be read any more: nothing is told, rather than something else.
+#[tokio::test]
+async fn a_stored_request_that_cannot_be_read_is_no_answer() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let access = client.tokens(&server.agent(), "openid").await.access;
+    client.userinfo(&access).await.ok();
+    server.rows("UPDATE grants SET claims = '{\"userinfo\": 1}'").await;
+    let answer = client.userinfo(&access).await;
+    assert_eq!(answer.status, 500, "{answer:?}");
+    assert!(!answer.text.contains("sub"), "{answer:?}");
+}

@@ -11,8 +11,9 @@ use actix_web::{
     },
     web::Data,
 };
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
@@ -113,96 +114,104 @@ fn may_see(caller: &Client, issued_to: &str, audience: &[String]) -> bool {
     caller.metadata.introspection == Introspection::Any || caller.id == issued_to || audience.contains(&caller.id)
 }
 
-/// What is said of the person behind a token. The name is that by which the token's own client knows them, whoever asks:
-/// it is the one that a JWT of the same client says, and two clients that meet at an API cannot compare their people
-/// there (OIDC Core §8.1). For the same reason `username` is only for callers that may see every token, where the
-/// client's subjects are pairwise.
-struct Person {
-    sub: String,
-    username: Option<String>,
+/// What a token of either kind hangs on, and what it was issued for.
+struct Mooring<'a> {
+    client_id: &'a str,
+    /// Of that client, where it is not the caller.
+    client_metadata: Option<&'a Value>,
+    scope: &'a str,
+    session_id: Uuid,
+    session_kind: &'a str,
+    session_started_at: DateTime<Utc>,
+    session_expires_at: DateTime<Utc>,
+    sid: Uuid,
+    user_id: Option<Uuid>,
+    username: Option<&'a str>,
+    acr: &'a str,
+    amr: &'a [String],
+    auth_time: Option<DateTime<Utc>>,
 }
 
-impl Person {
-    /// `of_client`: the metadata of the token's client where that is not the caller.
-    fn seen_by(
-        app: &App,
-        caller: &Client,
-        of_client: Option<&Value>,
-        who: Uuid,
-        username: Option<&String>,
-    ) -> Outcome<Self> {
-        let client = match of_client {
-            None => Cow::Borrowed(&caller.metadata),
-            Some(metadata) => Cow::Owned(ClientMetadata::deserialize(metadata).map_err(Broken::new)?),
-        };
-        let named = client.subject_type == SubjectType::Public || caller.metadata.introspection == Introspection::Any;
-        Ok(Self { sub: app.mint.subjects.of(&client, who), username: username.filter(|_| named).cloned() })
+impl Mooring<'_> {
+    /// What the caller is told of it.
+    ///
+    /// The name of the person is that by which the token's own client knows them, whoever asks: it is the one that a JWT of
+    /// the same client says, and two clients that meet at an API cannot compare their people there (OIDC Core §8.1). For
+    /// the same reason `username` is only for callers that may see every token, where the client's subjects are pairwise,
+    /// and so is the session's own id: others know it by the client's `sid`.
+    fn told_to(&self, app: &App, caller: &Client) -> Outcome<Value> {
+        let sees_all = caller.metadata.introspection == Introspection::Any;
+        let mut answer = json!({
+            "active": true, "iss": app.config.issuer.as_str(), "client_id": self.client_id, "scope": self.scope,
+            "sid": self.sid,
+            "session": { "id": if sees_all { self.session_id } else { self.sid }, "kind": self.session_kind,
+                "started_at": self.session_started_at.timestamp(), "expires_at": self.session_expires_at.timestamp() },
+        });
+        if let Some(who) = app.mint.subjects.who(self.user_id, self.session_kind, self.session_id) {
+            let client = match self.client_metadata {
+                None => Cow::Borrowed(&caller.metadata),
+                Some(metadata) => Cow::Owned(ClientMetadata::deserialize(metadata).map_err(Broken::new)?),
+            };
+            answer["sub"] = app.mint.subjects.of(&client, who).into();
+            answer["acr"] = self.acr.into();
+            if let Some(username) = self.username.filter(|_| sees_all || client.subject_type == SubjectType::Public) {
+                answer["username"] = username.into();
+            }
+        }
+        if self.user_id.is_some() {
+            answer["amr"] = json!(self.amr);
+            answer["auth_time"] = json!(self.auth_time.map(|at| at.timestamp()));
+        }
+        Ok(answer)
     }
 }
 
 fn access_answer(app: &App, caller: &Client, token: &LiveToken) -> Outcome<Value> {
-    let mut answer = Map::new();
-    answer.insert("active".into(), true.into());
-    answer.insert("iss".into(), app.config.issuer.as_str().into());
-    answer.insert("token_type".into(), "Bearer".into());
-    answer.insert("scope".into(), token.scope.as_str().into());
-    answer.insert("client_id".into(), token.token_client_id.as_str().into());
-    answer.insert("exp".into(), token.expires_at.timestamp().into());
-    answer.insert("iat".into(), token.issued_at.timestamp().into());
-    answer.insert("jti".into(), token.id.to_string().into());
-    answer.insert(
-        "aud".into(),
-        if let [one] = token.audience.as_slice() { one.as_str().into() } else { json!(token.audience) },
-    );
-    answer.insert("sub".into(), token.token_client_id.as_str().into());
-    answer.insert("sid".into(), token.sid.to_string().into());
-    if let Some(who) = app.mint.subjects.who(token.user_id, &token.session_kind, token.session_id) {
-        let of_client = token.client_metadata.as_ref();
-        let person = Person::seen_by(app, caller, of_client, who, token.username.as_ref())?;
-        answer.insert("sub".into(), person.sub.into());
-        if let Some(username) = person.username {
-            answer.insert("username".into(), username.into());
-        }
-        answer.insert("acr".into(), token.acr.as_str().into());
-    }
-    if token.user_id.is_some() {
-        answer.insert("amr".into(), json!(token.amr));
-        answer.insert("auth_time".into(), json!(token.auth_time.map(|at| at.timestamp())));
-    }
-    let id = session_id(caller, token.session_id, token.sid);
-    answer.insert(
-        "session".into(),
-        json!({ "id": id, "kind": token.session_kind, "started_at": token.session_started_at.timestamp(),
-            "expires_at": token.session_expires_at.timestamp() }),
-    );
-    Ok(Value::Object(answer))
-}
-
-fn refresh_answer(app: &App, caller: &Client, state: &RefreshState) -> Outcome<Value> {
-    let of_client = state.client_metadata.as_ref();
-    let who = app.mint.subjects.who(state.user_id, &state.session_kind, state.session_id);
-    let person = who.map(|who| Person::seen_by(app, caller, of_client, who, state.username.as_ref()));
-    let person = person.transpose()?;
-    let mut answer = json!({
-        "active": true, "iss": app.config.issuer.as_str(), "client_id": state.client_id, "scope": state.scope,
-        "sid": state.sid, "exp": state.session_expires_at.timestamp(), "acr": state.acr,
-        "session": { "id": session_id(caller, state.session_id, state.sid), "kind": state.session_kind,
-            "started_at": state.session_started_at.timestamp(), "expires_at": state.session_expires_at.timestamp() },
-    });
-    if state.user_id.is_some() {
-        answer["amr"] = json!(state.amr);
-        answer["auth_time"] = json!(state.auth_time.map(|at| at.timestamp()));
-    }
-    if let Some(person) = person {
-        answer["sub"] = person.sub.into();
-        if let Some(username) = person.username {
-            answer["username"] = username.into();
-        }
+    let mooring = Mooring {
+        client_id: &token.token_client_id,
+        client_metadata: token.client_metadata.as_ref(),
+        scope: &token.scope,
+        session_id: token.session_id,
+        session_kind: &token.session_kind,
+        session_started_at: token.session_started_at,
+        session_expires_at: token.session_expires_at,
+        sid: token.sid,
+        user_id: token.user_id,
+        username: token.username.as_deref(),
+        acr: &token.acr,
+        amr: &token.amr,
+        auth_time: token.auth_time,
+    };
+    let mut answer = mooring.told_to(app, caller)?;
+    answer["token_type"] = "Bearer".into();
+    answer["iat"] = token.issued_at.timestamp().into();
+    answer["exp"] = token.expires_at.timestamp().into();
+    answer["jti"] = token.id.to_string().into();
+    answer["aud"] = if let [one] = token.audience.as_slice() { one.as_str().into() } else { json!(token.audience) };
+    if answer.get("sub").is_none() {
+        // RFC 9068 §2.2: where there is no person, the client speaks for itself.
+        answer["sub"] = token.token_client_id.as_str().into();
     }
     Ok(answer)
 }
 
-/// The session's own id is for callers that may see every token; others know it by the client's `sid`.
-fn session_id(caller: &Client, session_id: Uuid, sid: Uuid) -> Uuid {
-    if caller.metadata.introspection == Introspection::Any { session_id } else { sid }
+fn refresh_answer(app: &App, caller: &Client, state: &RefreshState) -> Outcome<Value> {
+    let mooring = Mooring {
+        client_id: &state.client_id,
+        client_metadata: state.client_metadata.as_ref(),
+        scope: &state.scope,
+        session_id: state.session_id,
+        session_kind: &state.session_kind,
+        session_started_at: state.session_started_at,
+        session_expires_at: state.session_expires_at,
+        sid: state.sid,
+        user_id: state.user_id,
+        username: state.username.as_deref(),
+        acr: &state.acr,
+        amr: &state.amr,
+        auth_time: state.auth_time,
+    };
+    let mut answer = mooring.told_to(app, caller)?;
+    answer["exp"] = state.session_expires_at.timestamp().into();
+    Ok(answer)
 }

@@ -51,10 +51,9 @@ async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> O
     resource::admit(OPENID, &live.scope)?;
     let who = app.mint.subjects.who(live.user_id, &live.session_kind, live.session_id);
     let who = who.ok_or_else(|| Error::invalid_token("the access token speaks of nobody"))?;
-    let requested: ClaimsRequest =
-        live.claims.and_then(|claims| serde_json::from_value(claims).ok()).unwrap_or_default();
+    let requested: Option<ClaimsRequest> = live.claims.map(serde_json::from_value).transpose().map_err(Broken::new)?;
     let person = live.user_claims.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
-    let mut claims = claims::release(&person, &Scope::parse(&live.scope)?, &requested.userinfo);
+    let mut claims = claims::release(&person, &Scope::parse(&live.scope)?, &requested.unwrap_or_default().userinfo);
     let client = live.client_metadata.ok_or_else(|| Broken::new("an access token of no client"))?;
     let client = ClientMetadata::deserialize(&client).map_err(Broken::new)?;
     claims.insert("sub".into(), app.mint.subjects.of(&client, who).into());

@@ -14,8 +14,8 @@ use crate::{
     db::{Outcome, Tx, authorization_codes, authorization_requests, sessions::LiveSession},
     failure::Failure,
     http::{
-        extract::{Browser, Visit},
-        pending::{Known, answer_misunderstood, gone, holder, understand},
+        extract::Visit,
+        pending::{Known, answer_misunderstood, find_stored, gone, understand},
         render::answer,
     },
     oauth::{Error, ErrorCode, Parameters},
@@ -88,21 +88,11 @@ impl Door<'_> {
 
 /// `None`: there is no such request for this browser.
 async fn resumed(app: &App, visit: &Visit, id: Uuid, door: Door<'_>) -> Outcome<Option<HttpResponse>> {
-    let (browser, stored, holder) = app
-        .db
-        .single(visit.now, &visit.trace, async |tx| {
-            let browser = Browser::find(app, visit, tx).await?;
-            let stored = authorization_requests::find(tx, id).await?;
-            let holder = match &stored {
-                Some(stored) => holder(tx, &browser, stored).await?,
-                None => None,
-            };
-            Ok::<_, Failure>((browser, stored, holder))
-        })
-        .await?;
-    let Some(mut stored) = stored.filter(|stored| door.opens(stored)) else { return Ok(None) };
+    let found = app.db.single(visit.now, &visit.trace, async |tx| find_stored(app, visit, tx, id).await).await?;
+    let found = found.filter(|(_, stored, _)| door.opens(stored));
+    let Some((browser, mut stored, owner)) = found else { return Ok(None) };
     let mut begun = None;
-    match authorize::owner(&stored, browser.session.as_ref(), browser.outdated, holder.as_ref()) {
+    match owner {
         Owner::This | Owner::Successor => {}
         // RFC 9126 §7.3: it is used by one browser.
         Owner::Another => return Ok(None),
