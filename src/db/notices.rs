@@ -54,32 +54,80 @@ pub struct DueNotice {
     /// How often it was tried, this time included.
     #[diesel(sql_type = sql::Integer)]
     pub attempts: i32,
+    /// Whether the call may well be a long one; see [`claim`].
+    #[diesel(sql_type = sql::Bool)]
+    pub doubtful: bool,
     /// The party to tell, disabled or not.
     #[diesel(embed)]
     pub client: ClientRow,
 }
 
-/// Claims at most `limit` notices that are due, at most `each` of any one party, and none of the parties `except`: whoever
-/// is slow holds up nobody else.
-pub async fn claim(tx: &mut Tx, limit: i64, each: i64, except: &[&str]) -> Result<Vec<DueNotice>, Broken> {
+/// What may be claimed at once.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// Notices.
+    pub all: i64,
+    /// Of these, doubtful ones.
+    pub doubtful: i64,
+    /// Calls at once to one party, with those that are under way.
+    pub each: i64,
+    /// What the claimer knows of parties; of others, that none is being called.
+    pub parties: Vec<Party>,
+}
+
+/// A party as the claimer knows it.
+#[derive(Clone, Debug)]
+pub struct Party {
+    pub client_id: String,
+    /// Calls of the claimer.
+    pub under_way: i64,
+    /// Whether it was quick to answer the last time.
+    pub prompt: Option<bool>,
+}
+
+/// Claims notices that are due, in turn: each party's first before anybody's second, however long the others' lists are.
+///
+/// Doubtful is a call that may well be a long one: one that was tried before, one to a party that was not quick to answer
+/// the last time, and any but the only one to a party of which nothing is known. They get no more than their share, so
+/// that parties which never answer hold up nobody else.
+pub async fn claim(tx: &mut Tx, room: &Room) -> Result<Vec<DueNotice>, Broken> {
     let now = tx.now;
+    let of = &room.parties;
     Cached(
         diesel::sql_query(
-            "WITH open AS (SELECT id, client_id, due_at FROM notices WHERE delivered_at IS NULL AND abandoned_at IS NULL \
-                 AND due_at <= $1 AND client_id <> ALL ($2) ORDER BY due_at LIMIT 1000), \
-             ranked AS (SELECT id, due_at, row_number() OVER (PARTITION BY client_id ORDER BY due_at, id) AS place FROM open), \
-             taken AS (SELECT n.id FROM notices n WHERE n.id IN (SELECT id FROM ranked WHERE place <= $3 ORDER BY due_at \
-                 LIMIT $4) AND n.delivered_at IS NULL AND n.abandoned_at IS NULL AND n.due_at <= $1 \
-                 FOR NO KEY UPDATE SKIP LOCKED) \
-             UPDATE notices n SET due_at = $5, attempts = n.attempts + 1 FROM taken t, sessions s, clients c \
+            // From party to party by the index, whatever stands between them; of those that may make us wait, one at a time.
+            "WITH RECURSIVE parties AS ((SELECT n.client_id FROM notices n \
+                 WHERE n.delivered_at IS NULL AND n.abandoned_at IS NULL ORDER BY n.client_id LIMIT 1) \
+                 UNION ALL SELECT (SELECT n.client_id FROM notices n WHERE n.delivered_at IS NULL \
+                     AND n.abandoned_at IS NULL AND n.client_id > p.client_id ORDER BY n.client_id LIMIT 1) \
+                     FROM parties p WHERE p.client_id IS NOT NULL), \
+             known AS (SELECT * FROM unnest($2, $3, $4) AS k (client_id, under_way, prompt)), \
+             waiting AS (SELECT d.id, d.due_at, d.place, d.attempts > 0 OR NOT coalesce(k.prompt, d.place = 1) AS doubtful \
+                 FROM parties p LEFT JOIN known k ON k.client_id = p.client_id, \
+                 LATERAL (SELECT o.*, coalesce(k.under_way, 0) + row_number() OVER (ORDER BY o.due_at, o.id) AS place \
+                     FROM (SELECT n.id, n.due_at, n.attempts FROM notices n WHERE n.client_id = p.client_id \
+                         AND n.delivered_at IS NULL AND n.abandoned_at IS NULL AND n.due_at <= $1 \
+                         ORDER BY n.due_at, n.id \
+                         LIMIT least(greatest($5 - coalesce(k.under_way, 0), 0), CASE WHEN k.prompt THEN $5 ELSE 1 END)) \
+                     o) d), \
+             ranked AS (SELECT w.*, row_number() OVER (PARTITION BY w.doubtful ORDER BY w.place, w.due_at) AS turn \
+                 FROM waiting w), \
+             chosen AS (SELECT id, doubtful FROM ranked WHERE NOT doubtful OR turn <= $6 \
+                 ORDER BY place, doubtful, due_at LIMIT $7), \
+             taken AS (SELECT n.id, o.doubtful FROM notices n JOIN chosen o ON o.id = n.id WHERE n.delivered_at IS NULL \
+                 AND n.abandoned_at IS NULL AND n.due_at <= $1 FOR NO KEY UPDATE OF n SKIP LOCKED) \
+             UPDATE notices n SET due_at = $8, attempts = n.attempts + 1 FROM taken t, sessions s, clients c \
              WHERE n.id = t.id AND s.id = n.session_id AND c.client_id = n.client_id \
-             RETURNING n.id, n.session_id, s.kind AS session_kind, n.sid, n.user_id, n.created_at, n.attempts, \
+             RETURNING n.id, n.session_id, s.kind AS session_kind, n.sid, n.user_id, n.created_at, n.attempts, t.doubtful, \
              c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at",
         )
         .bind::<sql::Timestamptz, _>(now)
-        .bind::<sql::Array<sql::Text>, _>(except)
-        .bind::<sql::BigInt, _>(each)
-        .bind::<sql::BigInt, _>(limit)
+        .bind::<sql::Array<sql::Text>, _>(of.iter().map(|party| party.client_id.as_str()).collect::<Vec<_>>())
+        .bind::<sql::Array<sql::BigInt>, _>(of.iter().map(|party| party.under_way).collect::<Vec<_>>())
+        .bind::<sql::Array<sql::Nullable<sql::Bool>>, _>(of.iter().map(|party| party.prompt).collect::<Vec<_>>())
+        .bind::<sql::BigInt, _>(room.each)
+        .bind::<sql::BigInt, _>(room.doubtful)
+        .bind::<sql::BigInt, _>(room.all)
         .bind::<sql::Timestamptz, _>(now + LEASE),
     )
     .load(&mut tx.conn())

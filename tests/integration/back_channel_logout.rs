@@ -1,6 +1,8 @@
 //! Back-channel logout (OpenID Connect Back-Channel Logout 1.0): whoever took part in a session is told of its end, however
 //! it ends, at least once, and by a token that nothing else can be taken for.
 
+mod turns;
+
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
