@@ -33,6 +33,9 @@ const PREFIX: &str = "mo_ra_";
 /// The least characters of an initial access token: it is compared, not guessed at, only if it is random.
 const TOKEN_LENGTH: usize = 32;
 
+/// Unused clients from one network are at most this part of all there may be: nobody alone keeps the others out.
+const UNUSED_SHARE: u32 = 10;
+
 /// What the server adds to metadata in its answers; a client that sends it back is refused (RFC 7592 §2.2).
 const SERVER_MADE: [&str; 4] =
     ["registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at"];
@@ -170,10 +173,11 @@ impl Registrar {
         let secret = metadata.token_endpoint_auth_method.uses_secret().then(secret::generate);
         let hash = secret.as_deref().map(secret::hash);
         let stored = serde_json::to_value(&metadata).map_err(Broken::new)?;
-        if !registrations::insert(tx, &client_id, &stored, hash.as_deref(), self.unused_limit).await? {
-            return Err(Error::new(ErrorCode::TemporarilyUnavailable, "too many registered clients were never used")
-                .retry_after(3600)
-                .into());
+        let limit = self.unused_limit;
+        let of_one_source = (limit / UNUSED_SHARE).max(1);
+        if !registrations::insert(tx, &client_id, &stored, hash.as_deref(), limit, of_one_source).await? {
+            let problem = "too many registered clients, of all or of your network, were never used";
+            return Err(Error::new(ErrorCode::TemporarilyUnavailable, problem).retry_after(3600).into());
         }
         tell(tx, Action::ClientRegistered, &client_id, Actor::Client);
         let registration_access_token = self.token(&client_id, 0);

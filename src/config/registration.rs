@@ -33,8 +33,11 @@ static PER_SOURCE: Key<NonZeroU32> = Key::or(
     "1000",
     "How many registrations, and changes of one, a network address may ask for in an hour.",
 );
-static UNUSED_LIMIT: Key<NonZeroU32> =
-    Key::or("unused_limit", "10000", "How many clients there may be that registered this way and were never used.");
+static UNUSED_LIMIT: Key<NonZeroU32> = Key::or(
+    "unused_limit",
+    "10000",
+    "How many clients there may be that registered this way and were never used; a tenth of them from one network.",
+);
 static UNUSED_KEPT: Key<TimeDelta> =
     Key::or("unused_kept", "30d", "How long a client that registered this way and was never used is kept.");
 

@@ -61,27 +61,34 @@ pub async fn load_ids(tx: &mut Tx) -> Result<Vec<String>, Broken> {
         .or_broken("load registrations")
 }
 
-/// Adds a client, unless there are `limit` already that nobody has used. Its generation is 0.
+/// Adds a client, unless there are `limit` already that nobody has used, or `each` from this network. Its generation is 0.
 pub async fn insert(
     tx: &mut Tx,
     client_id: &str,
     metadata: &Value,
     secret_hash: Option<&[u8]>,
     limit: u32,
+    each: u32,
 ) -> Result<bool, Broken> {
     use diesel::sql_types::{BigInt, Bytea, Jsonb, Nullable};
     let now = tx.now;
+    let source = tx.trace.source_hash.clone().unwrap_or_default();
     // Counted as far as it matters and no further.
     let inserted = diesel::sql_query(
-        "INSERT INTO clients (client_id, metadata, secret_hash, registration_generation, created_at, updated_at) \
-         SELECT $1, $2, $3, 0, $4, $4 WHERE (SELECT count(*) FROM (SELECT FROM clients \
-         WHERE registration_generation IS NOT NULL AND used_at IS NULL LIMIT $5) u) < $5",
+        "INSERT INTO clients (client_id, metadata, secret_hash, registration_generation, created_at, updated_at, \
+             registered_from) SELECT $1, $2, $3, 0, $4, $4, $6 \
+         WHERE (SELECT count(*) FROM (SELECT FROM clients WHERE registration_generation IS NOT NULL \
+             AND used_at IS NULL LIMIT $5) u) < $5 \
+         AND (SELECT count(*) FROM (SELECT FROM clients WHERE registration_generation IS NOT NULL \
+             AND used_at IS NULL AND registered_from = $6 LIMIT $7) u) < $7",
     )
     .bind::<Text, _>(client_id)
     .bind::<Jsonb, _>(metadata)
     .bind::<Nullable<Bytea>, _>(secret_hash)
     .bind::<Timestamptz, _>(now)
     .bind::<BigInt, _>(i64::from(limit))
+    .bind::<Bytea, _>(source)
+    .bind::<BigInt, _>(i64::from(each))
     .execute(&mut tx.conn())
     .await
     .or_broken("insert registration")?;
@@ -123,11 +130,12 @@ async fn take(tx: &mut Tx, client_id: &str, generation: i32) -> Result<bool, Bro
     Ok(taken > 0)
 }
 
-/// Notes which of those that were never used have taken part in a session by now.
+/// Notes which of those that were never used have taken part in a session by now; from where they were registered is
+/// nothing to keep then.
 pub async fn mark_used(tx: &mut Tx) -> Result<usize, Broken> {
     let now = tx.now;
     diesel::sql_query(
-        "UPDATE clients c SET used_at = $1 WHERE registration_generation IS NOT NULL AND used_at IS NULL \
+        "UPDATE clients c SET used_at = $1, registered_from = NULL WHERE registration_generation IS NOT NULL AND used_at IS NULL \
          AND EXISTS (SELECT FROM session_clients s WHERE s.client_id = c.client_id)",
     )
     .bind::<Timestamptz, _>(now)

@@ -182,6 +182,8 @@ diesel::table! {
         registration_generation -> Nullable<Int4>,
         /// Of a client that registered itself: since when it is known to have taken part in a session; null: not yet, so it may expire.
         used_at -> Nullable<Timestamptz>,
+        /// Of a client that registered itself and was not used yet: from which network, as a keyed hash.
+        registered_from -> Nullable<Bytea>,
     }
 }
 

@@ -300,7 +300,6 @@ async fn a_look_up_locks_few_relations() {
     assert!(most <= LOCKS, "{most} relations are locked");
 }
 
-/// The next partitions are there in time, and readiness would say if they were not.
 /// The look-ups are planned on small tables, where an index that has only the client looks as good as the key: it would
 /// be read through from end to end once the client is everybody's.
 #[tokio::test]
@@ -318,6 +317,7 @@ async fn no_index_leads_a_look_up_through_all_of_a_client() {
     assert!(found.is_empty(), "these do not hold the table's key: {found:?}");
 }
 
+/// The next partitions are there in time, and readiness would say if they were not.
 #[tokio::test]
 async fn partitions_are_made_ahead() {
     let server = Server::usual().await;

@@ -485,13 +485,33 @@ async fn registrations_of_one_source_are_counted() {
 
 #[tokio::test]
 async fn clients_that_nobody_uses_are_few_and_go_again() {
-    let settings = Settings::default().set("registration.policy", "open").set("registration.unused_limit", "3");
-    let server = Server::start(settings).await;
+    let settings = Settings::default().set("registration.policy", "open").set("registration.unused_limit", "30");
+    let server = Server::start(settings.set("trusted_proxies", "127.0.0.1/32")).await;
     let used = Registered::with(&server, &json!({})).await;
     let deleted = Registered::with(&server, &json!({})).await;
     Registered::with(&server, &json!({})).await;
     let full = post(&server, None, &usual(&json!({}))).await;
     assert!(!full.refused_with(429, "temporarily_unavailable").header("retry-after").is_empty());
+
+    // It is one network's share that is used up; the others have what is left of all.
+    let from = async |address: &str| {
+        let request = server.http().post(server.endpoint("registration_endpoint")).header("x-forwarded-for", address);
+        Answer::of(request.json(&usual(&json!({})))).await
+    };
+    for other in 1..=9 {
+        let address = format!("198.51.{other}.1");
+        for _ in 0..3 {
+            assert_eq!(from(&address).await.status, 201);
+        }
+        from(&address).await.refused_with(429, "temporarily_unavailable");
+    }
+    from("203.0.113.1").await.refused_with(429, "temporarily_unavailable");
+    server
+        .rows(
+            "DELETE FROM clients WHERE registration_generation IS NOT NULL AND client_id NOT IN (SELECT client_id \
+        FROM clients WHERE registration_generation IS NOT NULL ORDER BY created_at, client_id LIMIT 3)",
+        )
+        .await;
 
     used.client().tokens(&server.agent(), "openid").await;
     assert_eq!(deleted.delete().await.status, 204);
@@ -503,6 +523,9 @@ async fn clients_that_nobody_uses_are_few_and_go_again() {
     };
     assert_eq!(sweep().await, 1, "the deleted one, which nobody had used");
     Registered::with(&server, &json!({})).await;
+    // Of one that is used nobody remembers from where it was registered.
+    let from_where = "SELECT count(*) FROM clients WHERE registered_from IS NULL AND used_at IS NOT NULL";
+    assert_eq!(server.value(from_where).await, "1");
     server.advance(TimeDelta::days(31)).await;
     assert_eq!(sweep().await, 2);
     assert_eq!(server.value("SELECT count(*) FROM clients WHERE registration_generation IS NOT NULL").await, "1");
