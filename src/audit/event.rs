@@ -1,6 +1,6 @@
 //! The closed list of events.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::db::audit_events::AuditEvent;
@@ -11,6 +11,10 @@ pub enum Action {
     SessionStarted,
     SessionReauthenticated,
     SessionEnded,
+    SessionLocked,
+    SessionUnlocked,
+    /// What a resource server says was done with a session's token.
+    WorkReported,
     SignIn,
     CodeIssued,
     CodeRedeemed,
@@ -48,6 +52,9 @@ impl Action {
             Self::SessionStarted => "session.started",
             Self::SessionReauthenticated => "session.reauthenticated",
             Self::SessionEnded => "session.ended",
+            Self::SessionLocked => "session.locked",
+            Self::SessionUnlocked => "session.unlocked",
+            Self::WorkReported => "work.reported",
             Self::SignIn => "sign_in",
             Self::CodeIssued => "code.issued",
             Self::CodeRedeemed => "code.redeemed",
@@ -85,6 +92,8 @@ pub enum Actor {
     Visitor,
     User,
     Client,
+    /// An administrator by the hub or the admin API; who, stands in the detail as `by`.
+    Administrator(Uuid),
     /// Someone with a shell on this machine.
     Operator,
     Server,
@@ -96,6 +105,7 @@ impl Actor {
             Self::Visitor => "visitor",
             Self::User => "user",
             Self::Client => "client",
+            Self::Administrator(_) => "administrator",
             Self::Operator => "operator",
             Self::Server => "server",
         }
@@ -149,6 +159,14 @@ impl Event {
     }
 
     pub(super) fn into_row(self) -> AuditEvent {
+        let detail = match (self.actor, self.detail) {
+            (Actor::Administrator(by), Some(Value::Object(mut facts))) => {
+                facts.insert("by".to_owned(), by.to_string().into());
+                Some(Value::Object(facts))
+            }
+            (Actor::Administrator(by), None) => Some(json!({ "by": by })),
+            (_, detail) => detail,
+        };
         AuditEvent {
             kind: kind(self.subject.session_kind.as_deref()),
             session_id: self.subject.session_id,
@@ -158,7 +176,7 @@ impl Event {
             action: self.action.as_str(),
             outcome: if self.refused { "refused" } else { "done" },
             reason: self.reason,
-            detail: self.detail,
+            detail,
         }
     }
 }

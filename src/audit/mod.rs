@@ -9,9 +9,24 @@ mod export;
 pub use event::{Action, Actor, Event, Subject};
 pub use export::{ExportFilter, export};
 
-use crate::db::Tx;
+use uuid::Uuid;
+
+use crate::{
+    db::{Tx, audit_events},
+    failure::Broken,
+};
+
+pub use crate::db::audit_events::ExportedEvent;
+
+/// The longest timeline that is shown.
+const TIMELINE: i64 = 1000;
 
 /// Records an event with the change that it tells.
 pub fn record(tx: &mut Tx, event: Event) {
     tx.record(event.into_row());
+}
+
+/// What happened in a session, in order; of a very long story the newest thousand events.
+pub async fn timeline(tx: &mut Tx, session_id: Uuid) -> Result<Vec<ExportedEvent>, Broken> {
+    audit_events::load_timeline(tx, session_id, TIMELINE).await
 }

@@ -2,18 +2,19 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Opened, open::opened, output, user};
 use crate::{
-    audit::Actor,
+    audit::{self, Actor, ExportedEvent},
     config::Config,
     db::{
         Trace, Tx,
         session_lists::{self, Filter, ListedSession},
         sessions as rows,
     },
-    failure::Stop,
+    failure::{Broken, Stop},
     sessions,
 };
 
@@ -21,11 +22,15 @@ use crate::{
 pub(super) enum Session {
     /// List sessions, newest first
     List(List),
-    /// Print one session as JSON
+    /// Print one session as JSON, with its timeline
     Show {
         /// Its id, or the `sid` under which a client knows it
         id: Uuid,
     },
+    /// Lock a session: everything that hangs on it is refused until it is unlocked
+    Lock(Watch),
+    /// Let a locked session go on
+    Unlock(Watch),
     /// End a session, or everything of a person, with all that hangs on it
     End(End),
 }
@@ -53,6 +58,15 @@ pub(super) struct List {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Watch {
+    /// Its id, or the `sid` under which a client knows it
+    id: Uuid,
+    /// Why: for the audit, and, of a lock, for the person
+    #[arg(long, value_parser = reason)]
+    reason: String,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct End {
     /// Its id, or the `sid` under which a client knows it
     #[arg(conflicts_with = "user")]
@@ -76,6 +90,8 @@ pub(super) async fn run(config: Config, command: &Session) -> Result<(), Stop> {
     match command {
         Session::List(what) => opened(config, async |opened| list(opened, what).await).await,
         Session::Show { id } => opened(config, async |opened| show(opened, *id).await).await,
+        Session::Lock(what) => opened(config, async |opened| lock(opened, what).await).await,
+        Session::Unlock(what) => opened(config, async |opened| unlock(opened, what).await).await,
         Session::End(End { id: None, user: None, .. }) => {
             Err(Stop::usage("say which: an ID, or --user NAME for everything of theirs"))
         }
@@ -98,6 +114,7 @@ async fn list(opened: &Opened, what: &List) -> Result<(), Stop> {
                 client_id: what.client.as_deref(),
                 kind: what.kind.as_deref(),
                 live_only: what.live,
+                before: None,
                 limit: what.limit,
             };
             Ok(session_lists::load(tx, &filter).await?)
@@ -117,7 +134,9 @@ fn cells(session: &ListedSession) -> [String; 8] {
     let state = match (&session.ended_at, &session.end_reason) {
         (Some(_), reason) => format!("ended: {}", reason.as_deref().unwrap_or("-")),
         _ if session.live => "live".to_owned(),
-        _ if session.locked_at.is_some() => "locked".to_owned(),
+        _ if session.locked_at.is_some() => {
+            format!("locked: {}", session.lock_reason.as_deref().unwrap_or("-"))
+        }
         _ => "expired".to_owned(),
     };
     let from = [session.device.as_deref(), session.place.as_deref()].into_iter().flatten().collect::<Vec<_>>();
@@ -147,14 +166,51 @@ async fn show(opened: &Opened, id: Uuid) -> Result<(), Stop> {
     let found = app
         .db
         .single(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
-            let filter = Filter { id: Some(resolve(tx, id).await?), limit: 1, ..Filter::default() };
-            Ok(session_lists::load(tx, &filter).await?)
+            let id = resolve(tx, id).await?;
+            let filter = Filter { id: Some(id), limit: 1, ..Filter::default() };
+            let found = session_lists::load(tx, &filter).await?.into_iter().next();
+            let Some(session) = found else { return Ok(None) };
+            Ok(Some(Shown { session, timeline: audit::timeline(tx, id).await? }))
         })
         .await?;
-    match found.first() {
-        Some(session) => output::json(session),
+    match found {
+        Some(shown) => output::json(&shown),
         None => Err(unknown(id)),
     }
+}
+
+/// A session with what happened in it.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    session: ListedSession,
+    timeline: Vec<ExportedEvent>,
+}
+
+async fn lock(opened: &Opened, what: &Watch) -> Result<(), Stop> {
+    let locked = watched(opened, what, async |tx, id| sessions::lock(tx, id, &what.reason, Actor::Operator).await);
+    let (id, locked) = locked.await?;
+    output::line(&if locked { format!("locked {id}") } else { format!("{id} was locked already, or has ended") })
+}
+
+async fn unlock(opened: &Opened, what: &Watch) -> Result<(), Stop> {
+    let unlocked = watched(opened, what, async |tx, id| sessions::unlock(tx, id, &what.reason, Actor::Operator).await);
+    let (id, unlocked) = unlocked.await?;
+    output::line(&if unlocked { format!("unlocked {id}") } else { format!("{id} was not locked, or has ended") })
+}
+
+async fn watched(
+    opened: &Opened,
+    what: &Watch,
+    change: impl AsyncFnOnce(&mut Tx, Uuid) -> Result<bool, Broken>,
+) -> Result<(Uuid, bool), Stop> {
+    let app = &opened.app;
+    app.db
+        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
+            let id = resolve(tx, what.id).await?;
+            Ok((id, change(tx, id).await?))
+        })
+        .await
 }
 
 async fn end(opened: &Opened, what: &End) -> Result<(), Stop> {

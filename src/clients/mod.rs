@@ -18,7 +18,7 @@ use crate::{
     jose::Algorithm,
     oauth::{
         ClientMetadata, Scope,
-        client_metadata::{ApplicationType, AuthMethod},
+        client_metadata::{ApplicationType, AuthMethod, Introspection},
     },
 };
 
@@ -67,6 +67,12 @@ impl Client {
     #[must_use]
     pub fn response_signing_algorithm(&self) -> Algorithm {
         self.metadata.authorization_signed_response_alg.as_str().parse().unwrap_or(Algorithm::Rs256)
+    }
+
+    /// Whether it may be told of a token, and tell of it: its own, one that is meant for it, or any if it is registered so.
+    #[must_use]
+    pub fn may_introspect(&self, issued_to: &str, audience: &[String]) -> bool {
+        self.metadata.introspection == Introspection::Any || self.id == issued_to || audience.contains(&self.id)
     }
 
     /// Whether another program on a person's machine could pose as this client at this redirect URI (RFC 8252 §8.6).

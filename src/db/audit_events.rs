@@ -162,6 +162,19 @@ pub struct ExportedEvent {
     pub detail: Option<Value>,
     #[diesel(sql_type = Nullable<Text>)]
     pub trace: Option<String>,
+    /// Keyed hashes of where it came from: the same for the same network and the same agent.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub source: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub agent: Option<String>,
+}
+
+/// The columns of [`ExportedEvent`].
+macro_rules! exported_columns {
+    () => {
+        "id, at, kind, session_id AS session, actor, user_id AS user, client_id AS client, action, outcome, reason, detail, \
+         trace, encode(source_hash, 'hex') AS source, encode(agent_hash, 'hex') AS agent"
+    };
 }
 
 /// A page of the trail in the order of ids, after `after`. `kind` limits to a kind of session.
@@ -175,11 +188,12 @@ pub async fn load_after(
     limit: i64,
 ) -> Result<Vec<ExportedEvent>, Broken> {
     Cached(
-        diesel::sql_query(
-            "SELECT id, at, kind, session_id AS session, actor, user_id AS user, client_id AS client, action, outcome, \
-             reason, detail, trace FROM audit_events WHERE id > $1 AND ($2 IS NULL OR kind = $2) \
+        diesel::sql_query(concat!(
+            "SELECT ",
+            exported_columns!(),
+            " FROM audit_events WHERE id > $1 AND ($2 IS NULL OR kind = $2) \
              AND ($3 IS NULL OR session_id = $3) AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY id LIMIT $4",
-        )
+        ))
         .bind::<SqlUuid, _>(after)
         .bind::<Nullable<Text>, _>(kind)
         .bind::<Nullable<SqlUuid>, _>(session_id)
@@ -188,4 +202,21 @@ pub async fn load_after(
     .load(&mut tx.conn())
     .await
     .or_broken("read audit events")
+}
+
+/// What happened in a session, in order: its newest `limit` events, for people who look at it now. A reader that must not
+/// miss one takes [`load_after`].
+pub async fn load_timeline(tx: &mut Tx, session_id: Uuid, limit: i64) -> Result<Vec<ExportedEvent>, Broken> {
+    Cached(
+        diesel::sql_query(concat!(
+            "SELECT * FROM (SELECT ",
+            exported_columns!(),
+            " FROM audit_events WHERE session_id = $1 ORDER BY id DESC LIMIT $2) newest ORDER BY id",
+        ))
+        .bind::<SqlUuid, _>(session_id)
+        .bind::<diesel::sql_types::BigInt, _>(limit),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("read the timeline of a session")
 }

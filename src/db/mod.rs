@@ -29,6 +29,7 @@ pub mod service_sessions;
 pub mod session_clients;
 pub mod session_ends;
 pub mod session_lists;
+pub mod session_locks;
 pub mod sessions;
 pub mod set_up_links;
 pub mod signing_keys;
@@ -37,6 +38,7 @@ pub mod throttles;
 pub mod used_jtis;
 pub mod users;
 mod work;
+pub mod work_reports;
 
 pub use pool::Database;
 pub use work::{Outcome, Trace, Tx};

@@ -50,7 +50,7 @@ diesel::table! {
         kind -> Text,
         /// The session concerned.
         session_id -> Nullable<Uuid>,
-        /// Who did it: user, visitor, client, operator or server.
+        /// Who did it: user, visitor, client, administrator (the detail says who), operator or server.
         actor -> Text,
         /// The person concerned.
         user_id -> Nullable<Uuid>,
@@ -396,9 +396,9 @@ diesel::table! {
         idle_timeout -> Nullable<Interval>,
         /// The absolute end.
         expires_at -> Timestamptz,
-        /// Since when every credential of it is refused.
+        /// Since when every credential of it is refused. Its idle time stands still, its absolute end does not.
         locked_at -> Nullable<Timestamptz>,
-        /// Why it was locked.
+        /// Why it was locked; the person is told.
         lock_reason -> Nullable<Text>,
         /// When it was ended; rows are kept as tombstones.
         ended_at -> Nullable<Timestamptz>,

@@ -111,7 +111,8 @@ const MARGIN: TimeDelta = TimeDelta::seconds(10);
 /// of those that may have died by now, and leaves the ones that somebody else is looking at. Returns how many it looked
 /// at, and what it ended.
 ///
-/// A visitor who took part nowhere is left to be swept: nobody has to be told. What is locked is not dead.
+/// A visitor who took part nowhere is left to be swept: nobody has to be told. What is locked is not dead, and its idle time
+/// stands still.
 pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<EndedSession>), Broken> {
     #[derive(QueryableByName)]
     struct Row {
@@ -134,8 +135,8 @@ pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<EndedSession>
                       WHEN c.disabled_at IS NOT NULL THEN 'client_disabled' \
                       WHEN s.user_id IS NULL AND s.epoch < c.session_epoch THEN 'ended_with_client' \
                       WHEN s.expires_at <= $1 THEN 'expired' \
-                      WHEN a.last_seen_at + s.idle_timeout <= $1 THEN 'idle' \
-                      WHEN p.ended_at IS NOT NULL OR p.expires_at <= $1 OR pa.last_seen_at + p.idle_timeout <= $1 \
+                      WHEN s.locked_at IS NULL AND a.last_seen_at + s.idle_timeout <= $1 THEN 'idle' \
+                      WHEN p.ended_at IS NOT NULL OR p.expires_at <= $1 OR (p.locked_at IS NULL AND pa.last_seen_at + p.idle_timeout <= $1) \
                       THEN 'ended_with_parent' END AS reason, \
                  greatest(least(s.expires_at, a.last_seen_at + s.idle_timeout, pa.last_seen_at + p.idle_timeout), \
                      $1 + interval '1 minute') AS next \

@@ -38,6 +38,8 @@ pub struct ListedSession {
     pub expires_at: DateTime<Utc>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub locked_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    pub lock_reason: Option<String>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub ended_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = sql::Nullable<sql::Text>)]
@@ -64,12 +66,14 @@ pub struct Filter<'a> {
     pub client_id: Option<&'a str>,
     pub kind: Option<&'a str>,
     pub live_only: bool,
+    /// Only those that began before this one.
+    pub before: Option<Uuid>,
     pub limit: i64,
 }
 
 /// Sessions with all that is listed of them; conditions follow.
 const LISTED: &str = "SELECT s.id, s.kind, s.parent_id, s.visitor_id, s.user_id, u.username, s.client_id, s.acr, s.auth_time, \
-     s.created_at, a.last_seen_at, s.expires_at, s.locked_at, s.ended_at, s.end_reason, a.place, a.device, \
+     s.created_at, a.last_seen_at, s.expires_at, s.locked_at, s.lock_reason, s.ended_at, s.end_reason, a.place, a.device, \
      l.id IS NOT NULL AS live, coalesce(k.clients, '{}') AS clients, coalesce(k.sids, '{}') AS sids FROM sessions s \
      JOIN LATERAL (SELECT last_seen_at, place, device FROM session_activity WHERE session_id = s.id OFFSET 0) a ON true \
      LEFT JOIN LATERAL (SELECT username FROM users WHERE id = s.user_id OFFSET 0) u ON true \
@@ -88,6 +92,7 @@ pub async fn load(tx: &mut Tx, filter: &Filter<'_>) -> Result<Vec<ListedSession>
         (filter.client_id.is_some(), " AND (s.client_id = $4 OR $4 = ANY (k.clients))"),
         (filter.kind.is_some(), " AND s.kind = $5"),
         (filter.live_only, " AND s.ended_at IS NULL AND l.id IS NOT NULL"),
+        (filter.before.is_some(), " AND s.id < $7"),
     ] {
         statement.push_str(if asked { condition } else { "" });
     }
@@ -102,7 +107,8 @@ pub async fn load(tx: &mut Tx, filter: &Filter<'_>) -> Result<Vec<ListedSession>
             .bind::<sql::Nullable<sql::Uuid>, _>(filter.user_id)
             .bind::<sql::Nullable<sql::Text>, _>(filter.client_id)
             .bind::<sql::Nullable<sql::Text>, _>(filter.kind)
-            .bind::<sql::BigInt, _>(filter.limit),
+            .bind::<sql::BigInt, _>(filter.limit)
+            .bind::<sql::Nullable<sql::Uuid>, _>(filter.before),
     )
     .load(&mut tx.conn())
     .await

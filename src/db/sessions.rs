@@ -104,19 +104,6 @@ pub async fn find_live_successor(tx: &mut Tx, visitor_id: Uuid) -> Result<Option
     Ok(rows.into_iter().next())
 }
 
-/// A session's cookie generation, whatever became of it: what an old cookie's secret is checked against.
-pub async fn find_generation(tx: &mut Tx, id: Uuid) -> Result<Option<i32>, Broken> {
-    use super::schema::sessions;
-    use diesel::{OptionalExtension, QueryDsl};
-    sessions::table
-        .find(id)
-        .select(sessions::secret_generation)
-        .first(&mut tx.conn())
-        .await
-        .optional()
-        .or_broken("find session generation")
-}
-
 /// Locks the row against a concurrent end and says whether it is still open; used where something new is hung on it
 /// that would not look at it again.
 pub async fn lock_open(tx: &mut Tx, id: Uuid) -> Result<bool, Broken> {

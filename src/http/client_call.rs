@@ -2,10 +2,13 @@
 
 use crate::{
     app::App,
-    clients::authenticate::{Authenticator, Credentials, Request, read},
+    clients::{
+        Client,
+        authenticate::{Authenticator, Credentials, Request, read},
+    },
     failure::Failure,
     http::extract::Visit,
-    oauth::Parameters,
+    oauth::{Error, Parameters, client_metadata::AuthMethod},
 };
 
 /// Reads the credentials of a call.
@@ -30,4 +33,12 @@ pub fn authenticator<'a>(app: &'a App, visit: &'a Visit, audiences: &'a [&'a str
         now: visit.now,
         trace: &visit.trace,
     }
+}
+
+/// RFC 7662 §2.1: whoever asks about tokens must have shown who it is, or they could be scanned for.
+pub fn confidential(caller: Client) -> Result<Client, Failure> {
+    if caller.metadata.token_endpoint_auth_method == AuthMethod::None {
+        return Err(Error::invalid_client("a public client may not introspect tokens").into());
+    }
+    Ok(caller)
 }

@@ -10,6 +10,7 @@ mod csrf;
 pub mod demo;
 mod endpoints;
 pub mod extract;
+mod hub;
 mod metrics;
 mod middleware;
 mod pages;

@@ -138,6 +138,7 @@ pub async fn pending(app: &App, visit: &Visit, id: Option<&str>) -> Result<Pendi
         .await
         .map_err(|failure| answer::failure(app, visit, &failure))?;
     let Some((browser, stored, owner, situation)) = found else { return Err(gone(app, visit)) };
+    browser.refuse_locked(app, visit)?;
     match owner {
         Owner::This | Owner::Successor => {}
         Owner::Nobody | Owner::Another => return Err(gone(app, visit)),

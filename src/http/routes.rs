@@ -16,6 +16,7 @@ use super::{
     cors::preflight,
     endpoints::{authorize, discovery, end_session, health, introspect, jwks, par, register, revoke, token, userinfo},
     extract::Visit,
+    hub::api,
     middleware::around,
     pages::{account, consent, login, select_account, set_up, welcome},
     render::answer,
@@ -76,6 +77,8 @@ fn routes(service: &mut web::ServiceConfig) {
         at("/account/{action}", vec![post().to(account::post)]),
         at("/set-up", vec![get().to(set_up::get), post().to(set_up::post)]),
         at("/assets/{name}", vec![get().to(asset)]),
+        // ── the hub's admin API ────────────────────────────────────────────────────────────────────────────────────
+        at("/hub/api/v1/sessions/events", vec![post().to(api::events::post)]),
         // ── operations ─────────────────────────────────────────────────────────────────────────────────────────────
         at("/healthz", vec![get().to(health::healthz)]),
         at("/readyz", vec![get().to(health::readyz)]),

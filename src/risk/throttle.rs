@@ -7,7 +7,7 @@
 //! account is never locked for everybody because somebody guesses at it.
 
 use crate::{
-    db::{Tx, throttles},
+    db::{Tx, throttles, work_reports},
     failure::Broken,
     jose::Key256,
     oauth::{Error, ErrorCode},
@@ -70,6 +70,8 @@ type Limit = (f64, f64);
 const STRANGERS: Limit = (1000.0, 10.0);
 /// Of one client that has shown who it is: it asks for all its people from one place.
 const PUSHES: Limit = (5000.0, 200.0);
+/// Of one resource server: what it reports is kept for ever.
+const REPORTS: Limit = (2000.0, 100.0);
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of seconds")]
 fn seconds(wait: f64) -> u32 {
@@ -125,6 +127,14 @@ impl Sources {
     /// Counts a request that an authenticated client pushes (RFC 9126 §2.3: 429).
     pub async fn count_push(&self, tx: &mut Tx, client_id: &str) -> Result<Gate, Broken> {
         pass(tx, self.0.mac(&[b"push", client_id.as_bytes()]).to_vec(), PUSHES).await
+    }
+
+    /// Writes the unit's event, a report of this client, if there is room for it.
+    pub async fn admit_report(&self, tx: &mut Tx, client_id: &str) -> Result<Gate, Broken> {
+        let (size, leak) = REPORTS;
+        let key = self.0.mac(&[b"report", client_id.as_bytes()]).to_vec();
+        let over = work_reports::insert_within(tx, &key, size, leak).await?;
+        Ok(if over > 0.0 { Gate::Closed(seconds(over / leak)) } else { Gate::Open(Vec::new()) })
     }
 
     /// Counts a client that is about to register itself from `source`, which may do so `an_hour` times an hour. What comes

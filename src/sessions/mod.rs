@@ -6,6 +6,7 @@
 
 mod cookie;
 mod end;
+mod lock;
 mod offline;
 mod proof;
 mod sign_in;
@@ -13,6 +14,7 @@ mod visitor;
 
 pub use cookie::{Cookies, PresentedCookie};
 pub use end::{end, end_all_of_user, end_dead, end_family, end_others, sign_out};
+pub use lock::{lock, unlock};
 pub use offline::start_offline;
 pub use proof::Proof;
 pub use sign_in::{SignIn, SignedIn, sign_in};

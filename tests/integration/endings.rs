@@ -266,7 +266,9 @@ impl<'s> Moored<'s> {
     }
 
     async fn is_cookie_dead(&self, server: &Server) -> bool {
-        let dead = |page: &crate::support::agent::Page| page.asks_for_password();
+        // A locked session is not over: instead of being asked to sign in, the person is told.
+        let dead =
+            |page: &crate::support::agent::Page| page.asks_for_password() || page.body.contains("session is locked");
         let account = self.stolen.copy().open(&server.at("/account")).await;
         let is_dead = dead(&account);
         assert!(is_dead || account.body.contains("Alice Example"), "{}", account.body);

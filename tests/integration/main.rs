@@ -38,6 +38,8 @@ mod request_objects;
 mod resource_indicators;
 mod retention;
 mod revocation;
+mod session_events;
+mod session_locks;
 mod set_up;
 mod sign_in;
 mod signed_answers;

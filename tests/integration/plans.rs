@@ -1,7 +1,7 @@
 //! How PostgreSQL carries out what the server says: a look-up by key stays one, whatever the tables held when it was
 //! planned. The server plans each statement once a connection, perhaps while they are empty.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Server, Settings, client::userinfo};
 
@@ -79,6 +79,7 @@ async fn take_every_path(server: &Server) {
         userinfo(server, &second.access).await.ok();
         assert!(client.is_active(&second.access).await);
         assert!(client.is_active(&second.refresh).await);
+        assert_eq!(client.report(&json!({ "token": second.access })).await.status, 202);
         client.revoke(&second.access).await;
         agent.step(&client.pushed(&client.request("openid")).await.url()).await.code();
         // Elsewhere, too.

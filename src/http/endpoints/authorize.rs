@@ -18,7 +18,7 @@ use crate::{
     db::{Outcome, Tx, authorization_requests, sessions::LiveSession},
     failure::{Broken, Failure},
     http::{
-        extract::{Form, Visit, session_cookie},
+        extract::{Browser, Form, Visit, session_cookie},
         pending::{Known, answer_misunderstood, known_as, reader, told, understand},
         render::answer,
     },
@@ -116,7 +116,14 @@ async fn proceed(
         stored,
         now: visit.now,
     };
-    let page = match authorize::decide(request, &standing) {
+    let decision = authorize::decide(request, &standing);
+    if known.session.is_none()
+        && !matches!(decision, Decision::Refuse(_))
+        && let Err(locked) = refuse_locked(app, visit).await
+    {
+        return locked;
+    }
+    let page = match decision {
         Decision::Issue(user_id) => return issue(app, visit, known, request, stored, Some(user_id)).await,
         Decision::IssueToVisitor(scope) => {
             // A visitor has nothing to tell but that it is here.
@@ -138,6 +145,18 @@ async fn proceed(
         let session = known.session.as_ref();
         store(app, visit, known, parameters, Holder::Browser(session), |id| format!("{page}?request={id}")).await
     }
+}
+
+/// A cookie that finds no live session may be that of a locked one: no other begins in its place.
+async fn refuse_locked(app: &App, visit: &Visit) -> Result<(), HttpResponse> {
+    if visit.cookie.is_none() {
+        return Ok(());
+    }
+    app.db
+        .single(visit.now, &visit.trace, async |tx| Browser::find(app, visit, tx).await.map_err(Failure::from))
+        .await
+        .map_err(|failure| answer::failure(app, visit, &failure))?
+        .refuse_locked(app, visit)
 }
 
 /// In whose hands a stored request is.

@@ -26,13 +26,13 @@ use crate::{
     },
     failure::{Broken, Failure},
     http::{
-        client_call::{audiences, authenticator, credentials},
+        client_call::{audiences, authenticator, confidential, credentials},
         extract::{Form, Visit},
         render::json,
     },
     oauth::{
-        ClientMetadata, Error,
-        client_metadata::{AuthMethod, Introspection, SigningAlgorithm, SubjectType},
+        ClientMetadata,
+        client_metadata::{Introspection, SigningAlgorithm, SubjectType},
     },
     tokens::{INTROSPECTION_TYPE, Presented, RefreshSecrets},
 };
@@ -79,7 +79,7 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> 
         let live = state.filter(|state| {
             app.mint.refresh.is_genuine(&presented, &state.seed)
                 && presented.generation == state.generation
-                && may_see(&caller, &state.client_id, &[])
+                && caller.may_introspect(&state.client_id, &[])
         });
         let answer = live.map_or(Ok(dead), |state| refresh_answer(app, &caller, &state))?;
         return Ok((caller, answer));
@@ -96,22 +96,10 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> 
     let caller = confidential(authenticator.authenticate(&credentials, row).await?)?;
     // RFC 7662 §2.2: what the caller may not see looks like what is not there.
     let live = token.zip(presented).filter(|(token, presented)| {
-        presented.is_genuine(token) && may_see(&caller, &token.token_client_id, &token.audience)
+        presented.is_genuine(token) && caller.may_introspect(&token.token_client_id, &token.audience)
     });
     let answer = live.map_or(Ok(dead), |(token, _)| access_answer(app, &caller, &token))?;
     Ok((caller, answer))
-}
-
-/// RFC 7662 §2.1: the endpoint requires authorization, or it could be scanned for tokens.
-fn confidential(caller: Client) -> Result<Client, Failure> {
-    if caller.metadata.token_endpoint_auth_method == AuthMethod::None {
-        return Err(Error::invalid_client("a public client may not introspect tokens").into());
-    }
-    Ok(caller)
-}
-
-fn may_see(caller: &Client, issued_to: &str, audience: &[String]) -> bool {
-    caller.metadata.introspection == Introspection::Any || caller.id == issued_to || audience.contains(&caller.id)
 }
 
 /// What a token of either kind hangs on, and what it was issued for.

@@ -1,17 +1,21 @@
 //! The session behind a browser's cookie.
 
-use actix_web::cookie::{Cookie, SameSite};
-use chrono::TimeDelta;
+use actix_web::{
+    HttpResponse,
+    cookie::{Cookie, SameSite},
+};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::Visit;
 use crate::{
     app::App,
     db::{
-        Tx,
+        Tx, session_locks,
         sessions::{self, LiveSession},
     },
     failure::Broken,
+    http::render::answer,
 };
 
 /// Who is at the other end, as far as their cookie tells.
@@ -20,6 +24,15 @@ pub struct Browser {
     pub session: Option<LiveSession>,
     /// The session of a cookie that was ours and is outdated: a second tab, a form sent twice.
     pub outdated: Option<Uuid>,
+    /// The session of the cookie is locked: it is neither live nor over, and another one is no way round it.
+    pub locked: Option<Lock>,
+}
+
+/// Since when, and why.
+#[derive(Clone, Debug)]
+pub struct Lock {
+    pub at: DateTime<Utc>,
+    pub reason: Option<String>,
 }
 
 impl Browser {
@@ -32,13 +45,19 @@ impl Browser {
             if tx.now - session.last_seen_at > TimeDelta::minutes(1) {
                 sessions::touch(tx, session.root_id).await?;
             }
-            return Ok(Self { session: Some(session), outdated: None });
+            return Ok(Self { session: Some(session), ..Self::default() });
         }
-        let generation = sessions::find_generation(tx, cookie.session_id).await?;
         // Any generation up to the present one was ours.
-        let ours =
-            generation.is_some_and(|newest| (0..=newest).rev().take(8).any(|n| app.cookies.is_genuine(cookie, n)));
-        Ok(Self { session: None, outdated: ours.then_some(cookie.session_id) })
+        let ours = session_locks::find_cookie_session(tx, cookie.session_id)
+            .await?
+            .filter(|session| (0..=session.secret_generation).rev().take(8).any(|n| app.cookies.is_genuine(cookie, n)));
+        Ok(match ours {
+            Some(session) => match session.locked_at {
+                Some(at) => Self { locked: Some(Lock { at, reason: session.lock_reason }), ..Self::default() },
+                None => Self { outdated: Some(cookie.session_id), ..Self::default() },
+            },
+            None => Self::default(),
+        })
     }
 
     /// The session, if the cookie is the genuine one of its present generation.
@@ -47,6 +66,15 @@ impl Browser {
         session.filter(|session| {
             session.id == cookie.session_id && app.cookies.is_genuine(cookie, session.secret_generation)
         })
+    }
+
+    /// `Err`: the page that says that the session is locked. Whatever would begin another session, or show a sign-in, asks
+    /// first: signing in again would get round the lock.
+    pub fn refuse_locked(&self, app: &App, visit: &Visit) -> Result<(), HttpResponse> {
+        match &self.locked {
+            Some(lock) => Err(answer::locked(app, visit, lock)),
+            None => Ok(()),
+        }
     }
 
     /// The session of somebody who is signed in.

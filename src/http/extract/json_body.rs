@@ -1,8 +1,9 @@
-//! A JSON body: what client registration takes.
+//! A JSON body: what client registration and the admin API take.
 
 use std::pin::Pin;
 
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::StatusCode};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::StatusCode, web::Bytes};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::form::{BadBody, read};
@@ -11,26 +12,64 @@ use crate::oauth::{Error, ErrorCode};
 /// The longest that is read, in octets.
 const LONGEST: usize = 64 << 10;
 
-/// Any JSON value of at most 64 KiB.
+/// Any JSON value of at most 64 KiB, as client metadata is sent.
 pub struct JsonBody(pub Value);
+
+/// What the admin API takes: the members of `T`, in at most 32 KiB.
+pub struct TypedJson<T>(pub T);
 
 impl FromRequest for JsonBody {
     type Error = BadBody;
     type Future = Pin<Box<dyn Future<Output = Result<Self, BadBody>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_json = request.content_type().eq_ignore_ascii_case("application/json");
-        let payload = payload.take();
+        let body = json(request, payload, LONGEST);
         Box::pin(async move {
-            if !is_json {
-                let error = Error::invalid_request("the body must be application/json");
-                return Err(BadBody { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, error });
-            }
-            let body = read(payload, LONGEST).await?;
-            serde_json::from_slice(&body).map(Self).map_err(|error| {
+            serde_json::from_slice(&body.await?).map(Self).map_err(|error| {
                 let said = format!("the body is not JSON, by line {} column {}", error.line(), error.column());
                 BadBody { status: StatusCode::BAD_REQUEST, error: Error::new(ErrorCode::InvalidClientMetadata, said) }
             })
         })
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest for TypedJson<T> {
+    type Error = BadBody;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, BadBody>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = json(request, payload, LONGEST / 2);
+        Box::pin(async move {
+            serde_json::from_slice(&body.await?).map(Self).map_err(|error| BadBody {
+                status: StatusCode::BAD_REQUEST,
+                // What was sent may hold a secret, and the parser's words quote it.
+                error: Error::invalid_request(match error.classify() {
+                    serde_json::error::Category::Data => {
+                        format!(
+                            "a member is missing, unknown, doubled or of the wrong kind, by column {}",
+                            error.column()
+                        )
+                    }
+                    _ => format!("the body is not JSON, by line {} column {}", error.line(), error.column()),
+                }),
+            })
+        })
+    }
+}
+
+/// The octets of a body that says to be JSON.
+fn json(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    longest: usize,
+) -> impl Future<Output = Result<Bytes, BadBody>> + 'static {
+    let is_json = request.content_type().eq_ignore_ascii_case("application/json");
+    let payload = payload.take();
+    async move {
+        if !is_json {
+            let error = Error::invalid_request("the body must be application/json");
+            return Err(BadBody { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, error });
+        }
+        read(payload, longest).await
     }
 }

@@ -130,15 +130,19 @@ async fn purpose(
         .work(visit.now, &visit.trace, async |tx| {
             let mut browser = Browser::find(app, visit, tx).await?;
             let mut begun = None;
-            if may_begin && browser.session.is_none() {
+            if may_begin && browser.session.is_none() && browser.locked.is_none() {
                 let session = sessions::start_visitor(tx, &app.config.sessions).await?;
                 begun = Some(session_cookie(app, session.id, 0));
                 browser.session = Some(session);
             }
-            Ok::<_, Failure>((Purpose::Account(Box::new(browser)), begun))
+            Ok::<_, Failure>((browser, begun))
         })
         .await
         .map_err(|failure| answer::failure(app, visit, &failure))
+        .and_then(|(browser, begun)| {
+            browser.refuse_locked(app, visit)?;
+            Ok((Purpose::Account(Box::new(browser)), begun))
+        })
 }
 
 fn show(

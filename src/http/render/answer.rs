@@ -12,7 +12,7 @@ use crate::{
     authorize::{Carrier, Response},
     clients::Client,
     failure::Failure,
-    http::extract::Visit,
+    http::extract::{Lock, Visit},
     metrics,
     oauth::{Error, TrustedRedirectUri},
 };
@@ -118,6 +118,20 @@ pub fn error_page(
         request_id: Some(visit.trace.request_id.clone()),
     };
     page(app, visit, Page::new(PageName::Error).status(status), &context)
+}
+
+/// The session of this browser is locked: why, and what can be done about it.
+pub fn locked(app: &App, visit: &Visit, lock: &Lock) -> HttpResponse {
+    metrics::refused("session_locked");
+    let since = lock.at.format("since %-d %B %Y, %H:%M UTC");
+    let reason = lock.reason.as_deref().unwrap_or("no reason was given");
+    let message = format!(
+        "It was locked by the people who run this server ({since}), for this reason: {reason}. Until they unlock it or end it, \
+         nothing can be done with it, and signing in again in this browser is not possible."
+    );
+    let hint = "If you think that this is a mistake, tell them the reference below.";
+    let title = "Your session is locked";
+    error_page(app, visit, StatusCode::FORBIDDEN, title, &message, Some(hint), Some("session_locked"))
 }
 
 /// The client as pages show it.

@@ -187,6 +187,22 @@ impl<'s> Client<'s> {
         request.only(&[("client_id", &self.id), ("request_uri", &request_uri)])
     }
 
+    /// Reports what was done with a token, as a resource server; `null` takes a member away.
+    pub async fn report(&self, changes: &Value) -> Answer {
+        let mut body =
+            json!({ "action": "payment.create", "object": "payment/42", "outcome": "done", "trace_id": "t-1" });
+        let mut form = Vec::new();
+        let request = self.server.http().post(self.server.at("/hub/api/v1/sessions/events"));
+        let request = self.authenticate(request, &mut form);
+        let members = changes.as_object().expect("an object").iter();
+        let more = form.into_iter().map(|(name, value)| (name, Value::String(value)));
+        for (name, value) in members.map(|(name, value)| (name.clone(), value.clone())).chain(more) {
+            body[name.as_str()] = value;
+        }
+        body.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+        Answer::of(request.json(&body)).await
+    }
+
     /// A form, with the client's authentication, to an endpoint that discovery names.
     pub async fn call(&self, endpoint: &str, form: &[(&str, &str)]) -> Answer {
         let url = self.server.endpoint(endpoint);

@@ -91,6 +91,9 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid, door: Door<'_>) -> Outcome<
     let found = app.db.single(visit.now, &visit.trace, async |tx| find_stored(app, visit, tx, id).await).await?;
     let found = found.filter(|(_, stored, _)| door.opens(stored));
     let Some((browser, mut stored, owner)) = found else { return Ok(None) };
+    if let Err(locked) = browser.refuse_locked(app, visit) {
+        return Ok(Some(locked));
+    }
     let mut begun = None;
     match owner {
         Owner::This | Owner::Successor => {}

@@ -1,0 +1,3 @@
+//! The admin API, `/hub/api/v1`: one file a resource.
+
+pub mod events;
