@@ -3,7 +3,7 @@
 //!
 //! Read top to bottom, the modules are the product's sentence: what comes in, what is decided, what it is about, what
 //! it stands on. Imports point one way, downwards:
-//! `cli, http, jobs` → `authorize, grants` → `clients, sessions, tokens, authentication, risk, audit, notices` →
+//! `cli, http, jobs` → `authorize, grants` → `clients, sessions, tokens, authentication, elevations, risk, audit, notices` →
 //! `engine, db` → `oauth, jose`. `app` (built once, shared), `clock`, `failure` and `config` may be imported by all of
 //! the first row; `clock`, `failure` and `config` by everyone.
 
@@ -16,6 +16,7 @@ pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod elevations;
 pub mod engine;
 pub mod failure;
 pub mod grants;

@@ -21,10 +21,8 @@ pub(super) async fn apply(app: &App, master: &MasterSecret) -> Result<(), Stop> 
     let left_over = app
         .db
         .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Broken> {
-            let applies = !(config.clients.is_empty() && config.users.is_empty());
-            if applies {
-                declarations::lock(tx).await?;
-            }
+            declarations::lock(tx).await?;
+            clients::apply_hub(tx, config.issuer.as_str()).await?;
             for client in &config.clients {
                 clients::apply_declared(tx, client).await?;
             }
@@ -51,6 +49,7 @@ async fn apply_user(tx: &mut Tx, app: &App, key: &Key256, declared: &User) -> Re
             return Ok(());
         };
         set_password(tx, app, key, &user, declared).await?;
+        users::set_groups(tx, user.id, &declared.groups).await?;
         tell(tx, Action::UserAdded, &user, json!({ "declared": true, "admin": declared.admin }));
         return Ok(());
     };
@@ -62,6 +61,9 @@ async fn apply_user(tx: &mut Tx, app: &App, key: &Key256, declared: &User) -> Re
     if declared.admin && found.admin_at.is_none() {
         users::set_admin(tx, found.id).await?;
         changed.push("admin");
+    }
+    if users::set_groups(tx, found.id, &declared.groups).await? {
+        changed.push("groups");
     }
     let may_set = match users::find_declared_password(tx, found.id).await? {
         None => true,

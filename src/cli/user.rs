@@ -32,6 +32,9 @@ pub(super) enum User {
         /// Make them an administrator
         #[arg(long)]
         admin: bool,
+        /// Put them into this group, which privileged scopes can ask for; may be said more than once
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
         /// Read the password from standard input: its first line
         #[arg(long, required = true)]
         password_stdin: bool,
@@ -45,7 +48,7 @@ pub(super) enum User {
 
 pub(super) async fn run(config: Config, command: &User) -> Result<(), Stop> {
     match command {
-        User::Add { name, email, admin, password_stdin: _ } => {
+        User::Add { name, email, admin, groups, password_stdin: _ } => {
             if !is_username(name) {
                 return Err(Stop::usage("a name has 1 to 255 bytes, no control characters, no spaces around it"));
             }
@@ -54,7 +57,8 @@ pub(super) async fn run(config: Config, command: &User) -> Result<(), Stop> {
             if let Some(email) = email {
                 claims.insert("email".to_owned(), json!(email));
             }
-            opened(config, async |opened| add(opened, name, &Value::Object(claims), *admin, password).await).await
+            let new = New { name, claims: Value::Object(claims), admin: *admin, groups, password };
+            opened(config, async |opened| add(opened, new).await).await
         }
         User::Disable { name } => opened(config, async |opened| disable(opened, name).await).await,
     }
@@ -80,15 +84,27 @@ fn password() -> Result<String, Stop> {
     Ok(password.to_owned())
 }
 
-async fn add(opened: &Opened, name: &str, claims: &Value, admin: bool, password: String) -> Result<(), Stop> {
+/// Somebody about to be added.
+struct New<'a> {
+    name: &'a str,
+    claims: Value,
+    admin: bool,
+    groups: &'a [String],
+    password: String,
+}
+
+async fn add(opened: &Opened, new: New<'_>) -> Result<(), Stop> {
     let app = &opened.app;
+    let New { name, claims, admin, groups, password } = new;
     let phc = app.passwords.hash(password).await?;
     let user = app
         .db
         .work(app.clock.now(), &Trace::default(), async |tx| -> Result<Option<Person>, Broken> {
-            let Some(user) = users::insert(tx, name, claims, admin).await? else { return Ok(None) };
+            let Some(user) = users::insert(tx, name, &claims, admin).await? else { return Ok(None) };
             users::set_password(tx, user.id, &phc, None).await?;
-            audit::record(tx, event(Action::UserAdded, &user).detail(json!({ "admin": admin })));
+            users::set_groups(tx, user.id, groups).await?;
+            let detail = json!({ "admin": admin, "groups": groups });
+            audit::record(tx, event(Action::UserAdded, &user).detail(detail));
             Ok(Some(user))
         })
         .await?;

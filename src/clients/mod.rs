@@ -1,6 +1,7 @@
 //! Relying parties: what a client is, how it is registered, how it shows that it is itself.
 
 pub mod authenticate;
+mod hub;
 pub mod jwks;
 mod registration;
 pub mod scope;
@@ -8,6 +9,7 @@ mod secret;
 mod sector;
 mod self_registration;
 
+pub use hub::apply_hub;
 pub use registration::{Registered, apply_declared, register};
 pub use sector::check_sector;
 pub use self_registration::{Information, Registrar, expire_unused};

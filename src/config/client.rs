@@ -1,7 +1,7 @@
 //! Declared clients: the members are those of [`ClientMetadata`], the rules too. A file adds two: the client has a
 //! `client_id`, and one that authenticates by secret has that secret, since nobody would learn a generated one.
 
-use super::{given::Reader, key::Section, value::json};
+use super::{builtin::HUB_CLIENT, given::Reader, key::Section, value::json};
 use crate::{
     failure::Stop,
     oauth::client_metadata::{ClientMetadata, Fault, MEMBERS},
@@ -30,8 +30,10 @@ pub fn read(rows: &[Reader<'_>]) -> Result<Vec<ClientMetadata>, Stop> {
 fn one(metadata: &serde_json::Value) -> Result<ClientMetadata, Fault> {
     let client = ClientMetadata::parse(metadata)?;
     client.check()?;
-    if client.client_id.is_none() {
-        return Err(Fault::new("client_id", "is required"));
+    match client.client_id.as_deref() {
+        None => return Err(Fault::new("client_id", "is required")),
+        Some(HUB_CLIENT) => return Err(Fault::new("client_id", "is the Identity Hub's own: choose another")),
+        Some(_) => {}
     }
     if client.token_endpoint_auth_method.uses_secret() && client.client_secret.is_none() {
         let problem =

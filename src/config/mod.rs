@@ -9,10 +9,13 @@
 //! Invariant: a [`Config`] exists only if every value in it is valid. Relative paths are relative to the working
 //! directory.
 
+mod access;
+pub mod builtin;
 mod client;
 mod database;
 mod general;
 mod given;
+mod hours;
 mod issuer;
 mod key;
 mod log;
@@ -42,8 +45,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use ipnet::IpNet;
 
 pub use self::{
+    access::Access,
     database::Database,
     given::Sources,
+    hours::Hours,
     issuer::Issuer,
     log::{Log, LogFormat},
     metrics::Metrics,

@@ -3,8 +3,10 @@
 use chrono::TimeDelta;
 
 use super::{
+    access::{self, Access},
+    builtin::{HUB_PREFIX, HUB_SCOPES},
     given::Reader,
-    key::{Key, Section},
+    key::{Described, Key, Section},
     value::Word,
 };
 use crate::{failure::Stop, oauth::client_metadata::is_scope_token};
@@ -56,12 +58,23 @@ static ACR: Key<StepUpAcr> = Key::or(
 static MAX_AGE: Key<TimeDelta> = Key::or("max_age", "5m", "How old that may be when the code is issued.");
 static DURATION: Key<TimeDelta> = Key::or("duration", "15m", "How long the privileged session lives.");
 static APPROVAL: Key<Approval> = Key::or("approval", "none", "Whether a second person must agree.");
+static BREAK_GLASS: Key<bool> = Key::or(
+    "break_glass",
+    "false",
+    "With `four_eyes`: in an emergency it can be had alone; every administrator is told, and somebody has to review it.",
+);
 
 pub static SECTION: Section = Section {
     name: "scope",
-    doc: "A scope of one's own. `acr`, `max_age`, `duration` and `approval` are for privileged ones.",
+    doc: "A scope of one's own. Everything but its name and description is for privileged ones. Those of the Identity Hub \
+          (`hub:elevations`, `hub:sessions`) are there without being declared, for administrators; declared, they can \
+          demand more, or `groups` instead.",
     repeated: true,
-    keys: || vec![&NAME, &DESCRIPTION, &PRIVILEGED, &ACR, &MAX_AGE, &DURATION, &APPROVAL],
+    keys: || {
+        let own: [&dyn Described; 8] =
+            [&NAME, &DESCRIPTION, &PRIVILEGED, &ACR, &MAX_AGE, &DURATION, &APPROVAL, &BREAK_GLASS];
+        own.into_iter().chain(access::keys()).collect()
+    },
 };
 
 /// A declared scope.
@@ -80,6 +93,9 @@ pub struct Privileged {
     pub max_age: TimeDelta,
     pub duration: TimeDelta,
     pub approval: Approval,
+    /// Whether whoever asks can go on without the second person.
+    pub break_glass: bool,
+    pub access: Access,
 }
 
 pub fn read(rows: &[Reader<'_>]) -> Result<Vec<Scope>, Stop> {
@@ -91,7 +107,47 @@ pub fn read(rows: &[Reader<'_>]) -> Result<Vec<Scope>, Stop> {
         }
         scopes.push(scope);
     }
+    for (name, description) in HUB_SCOPES {
+        if !scopes.iter().any(|scope| scope.name == name) {
+            scopes.push(of_the_hub(name, description));
+        }
+    }
     Ok(scopes)
+}
+
+/// A scope of the Identity Hub that was not declared.
+fn of_the_hub(name: &str, description: &str) -> Scope {
+    let privileged = Privileged {
+        acr: StepUpAcr::Phr,
+        max_age: TimeDelta::minutes(5),
+        duration: TimeDelta::minutes(15),
+        approval: Approval::None,
+        break_glass: false,
+        access: Access { administrators: true, ..Access::default() },
+    };
+    Scope { name: name.to_owned(), description: Some(description.to_owned()), privileged: Some(privileged) }
+}
+
+/// Who uses the Identity Hub decides about others: its scopes are somebody's, and need nobody's approval, which could
+/// only be given with them.
+fn check_hub(from: &Reader<'_>, scope: &Scope) -> Result<(), Stop> {
+    if !HUB_SCOPES.iter().any(|(name, _)| *name == scope.name) {
+        return Err(from.wrong(&NAME, "names that begin with hub: are the Identity Hub's own"));
+    }
+    let Some(demands) = &scope.privileged else {
+        return Err(from.wrong_entry(
+            PRIVILEGED.name,
+            false,
+            "this scope of the Identity Hub is privileged: say privileged = true",
+        ));
+    };
+    if !demands.access.administrators && demands.access.groups.is_empty() {
+        return Err(from.missing("groups", "or administrators = true: who may use the Identity Hub"));
+    }
+    if demands.approval != Approval::None {
+        return Err(from.wrong(&APPROVAL, "an approval could only be given with this scope: leave it out"));
+    }
+    Ok(())
 }
 
 fn one(from: &Reader<'_>) -> Result<Scope, Stop> {
@@ -108,16 +164,24 @@ fn one(from: &Reader<'_>) -> Result<Scope, Stop> {
         );
     }
     let privileged = if privileged {
+        let (approval, break_glass) = (from.get(&APPROVAL)?, from.get(&BREAK_GLASS)?);
+        if break_glass && approval == Approval::None {
+            return Err(
+                from.wrong(&BREAK_GLASS, "there is no second person to do without: it is for approval = \"four_eyes\"")
+            );
+        }
         Some(Privileged {
             acr: from.get(&ACR)?,
             max_age: from.positive(&MAX_AGE)?,
             duration: from.positive(&DURATION)?,
-            approval: from.get(&APPROVAL)?,
+            approval,
+            break_glass,
+            access: access::read(from)?,
         })
     } else {
         // Without effect they would be read as a protection that is not there.
-        let unused = ["acr", "max_age", "duration", "approval"];
-        if let Some((key, _)) = from.entries().find(|(key, _)| unused.contains(&key.as_str())) {
+        let of_all = [NAME.name, DESCRIPTION.name, PRIVILEGED.name];
+        if let Some((key, _)) = from.entries().find(|(key, _)| !of_all.contains(&key.as_str())) {
             return Err(from.wrong_entry(
                 key,
                 false,
@@ -126,5 +190,9 @@ fn one(from: &Reader<'_>) -> Result<Scope, Stop> {
         }
         None
     };
-    Ok(Scope { name, description: from.find(&DESCRIPTION)?, privileged })
+    let scope = Scope { name, description: from.find(&DESCRIPTION)?, privileged };
+    if scope.name.starts_with(HUB_PREFIX) {
+        check_hub(from, &scope)?;
+    }
+    Ok(scope)
 }

@@ -53,7 +53,9 @@ fn nothing_given_is_a_configuration() {
     assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Text, "info"));
     assert_eq!((config.pages.name.as_str(), config.pages.templates), ("Mooring", None));
     assert_eq!(config.server.shutdown_timeout, TimeDelta::seconds(10));
-    assert!(config.scopes.is_empty() && config.resources.is_empty());
+    let scopes: Vec<&str> = config.scopes.iter().map(|scope| scope.name.as_str()).collect();
+    assert_eq!(scopes, [builtin::HUB_ELEVATIONS, builtin::HUB_SESSIONS]);
+    assert!(config.resources.is_empty());
     assert!(config.clients.is_empty() && config.users.is_empty());
 }
 
@@ -292,6 +294,52 @@ fn privileged_scopes_say_what_they_demand() {
     in_file("[[scope]]\nname = 'offline_access'\nprivileged = true", &["scope.privileged"]);
     in_file("[[scope]]\nname = 'a b'", &["scope.name = \"a b\""]);
     in_file("[[scope]]\nname = 'a'\n[[scope]]\ndescription = 'b'", &["mooring.toml:3", "[[scope]]", "no name"]);
+}
+
+#[test]
+fn privileged_scopes_say_who_may_ask_from_where_and_when() {
+    let privileged = |rest: &str| load(&format!("[[scope]]\nname = 'p'\nprivileged = true\n{rest}"), &[]);
+    let config = privileged(
+        "administrators = true\ngroups = ['ops', 'duty']\nnetworks = ['10.0.0.0/8', '::1']\n\
+         hours = 'Mon-Fri 08:00-18:00'\nknown_device = true\napproval = 'four_eyes'\nbreak_glass = true",
+    );
+    let config = config.unwrap();
+    let demands = config.scopes[0].privileged.as_ref().unwrap();
+    assert!(demands.break_glass && demands.access.administrators && demands.access.known_device);
+    assert_eq!((demands.access.groups.len(), demands.access.networks.len()), (2, 2));
+    assert_eq!(demands.access.hours.as_ref().unwrap().to_string(), "Mon-Fri 08:00-18:00 UTC");
+    assert_eq!(privileged("").unwrap().scopes[0].privileged.as_ref().unwrap().access, Access::default());
+
+    let scope = |rest: &str| format!("[[scope]]\nname = 'p'\nprivileged = true\n{rest}");
+    in_file(&scope("hours = 'Mon-Fri 08:00-18:00 Europe/Oslo'"), &["mooring.toml:4", "scope.hours", "in UTC"]);
+    in_file(&scope("groups = []"), &["scope.groups", "leave it out"]);
+    in_file(&scope("networks = []"), &["scope.networks", "leave it out"]);
+    in_file(&scope("networks = ['10.0.0.0/99']"), &["scope.networks", "CIDR"]);
+    in_file(&scope("break_glass = true"), &["scope.break_glass", "four_eyes"]);
+    in_file(
+        "[[scope]]\nname = 'a'\nhours = 'Mon 08:00-18:00'",
+        &["mooring.toml:3", "scope.hours", "privileged = true"],
+    );
+}
+
+#[test]
+fn the_scopes_of_the_hub_are_somebodys() {
+    let hub = |rest: &str| format!("[[scope]]\nname = 'hub:elevations'\n{rest}");
+    let config = load(&hub("privileged = true\ngroups = ['approvers']"), &[]).unwrap();
+    let access = |name: &str| {
+        let scope = config.scopes.iter().find(|scope| scope.name == name).unwrap();
+        scope.privileged.clone().unwrap().access
+    };
+    assert!(!access("hub:elevations").administrators && access("hub:elevations").groups == ["approvers"]);
+    assert!(access("hub:sessions").administrators);
+    in_file(&hub(""), &["scope.privileged", "privileged = true"]);
+    in_file(&hub("privileged = true"), &["administrators = true"]);
+    in_file(&hub("privileged = true\nadministrators = true\napproval = 'four_eyes'"), &["scope.approval"]);
+    in_file("[[scope]]\nname = 'hub:other'", &["scope.name", "Identity Hub"]);
+    in_file(
+        "[[client]]\nclient_id = 'mooring-hub'\ntoken_endpoint_auth_method = 'none'\nredirect_uris = ['https://a.example']",
+        &["client_id", "Identity Hub"],
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ static USERNAME: Key<String> = Key::required("username", "What the person signs 
 static PASSWORD: Key<Secret> =
     Key::required("password", "Hashed when it is applied; never overwrites one that was changed since.");
 static ADMIN: Key<bool> = Key::or("admin", "false", "May use the Identity Hub.");
+static GROUPS: Key<Vec<String>> = Key::or("groups", "", "What privileged scopes can ask for (`[[scope]] groups`).");
 
 /// A standard claim (OIDC Core §5.1).
 struct Claim {
@@ -94,7 +95,7 @@ pub static SECTION: Section = Section {
     doc: "A user, for tests and demos, with any standard claim of OpenID Connect.",
     repeated: true,
     keys: || {
-        let own: [&dyn Described; 3] = [&USERNAME, &PASSWORD, &ADMIN];
+        let own: [&dyn Described; 4] = [&USERNAME, &PASSWORD, &ADMIN, &GROUPS];
         own.into_iter().chain(CLAIMS.iter().map(|claim| claim as _)).collect()
     },
 };
@@ -105,6 +106,7 @@ pub struct User {
     pub username: String,
     pub password: Secret,
     pub admin: bool,
+    pub groups: Vec<String>,
     /// Standard claims by name.
     pub claims: serde_json::Map<String, serde_json::Value>,
 }
@@ -139,7 +141,8 @@ fn one(from: &Reader<'_>) -> Result<User, Stop> {
         let Some(claim) = CLAIMS.iter().find(|claim| claim.name == base) else { continue };
         claims.insert(name.clone(), claim.read(value).map_err(|mend| from.wrong_entry(name, false, mend))?);
     }
-    Ok(User { username, password: from.get(&PASSWORD)?, admin: from.get(&ADMIN)?, claims })
+    let (password, admin, groups) = (from.get(&PASSWORD)?, from.get(&ADMIN)?, from.get(&GROUPS)?);
+    Ok(User { username, password, admin, groups, claims })
 }
 
 impl Claim {

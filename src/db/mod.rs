@@ -13,6 +13,8 @@ pub mod ceremonies;
 pub mod clients;
 pub mod consents;
 pub mod declarations;
+pub mod elevation_lists;
+pub mod elevation_requests;
 pub mod embedded;
 pub mod grants;
 pub mod health;

@@ -244,6 +244,58 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Privileged work that a second person has to agree to before it begins. An approval is good once, for the authorization request it was asked for.
+    elevation_requests (id) {
+        /// UUIDv7.
+        id -> Uuid,
+        /// The user session of whoever asks; it dies with that.
+        session_id -> Uuid,
+        /// The authorization request that waits for it; null once that has been removed.
+        request_id -> Nullable<Uuid>,
+        /// Who asks.
+        user_id -> Uuid,
+        /// For work in which client.
+        client_id -> Text,
+        /// The privileged scopes asked for.
+        scope -> Array<Nullable<Text>>,
+        /// Why, in the words of whoever asks.
+        reason -> Text,
+        /// For how long at most.
+        minutes -> Int4,
+        /// When it was asked.
+        created_at -> Timestamptz,
+        /// Until when it can be decided and used: that of the authorization request.
+        expires_at -> Timestamptz,
+        /// Who decided; never whoever asks.
+        approver_id -> Nullable<Uuid>,
+        /// The privileged session in which they did.
+        approver_session_id -> Nullable<Uuid>,
+        /// When it was approved. It counts for as long as its approver may approve.
+        approved_at -> Nullable<Timestamptz>,
+        /// When it was refused.
+        refused_at -> Nullable<Timestamptz>,
+        /// What whoever decided wants whoever asks to know.
+        note -> Nullable<Text>,
+        /// When it came to nothing without being refused or used.
+        voided_at -> Nullable<Timestamptz>,
+        /// Why: lapsed, withdrawn, session_ended, approver_lost_rights.
+        void_reason -> Nullable<Text>,
+        /// When whoever asks went on without a second person; somebody else has to review that.
+        break_glass_at -> Nullable<Timestamptz>,
+        /// When a code was issued by it.
+        used_at -> Nullable<Timestamptz>,
+        /// The privileged session that came of it.
+        privileged_session_id -> Nullable<Uuid>,
+        /// When a break-glass was reviewed; until then the review is open.
+        reviewed_at -> Nullable<Timestamptz>,
+        /// Who reviewed it; never whoever asked.
+        reviewer_id -> Nullable<Uuid>,
+        /// What they found.
+        review_note -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     /// The family: what one authorization led to. Every code and token carries its grant.
     grants (id) {
         /// UUIDv7.
@@ -510,6 +562,8 @@ diesel::table! {
         created_at -> Timestamptz,
         /// When the account last changed.
         updated_at -> Timestamptz,
+        /// What privileged scopes ask for by name (scope.groups).
+        groups -> Array<Nullable<Text>>,
     }
 }
 
@@ -524,6 +578,8 @@ diesel::joinable!(ceremonies -> users (user_id));
 diesel::joinable!(consents -> clients (client_id));
 diesel::joinable!(consents -> users (user_id));
 diesel::joinable!(credentials -> users (user_id));
+diesel::joinable!(elevation_requests -> authorization_requests (request_id));
+diesel::joinable!(elevation_requests -> clients (client_id));
 diesel::joinable!(notices -> clients (client_id));
 diesel::joinable!(notices -> sessions (session_id));
 diesel::joinable!(notices -> users (user_id));
@@ -544,6 +600,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     clients,
     consents,
     credentials,
+    elevation_requests,
     grants,
     notices,
     partitioned_tables,

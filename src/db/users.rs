@@ -99,6 +99,18 @@ pub async fn set_claims(tx: &mut Tx, id: Uuid, claims: &Value) -> Result<(), Bro
     Ok(())
 }
 
+/// The groups that privileged scopes can ask for. `false` when they were these already.
+pub async fn set_groups(tx: &mut Tx, id: Uuid, groups: &[String]) -> Result<bool, Broken> {
+    let now = tx.now;
+    let groups: Vec<Option<&str>> = groups.iter().map(|group| Some(group.as_str())).collect();
+    let changed = diesel::update(users::table.find(id).filter(users::groups.ne(groups.clone())))
+        .set((users::groups.eq(groups), users::updated_at.eq(now)))
+        .execute(&mut tx.conn())
+        .await
+        .or_broken("set groups")?;
+    Ok(changed > 0)
+}
+
 pub async fn set_admin(tx: &mut Tx, id: Uuid) -> Result<(), Broken> {
     let now = tx.now;
     diesel::update(users::table.find(id).filter(users::admin_at.is_null()))

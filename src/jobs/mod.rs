@@ -6,6 +6,7 @@
 mod authorization_requests;
 mod ceremonies;
 mod dead_sessions;
+mod elevation_requests;
 mod gauges;
 mod keys;
 mod notices;
@@ -48,6 +49,7 @@ pub static JOBS: &[Job] = &[
     throttles::JOB,
     authorization_requests::JOB,
     ceremonies::JOB,
+    elevation_requests::JOB,
     visitors::JOB,
     registrations::JOB,
     dead_sessions::JOB,

@@ -18,7 +18,8 @@ use crate::support::{
 };
 
 /// Tables whose rows can be redeemed for something: each row hangs on a session.
-const BOUND: &[&str] = &["authorization_codes", "access_tokens", "grants", "ceremonies", "step_ups"];
+const BOUND: &[&str] =
+    &["authorization_codes", "access_tokens", "grants", "ceremonies", "step_ups", "elevation_requests"];
 
 /// Every other table, and why its rows need no session.
 const UNBOUND: &[(&str, &str)] = &[

@@ -104,6 +104,7 @@ impl Person {
             username: self.username.to_owned(),
             password: Secret::new(self.password),
             admin: false,
+            groups: Vec::new(),
             claims: if let Value::Object(claims) = claims { claims } else { serde_json::Map::new() },
         }
     }

@@ -1,6 +1,6 @@
 //! A request's circumstances: its one instant, where it comes from, the cookie it shows.
 
-use std::{convert::Infallible, future::Ready, sync::Arc};
+use std::{convert::Infallible, future::Ready, net::IpAddr, sync::Arc};
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header, web::Data};
 use chrono::{DateTime, Utc};
@@ -19,6 +19,8 @@ pub struct Visit(Arc<Inner>);
 pub struct Inner {
     pub now: DateTime<Utc>,
     pub trace: Trace,
+    /// Where it comes from, as far as the proxies that are trusted tell. Never stored or logged.
+    pub address: IpAddr,
     /// The session cookie, if there is one of the right form.
     pub cookie: Option<PresentedCookie>,
     pub authorization: Option<String>,
@@ -45,6 +47,7 @@ impl Visit {
         let agent = text(header::USER_AGENT);
         let visit = Self(Arc::new(Inner {
             now,
+            address,
             trace: Trace {
                 request_id: ids::new_id(now).to_string(),
                 source_hash: Some(app.sources.hash(&source::network(address))),

@@ -350,6 +350,7 @@ fn configuration(settings: &Settings, url: &str, port: u16) -> Config {
 async fn prepare(app: &App) -> Result<(), Broken> {
     app.db
         .work(app.clock.now(), &Trace::default(), async |tx| {
+            clients::apply_hub(tx, app.config.issuer.as_str()).await?;
             for client in &app.config.clients {
                 clients::apply_declared(tx, client).await?;
             }
@@ -358,6 +359,7 @@ async fn prepare(app: &App) -> Result<(), Broken> {
                 if let Some(added) = users::insert(tx, &user.username, &claims, user.admin).await? {
                     let hash = app.passwords.hash(user.password.expose().to_owned()).await?;
                     users::set_password(tx, added.id, &hash, None).await?;
+                    users::set_groups(tx, added.id, &user.groups).await?;
                 }
             }
             app.mint.keys.reload(tx).await

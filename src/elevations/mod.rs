@@ -1,0 +1,182 @@
+//! Four eyes: privileged work that a second person has to agree to before it begins.
+//!
+//! Somebody asks, for the authorization request at hand; another person decides, or whoever asks breaks the glass and
+//! somebody reviews that; the approval is used once, by the transaction that issues the code. Each of these is a change of
+//! one row and an event. Not for how strongly anybody proves who they are, and not for which pages ask for it.
+//!
+//! Invariants: whoever decides or reviews is another person than whoever asked, by the schema too; an approval counts only
+//! while whoever gave it may approve.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+pub use crate::db::elevation_requests::{Approval, Approvers, Elevation, Need, NewElevation, Verdict};
+use crate::{
+    audit::{self, Action, Actor, Event, Subject},
+    config::{self, builtin::HUB_ELEVATIONS},
+    db::{Tx, elevation_requests, sessions::LiveSession},
+    failure::Broken,
+};
+
+/// A person asks for no more than this at once: nobody is to bury a request under others.
+const MOST_OPEN: i64 = 10;
+
+impl Approvers {
+    /// Whoever may have the scope for deciding may decide.
+    #[must_use]
+    pub fn of(scopes: &[config::Scope]) -> Self {
+        let scope = scopes.iter().find(|scope| scope.name == HUB_ELEVATIONS);
+        match scope.and_then(|scope| scope.privileged.as_ref()) {
+            Some(demands) => {
+                Self { administrators: demands.access.administrators, groups: demands.access.groups.clone() }
+            }
+            None => Self { administrators: true, groups: Vec::new() },
+        }
+    }
+}
+
+/// What came of asking.
+pub enum Asked {
+    New(Box<Elevation>),
+    /// Something is open for this authorization request, or it cannot go on any more: look again.
+    Already,
+    /// The person has too many open.
+    TooMany,
+}
+
+/// Asks, in the session at hand.
+pub async fn ask(tx: &mut Tx, new: &NewElevation<'_>) -> Result<Asked, Broken> {
+    if elevation_requests::count_open(tx, new.user_id).await? >= MOST_OPEN {
+        return Ok(Asked::TooMany);
+    }
+    let Some(elevation) = elevation_requests::insert(tx, new).await? else { return Ok(Asked::Already) };
+    record(tx, &elevation, Action::ElevationRequested, Actor::User, json!({}));
+    if new.break_glass {
+        tell_break_glass(tx, &elevation);
+    }
+    Ok(Asked::New(Box::new(elevation)))
+}
+
+/// Whoever asked goes on alone. `None`: somebody has decided meanwhile, or it is over.
+pub async fn break_glass(tx: &mut Tx, id: Uuid, user_id: Uuid) -> Result<Option<Elevation>, Broken> {
+    let elevation = elevation_requests::break_glass(tx, id, user_id).await?;
+    if let Some(elevation) = &elevation {
+        tell_break_glass(tx, elevation);
+    }
+    Ok(elevation)
+}
+
+fn tell_break_glass(tx: &mut Tx, elevation: &Elevation) {
+    tracing::warn!(elevation = %elevation.id, user = %elevation.user_id, client = elevation.client_id,
+        scope = elevation.scope.join(" "), reason = elevation.reason, "somebody broke the glass: a review is open");
+    record(tx, elevation, Action::ElevationBreakGlass, Actor::User, json!({}));
+}
+
+/// Whoever asked takes it back. `false`: it was used or over before.
+pub async fn withdraw(tx: &mut Tx, id: Uuid, user_id: Uuid) -> Result<bool, Broken> {
+    let Some(elevation) = elevation_requests::withdraw(tx, id, user_id).await? else { return Ok(false) };
+    record(tx, &elevation, Action::ElevationVoided, Actor::User, json!({ "why": "withdrawn" }));
+    Ok(true)
+}
+
+/// Another person decides, in the privileged session `deciding`. `None`: it is not open any more, or is their own.
+pub async fn decide(
+    tx: &mut Tx,
+    id: Uuid,
+    deciding: &LiveSession,
+    verdict: &Verdict<'_>,
+) -> Result<Option<Elevation>, Broken> {
+    let Some(elevation) = elevation_requests::decide(tx, id, verdict).await? else { return Ok(None) };
+    let action = if verdict.approve { Action::ElevationApproved } else { Action::ElevationRefused };
+    record_in(tx, &elevation, action, deciding, json!({ "note": verdict.note, "approver": verdict.approver_id }));
+    Ok(Some(elevation))
+}
+
+/// Another person has looked at a break-glass, in the privileged session `deciding`. `None`: it was reviewed, or is their
+/// own.
+pub async fn review(
+    tx: &mut Tx,
+    id: Uuid,
+    deciding: &LiveSession,
+    reviewer_id: Uuid,
+    note: Option<&str>,
+) -> Result<Option<Elevation>, Broken> {
+    let Some(elevation) = elevation_requests::review(tx, id, reviewer_id, note).await? else { return Ok(None) };
+    record_in(tx, &elevation, Action::ElevationReviewed, deciding, json!({ "note": note, "reviewer": reviewer_id }));
+    Ok(Some(elevation))
+}
+
+/// Uses the approval for the privileged session that begins or goes on with it, inside the transaction that issues the
+/// code. Returns for how many minutes at most. `None`: there is none that stands, so nothing may be issued.
+pub async fn consume(
+    tx: &mut Tx,
+    approvers: &Approvers,
+    need: &Need<'_>,
+    privileged_session_id: Uuid,
+) -> Result<Option<i32>, Broken> {
+    let Some(elevation) = elevation_requests::consume(tx, approvers, need, privileged_session_id).await? else {
+        return Ok(None);
+    };
+    let subject = Subject {
+        session_id: Some(privileged_session_id),
+        session_kind: Some("privileged".into()),
+        user_id: Some(elevation.user_id),
+        client_id: Some(elevation.client_id.clone()),
+    };
+    let event = Event::done(Action::ElevationUsed, Actor::User, subject);
+    audit::record(tx, event.detail(facts(&elevation, json!({}))));
+    Ok(Some(elevation.minutes))
+}
+
+/// Voids what can come to nothing any more, of one authorization request or of all. Returns how many, at most `limit`.
+pub async fn void_fallen(
+    tx: &mut Tx,
+    approvers: &Approvers,
+    request_id: Option<Uuid>,
+    limit: i64,
+) -> Result<usize, Broken> {
+    let fallen = elevation_requests::void_fallen(tx, approvers, request_id, limit).await?;
+    for elevation in &fallen {
+        record(tx, elevation, Action::ElevationVoided, Actor::Server, json!({ "why": elevation.void_reason }));
+    }
+    Ok(fallen.len())
+}
+
+/// An event about whoever asked, in the user session they asked in.
+fn record(tx: &mut Tx, elevation: &Elevation, action: Action, actor: Actor, more: Value) {
+    let subject = Subject {
+        session_id: Some(elevation.session_id),
+        session_kind: Some("user".into()),
+        user_id: Some(elevation.user_id),
+        client_id: Some(elevation.client_id.clone()),
+    };
+    audit::record(tx, Event::done(action, actor, subject).detail(facts(elevation, more)));
+}
+
+/// An event in the privileged session of whoever decided; whom it is about is in its detail.
+fn record_in(tx: &mut Tx, elevation: &Elevation, action: Action, deciding: &LiveSession, more: Value) {
+    let subject = Subject {
+        session_id: Some(deciding.id),
+        session_kind: Some(deciding.kind.clone()),
+        user_id: deciding.user_id,
+        client_id: Some(elevation.client_id.clone()),
+    };
+    audit::record(tx, Event::done(action, Actor::User, subject).detail(facts(elevation, more)));
+}
+
+/// What every event of an elevation says of it.
+fn facts(elevation: &Elevation, more: Value) -> Value {
+    let mut facts = json!({
+        "elevation": elevation.id, "requester": elevation.user_id, "requester_session": elevation.session_id,
+        "scope": elevation.scope, "reason": elevation.reason, "minutes": elevation.minutes,
+    });
+    if let (Value::Object(facts), Value::Object(more)) = (&mut facts, more) {
+        let known = [
+            ("approver", elevation.approver_id.map(|id| json!(id))),
+            ("break_glass", elevation.break_glass_at.map(|_| json!(true))),
+        ];
+        facts.extend(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        facts.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
+    }
+    facts
+}
