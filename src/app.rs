@@ -12,10 +12,11 @@ use crate::{
     failure::Stop,
     http::render::{Site, Templates},
     jose::{Key256, MasterSecret, Purpose},
+    notices::Mailer,
     outbound::Outbound,
     risk::Sources,
     sessions::Cookies,
-    tokens::Mint,
+    tokens::{Mint, ResetLinks},
 };
 
 /// Configuration, clock, database and the things made of the master secret.
@@ -36,6 +37,7 @@ pub struct App {
     /// What becomes of clients that register themselves.
     pub registrar: Registrar,
     pub objects: ObjectCache,
+    pub mailer: Mailer,
 }
 
 impl App {
@@ -63,6 +65,7 @@ impl App {
                 master.derive(Purpose::RegistrationTokens),
             )?,
             objects: ObjectCache::default(),
+            mailer: Mailer::new(&config, ResetLinks::new(master.derive(Purpose::PasswordResets)))?,
             config,
         }))
     }

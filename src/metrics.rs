@@ -39,7 +39,7 @@ pub fn install() {
         describe_gauge!(CONNECTIONS, "Connections of the pool that are idle or in use, and requests waiting for one.");
         describe_gauge!(LIVE, "Live sessions, by kind; counted twice a minute.");
         describe_counter!(NOTICES, "Tries to tell a relying party that a session has ended, by what came of them.");
-        describe_gauge!(PENDING, "Relying parties still to be told that a session has ended; counted twice a minute.");
+        describe_gauge!(PENDING, "Logouts and mails that are neither delivered nor given up; counted twice a minute.");
         handle
     });
 }

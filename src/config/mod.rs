@@ -19,6 +19,7 @@ mod hours;
 mod issuer;
 mod key;
 mod log;
+mod mail;
 mod metrics;
 mod outbound;
 mod pages;
@@ -51,6 +52,7 @@ pub use self::{
     hours::Hours,
     issuer::Issuer,
     log::{Log, LogFormat},
+    mail::{Delivery, Mail},
     metrics::Metrics,
     outbound::Outbound,
     pages::Pages,
@@ -82,6 +84,7 @@ static SECTIONS: &[&Section] = &[
     &tls::SECTION,
     &outbound::SECTION,
     &passwords::SECTION,
+    &mail::SECTION,
     &metrics::SECTION,
     &log::SECTION,
     &pages::SECTION,
@@ -116,6 +119,7 @@ pub struct Config {
     pub tls: Option<Tls>,
     pub outbound: Outbound,
     pub passwords: Passwords,
+    pub mail: Mail,
     pub metrics: Metrics,
     pub log: Log,
     pub pages: Pages,
@@ -135,6 +139,7 @@ impl Config {
     fn read(given: &Given) -> Result<Self, Stop> {
         let tls = tls::read(&given.section(&tls::SECTION))?;
         let general = general::read(&given.section(&general::SECTION), tls.is_some())?;
+        let mail = mail::read(&given.section(&mail::SECTION), &general.data_dir)?;
         Ok(Self {
             issuer: general.issuer,
             listen: general.listen,
@@ -149,6 +154,7 @@ impl Config {
             tls,
             outbound: outbound::read(&given.section(&outbound::SECTION))?,
             passwords: passwords::read(&given.section(&passwords::SECTION))?,
+            mail,
             metrics: metrics::read(&given.section(&metrics::SECTION))?,
             log: log::read(&given.section(&log::SECTION))?,
             pages: pages::read(&given.section(&pages::SECTION))?,

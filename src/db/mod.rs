@@ -19,6 +19,7 @@ pub mod embedded;
 pub mod grants;
 pub mod health;
 pub mod ids;
+pub mod mails;
 pub mod migrations;
 pub mod notices;
 mod outer_join;

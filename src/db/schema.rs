@@ -348,17 +348,17 @@ diesel::table! {
     notices (id) {
         /// UUIDv7 of the instant it was queued.
         id -> Uuid,
-        /// backchannel_logout.
+        /// backchannel_logout, mail.
         kind -> Text,
-        /// The session that ended.
-        session_id -> Uuid,
-        /// The relying party to tell.
-        client_id -> Text,
-        /// The name under which it knows the session.
-        sid -> Uuid,
-        /// Who was signed in.
+        /// The session that ended; null for mail.
+        session_id -> Nullable<Uuid>,
+        /// The relying party to tell; null for mail.
+        client_id -> Nullable<Text>,
+        /// The name under which it knows the session; null for mail.
+        sid -> Nullable<Uuid>,
+        /// Who was signed in; whom to write to.
         user_id -> Nullable<Uuid>,
-        /// When the session ended.
+        /// When it was queued: when the session ended.
         created_at -> Timestamptz,
         /// When to try next; while somebody tries, when another may.
         due_at -> Timestamptz,
@@ -366,10 +366,14 @@ diesel::table! {
         attempts -> Int4,
         /// Why the last try failed.
         failure -> Nullable<Text>,
-        /// When the relying party took it.
+        /// When the relying party, or the mail server, took it.
         delivered_at -> Nullable<Timestamptz>,
         /// When it was given up, or found not to be deliverable.
         abandoned_at -> Nullable<Timestamptz>,
+        /// Mail: what it says.
+        template -> Nullable<Text>,
+        /// Mail: what the template is told, no secret among it.
+        detail -> Nullable<Jsonb>,
     }
 }
 
@@ -384,6 +388,22 @@ diesel::table! {
         period -> Interval,
         /// How long after its upper bound a partition is dropped; null: never.
         keep -> Nullable<Interval>,
+    }
+}
+
+diesel::table! {
+    /// One-time links by which a person chooses a new password. The secret of one is an HMAC of its id: nothing of it is stored.
+    password_resets (id) {
+        /// UUIDv7.
+        id -> Uuid,
+        /// Whose password.
+        user_id -> Uuid,
+        /// When it was asked for; a password that changed since kills it.
+        created_at -> Timestamptz,
+        /// Until when it may be used.
+        expires_at -> Timestamptz,
+        /// When it was used.
+        used_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -583,6 +603,7 @@ diesel::joinable!(elevation_requests -> clients (client_id));
 diesel::joinable!(notices -> clients (client_id));
 diesel::joinable!(notices -> sessions (session_id));
 diesel::joinable!(notices -> users (user_id));
+diesel::joinable!(password_resets -> users (user_id));
 diesel::joinable!(session_activity -> sessions (session_id));
 diesel::joinable!(session_clients -> clients (client_id));
 diesel::joinable!(session_clients -> sessions (session_id));
@@ -604,6 +625,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     grants,
     notices,
     partitioned_tables,
+    password_resets,
     session_activity,
     session_clients,
     sessions,

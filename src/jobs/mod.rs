@@ -9,6 +9,7 @@ mod dead_sessions;
 mod elevation_requests;
 mod gauges;
 mod keys;
+mod mails;
 mod notices;
 mod partitions;
 mod registrations;
@@ -54,6 +55,7 @@ pub static JOBS: &[Job] = &[
     registrations::JOB,
     dead_sessions::JOB,
     notices::JOB,
+    mails::JOB,
     settled_notices::JOB,
     gauges::JOB,
     upkeep::JOB,

@@ -33,6 +33,9 @@ pub enum Purpose {
     DeclaredPasswords,
     RegistrationTokens,
     PushedRequests,
+    PasswordResets,
+    TotpSecrets,
+    RecoveryCodes,
 }
 
 impl Purpose {
@@ -49,6 +52,9 @@ impl Purpose {
             Self::DeclaredPasswords => "declared-passwords",
             Self::RegistrationTokens => "registration-tokens",
             Self::PushedRequests => "pushed-requests",
+            Self::PasswordResets => "password-resets",
+            Self::TotpSecrets => "totp-secrets",
+            Self::RecoveryCodes => "recovery-codes",
         }
     }
 }
@@ -260,11 +266,14 @@ mod tests {
             Purpose::AuthorizationCodes,
             Purpose::DeclaredPasswords,
             Purpose::RegistrationTokens,
+            Purpose::PasswordResets,
+            Purpose::TotpSecrets,
+            Purpose::RecoveryCodes,
         ]
         .map(|purpose| key(purpose).mac(&[b"same"]))
         .into_iter()
         .collect();
-        assert_eq!(tags.len(), 10);
+        assert_eq!(tags.len(), 13);
     }
 
     #[test]

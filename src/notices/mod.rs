@@ -1,15 +1,17 @@
 //! What others must be told: an outbox, delivered by a job.
 //!
-//! A notice is queued by the statement that ends a session (`db::session_ends`), so no way of ending can forget one. Here
+//! A logout is queued by the statement that ends a session (`db::session_ends`), so no way of ending can forget one. Here
 //! it is delivered: the party's registration is read when it goes out, not when it was queued. Invariant: each notice is
 //! delivered at least once, or given up or skipped with an event; whoever is slow or away holds up nobody else.
 
 mod backchannel_logout;
+pub mod mail;
 mod retry;
 
 use serde_json::json;
 
 pub use backchannel_logout::{Attempt, attempt};
+pub use mail::{Mailer, Message, tell};
 
 use crate::{
     audit::{self, Action, Actor, Event, Subject},

@@ -20,6 +20,6 @@ pub use keys::{JWKS_MAX_AGE, Keys, generate_missing, rotate};
 pub use logout_token::LogoutTokenFacts;
 pub use mint::{AccessTokenFacts, Mint, MintedAccessToken};
 pub use present::Presented;
-pub use secret::{CodeSecrets, PlainToken, REQUEST_URI, RefreshSecrets, RefreshToken, RequestUris};
+pub use secret::{CodeSecrets, PlainToken, REQUEST_URI, RefreshSecrets, RefreshToken, RequestUris, ResetLinks};
 pub use signed_answer::INTROSPECTION_TYPE;
 pub use subject::Subjects;

@@ -24,6 +24,7 @@ mod jarm;
 mod jwks_uri;
 mod keys;
 mod logout;
+mod mail;
 mod main_job;
 mod metrics;
 mod overrides;

@@ -5,6 +5,7 @@ pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod declared;
+pub mod mail;
 pub mod page;
 pub mod process;
 pub mod server;

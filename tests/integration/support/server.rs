@@ -17,7 +17,7 @@ use mooring::{
     app::App,
     clients,
     clock::Clock,
-    config::{Config, Sources},
+    config::{Config, Delivery, Sources},
     db::{Database, Trace, Tx, partitions, users},
     failure::Broken,
     http, jobs,
@@ -255,6 +255,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.operator.close();
+        if let Delivery::Folder(folder) = &self.app.config.mail.delivery {
+            // There is none where nobody was written to.
+            let _ = fs::remove_dir_all(folder);
+        }
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
@@ -339,12 +343,21 @@ fn configuration(settings: &Settings, url: &str, port: u16) -> Config {
         ("MOORING_METRICS__LISTEN", "off"),
         ("MOORING_PASSWORDS__MEMORY_KIB", "64"),
         ("MOORING_PASSWORDS__ITERATIONS", "1"),
+        ("MOORING_MAIL__FILE", &mail_folder(port).display().to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let overridden = |name: &str| settings.environment.iter().any(|(other, _)| other == name);
+    let overridden = |name: &str| {
+        let given = |wanted: &str| settings.environment.iter().any(|(other, _)| other == wanted);
+        given(name) || name == "MOORING_MAIL__FILE" && given("MOORING_MAIL__URL")
+    };
     let mut environment: Vec<_> = usual.into_iter().filter(|(name, _)| !overridden(name)).collect();
     environment.extend(settings.environment.iter().cloned());
     Config::load(Sources { file: Some(file.0.clone()), environment }).unwrap_or_else(|stop| panic!("{stop}"))
+}
+
+/// Where the mail of the server at this port goes.
+fn mail_folder(port: u16) -> PathBuf {
+    std::env::temp_dir().join(format!("mooring-test-mail-{}-{port}", std::process::id()))
 }
 
 async fn prepare(app: &App) -> Result<(), Broken> {

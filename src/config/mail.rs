@@ -1,0 +1,63 @@
+//! How people are written to.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    Secret,
+    given::Reader,
+    key::{Key, Section},
+};
+use crate::failure::Stop;
+
+static URL: Key<Secret> = Key::optional(
+    "url",
+    "no mail server: see `file`",
+    "`smtps://user:password@host`, or `smtp://…`, which insists on STARTTLS unless the host is a loopback one.",
+);
+static FILE: Key<PathBuf> = Key::optional(
+    "file",
+    "`mail` in `data_dir`",
+    "A folder to write mail into instead of sending it, one file each. What is in it opens accounts: for trying out.",
+);
+static FROM: Key<String> =
+    Key::optional("from", "`no-reply@` the issuer's host", "The sender, as in `Harbour <no-reply@harbour.example>`.");
+
+pub static SECTION: Section = Section {
+    name: "mail",
+    doc: "What people are told by mail: links for a forgotten password, and changes of what they sign in with.",
+    repeated: false,
+    keys: || vec![&URL, &FILE, &FROM],
+};
+
+/// Where mail goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// `smtp:` or `smtps:`, with user and password in it.
+    Server(Secret),
+    /// One file each.
+    Folder(PathBuf),
+}
+
+/// How people are written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    pub delivery: Delivery,
+    /// As it was given; `None`: one of the issuer's host.
+    pub from: Option<String>,
+}
+
+pub fn read(from: &Reader<'_>, data_dir: &Path) -> Result<Mail, Stop> {
+    let delivery = match (from.find(&URL)?, from.find(&FILE)?) {
+        (Some(_), Some(_)) => return Err(from.wrong(&FILE, "mail.url is set too: keep one of them")),
+        (Some(url), None) => {
+            let begins = |scheme: &str| url.expose().starts_with(scheme);
+            if !(begins("smtp://") || begins("smtps://")) {
+                return Err(from.wrong(&URL, "write smtps://user:password@host, or smtp://…"));
+            }
+            Delivery::Server(url)
+        }
+        (None, Some(folder)) => Delivery::Folder(folder),
+        (None, None) => Delivery::Folder(data_dir.join("mail")),
+    };
+    Ok(Mail { delivery, from: from.find(&FROM)? })
+}
