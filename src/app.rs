@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    authentication::Passwords,
+    authentication::{Passkeys, Passwords},
     authorize::ObjectCache,
     clients::{Registrar, jwks::JwksCache},
     clock::Clock,
@@ -31,6 +31,8 @@ pub struct App {
     /// Keyed hashes of addresses and agents, and the buckets of throttling.
     pub sources: Sources,
     pub passwords: Passwords,
+    /// `None`: the issuer is no place for passkeys.
+    pub passkeys: Option<Passkeys>,
     pub templates: Templates,
     pub outbound: Outbound,
     pub jwks: JwksCache,
@@ -55,6 +57,7 @@ impl App {
             csrf: master.derive(Purpose::CsrfTokens),
             sources: Sources::new(master.derive(Purpose::SourceHashes)),
             passwords: Passwords::new(&config.passwords)?,
+            passkeys: Passkeys::new(&config.issuer, &config.pages.name, &config.passkeys)?,
             templates: Templates::new(config.pages.templates.as_deref(), site)?,
             outbound: Outbound::new(&config.outbound)?,
             jwks: JwksCache::default(),

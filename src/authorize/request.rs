@@ -104,7 +104,7 @@ impl AuthorizationRequest {
     }
 
     /// Whether this subject may be answered for.
-    pub(super) fn is_about(&self, subject: Option<&str>) -> bool {
+    pub fn is_about(&self, subject: Option<&str>) -> bool {
         self.subjects.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| Some(wanted.as_str()) == subject))
     }
 

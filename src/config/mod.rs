@@ -23,6 +23,7 @@ mod mail;
 mod metrics;
 mod outbound;
 mod pages;
+mod passkeys;
 mod passwords;
 mod reference;
 mod registration;
@@ -56,6 +57,7 @@ pub use self::{
     metrics::Metrics,
     outbound::Outbound,
     pages::Pages,
+    passkeys::Passkeys,
     passwords::Passwords,
     registration::{Policy, Registration},
     request_objects::RequestObjects,
@@ -67,7 +69,7 @@ pub use self::{
     sessions::Sessions,
     tls::Tls,
     tokens::Tokens,
-    user::{User, is_username},
+    user::{User, is_presentable_username, is_username},
 };
 use self::{given::Given, key::Section};
 use crate::{failure::Stop, oauth::client_metadata::ClientMetadata};
@@ -83,6 +85,7 @@ static SECTIONS: &[&Section] = &[
     &request_objects::SECTION,
     &tls::SECTION,
     &outbound::SECTION,
+    &passkeys::SECTION,
     &passwords::SECTION,
     &mail::SECTION,
     &metrics::SECTION,
@@ -118,6 +121,7 @@ pub struct Config {
     /// Absent: plain HTTP.
     pub tls: Option<Tls>,
     pub outbound: Outbound,
+    pub passkeys: Passkeys,
     pub passwords: Passwords,
     pub mail: Mail,
     pub metrics: Metrics,
@@ -153,6 +157,7 @@ impl Config {
             request_objects: request_objects::read(&given.section(&request_objects::SECTION))?,
             tls,
             outbound: outbound::read(&given.section(&outbound::SECTION))?,
+            passkeys: passkeys::read(&given.section(&passkeys::SECTION))?,
             passwords: passwords::read(&given.section(&passwords::SECTION))?,
             mail,
             metrics: metrics::read(&given.section(&metrics::SECTION))?,

@@ -177,6 +177,10 @@ fn values_are_refused_by_place_key_value_and_mend() {
     in_file("\n[sessions]\nidle = '30'", &["mooring.toml:3", "sessions.idle", "\"30\"", "\"30m\""]);
     in_file("[sessions]\nidle = 30", &["sessions.idle = 30", "\"30m\""]);
     in_file("[database]\nmax_connections = 0", &["database.max_connections = 0", "at least 1"]);
+    in_file(
+        "[passkeys]\nrelated_origins = ['https://www.example/path']",
+        &["passkeys.related_origins", "without a path"],
+    );
     in_file("[registration]\npolicy = 'on'", &["registration.policy = \"on\"", "\"off\", \"token\", \"open\""]);
     in_file("trusted_proxies = ['127.0.0.1/33']", &["trusted_proxies", "127.0.0.1/33", "CIDR"]);
     in_file("listen = 'localhost:8080'", &["listen = \"localhost:8080\"", "127.0.0.1:8080"]);

@@ -130,6 +130,14 @@ pub fn is_username(name: &str) -> bool {
     name.trim() == name && (1..=255).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
+/// What somebody can call themselves on a page: a name that also looks like what it is, without characters that turn the
+/// direction of writing.
+#[must_use]
+pub fn is_presentable_username(name: &str) -> bool {
+    let turns_writing = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    is_username(name) && !name.contains(turns_writing)
+}
+
 fn one(from: &Reader<'_>) -> Result<User, Stop> {
     let username = from.get(&USERNAME)?;
     if !username.is_empty() && !is_username(&username) {

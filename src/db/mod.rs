@@ -12,6 +12,7 @@ pub mod authorization_requests;
 pub mod ceremonies;
 pub mod clients;
 pub mod consents;
+pub mod credentials;
 pub mod declarations;
 pub mod elevation_lists;
 pub mod elevation_requests;

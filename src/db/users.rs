@@ -70,7 +70,19 @@ pub async fn find_with_password(tx: &mut Tx, username: &str) -> Result<Option<(U
 
 /// Adds a person; `None` when the name is taken.
 pub async fn insert(tx: &mut Tx, username: &str, claims: &Value, admin: bool) -> Result<Option<User>, Broken> {
-    let (id, now) = (tx.new_id(), tx.now);
+    let id = tx.new_id();
+    insert_as(tx, id, username, claims, admin).await
+}
+
+/// The same, under an id that was chosen before: what a passkey was made for.
+pub async fn insert_as(
+    tx: &mut Tx,
+    id: Uuid,
+    username: &str,
+    claims: &Value,
+    admin: bool,
+) -> Result<Option<User>, Broken> {
+    let now = tx.now;
     diesel::insert_into(users::table)
         .values((
             users::id.eq(id),

@@ -1,4 +1,4 @@
-//! The style sheet, the two scripts and the icon: what pages load from this server.
+//! The style sheet, the scripts and the icon: what pages load from this server.
 //!
 //! Embedded, or replaced by a file of the same name in the folder `assets` of the operator's templates, which may hold
 //! further files for templates to use. An address carries the hash of the content, so browsers may keep it for ever;
@@ -11,10 +11,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::failure::Stop;
 
-const EMBEDDED: [(&str, &str); 4] = [
+const EMBEDDED: [(&str, &str); 5] = [
     ("mooring.css", include_str!("../../templates/assets/mooring.css")),
     ("form_post.js", include_str!("../../templates/assets/form_post.js")),
     ("signing_out.js", include_str!("../../templates/assets/signing_out.js")),
+    ("passkeys.js", include_str!("../../templates/assets/passkeys.js")),
     ("favicon.svg", include_str!("../../templates/assets/favicon.svg")),
 ];
 

@@ -25,9 +25,17 @@ pub fn fits_first(app: &App, session_id: Uuid, form: &Parameters) -> bool {
     fits_generation(app, session_id, 0, form)
 }
 
+/// Whether a call of a page's script carries the session's token; in constant time.
+pub fn token_fits(app: &App, session: &LiveSession, tag: &str) -> bool {
+    verify(app, session.id, session.secret_generation, tag)
+}
+
 fn fits_generation(app: &App, session_id: Uuid, generation: i32, form: &Parameters) -> bool {
-    form.get("csrf")
-        .and_then(from_base64url)
+    form.get("csrf").is_some_and(|tag| verify(app, session_id, generation, tag))
+}
+
+fn verify(app: &App, session_id: Uuid, generation: i32, tag: &str) -> bool {
+    from_base64url(tag)
         .is_some_and(|tag| app.csrf.verify(&[b"session", session_id.as_bytes(), &generation.to_be_bytes()], &tag))
 }
 

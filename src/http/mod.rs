@@ -14,11 +14,13 @@ mod hub;
 mod metrics;
 mod middleware;
 mod pages;
+mod passkeys;
 mod pending;
 pub mod render;
 pub mod resource_server;
 mod routes;
 mod server;
+mod signing_in;
 mod signing_out;
 mod tls;
 

@@ -18,7 +18,8 @@ use super::{
     extract::Visit,
     hub::api,
     middleware::around,
-    pages::{account, consent, login, select_account, set_up, welcome},
+    pages::{self, account, consent, login, select_account, set_up, welcome},
+    passkeys::{self, related_origins},
     render::answer,
 };
 use crate::{app::App, oauth::metadata::well_known_paths};
@@ -42,6 +43,9 @@ pub fn application(
         ActixApp::new().app_data(web::Data::from(app.clone())).app_data(document).app_data(app.templates.assets());
     for path in well_known_paths(&base) {
         application = application.service(at(&path, vec![get().to(discovery::discovery)]));
+    }
+    if !app.config.passkeys.related_origins.is_empty() {
+        application = application.service(at(related_origins::PATH, vec![get().to(related_origins::get)]));
     }
     let registers = !app.registrar.is_off();
     let routes = |service: &mut web::ServiceConfig| {
@@ -73,9 +77,16 @@ fn routes(service: &mut web::ServiceConfig) {
         at("/login", vec![get().to(login::get), post().to(login::post)]),
         at("/consent", vec![get().to(consent::get), post().to(consent::post)]),
         at("/select-account", vec![get().to(select_account::get), post().to(select_account::post)]),
+        at("/passkeys/sign-in/options", vec![post().to(passkeys::sign_in::options)]),
+        at("/passkeys/sign-in", vec![post().to(passkeys::sign_in::finish)]),
+        at("/passkeys/enrol/options", vec![post().to(passkeys::enrol::options)]),
+        at("/passkeys/enrol", vec![post().to(passkeys::enrol::finish)]),
         at("/account", vec![get().to(account::get)]),
+        at("/account/passkeys/{action}", vec![post().to(pages::passkeys::post)]),
         at("/account/{action}", vec![post().to(account::post)]),
         at("/set-up", vec![get().to(set_up::get), post().to(set_up::post)]),
+        at("/set-up/passkey/options", vec![post().to(passkeys::set_up::options)]),
+        at("/set-up/passkey", vec![post().to(passkeys::set_up::finish)]),
         at("/assets/{name}", vec![get().to(asset)]),
         // ── the hub's admin API ────────────────────────────────────────────────────────────────────────────────────
         at("/hub/api/v1/sessions/events", vec![post().to(api::events::post)]),

@@ -30,6 +30,7 @@ mod metrics;
 mod overrides;
 mod pages;
 mod parsers;
+mod passkeys;
 mod plans;
 mod processes;
 mod pushed_requests;

@@ -11,7 +11,7 @@ use crate::{
     app::App,
     audit::{self, Action, Actor, Event},
     db::{
-        Outcome, Tx, clients as client_rows, consents,
+        Outcome, Tx, clients as client_rows, consents, credentials,
         session_clients::FrontChannelParty,
         session_lists::{self, Filter, ListedSession},
         sessions::LiveSession,
@@ -67,6 +67,24 @@ async fn context(
         csrf: csrf::token(app, session),
         action_base: app.config.issuer.url("/account"),
         notice: done.and_then(notice).map(str::to_owned),
+        passkeys: credentials::load_passkeys(tx, user_id)
+            .await?
+            .into_iter()
+            .map(|row| views::AccountPasskey {
+                id: row.id.to_string(),
+                label: row.label.unwrap_or_default(),
+                created_at: Moment::new(row.created_at, now),
+                last_used_at: row.last_used_at.map(|at| Moment::new(at, now)),
+                suspended_at: row.suspended_at.map(|at| Moment::new(at, now)),
+                attested: row.attested_at.is_some(),
+            })
+            .collect(),
+        add_passkey: app.passkeys.as_ref().map(|_| views::AddPasskey {
+            options: app.config.issuer.url("/passkeys/enrol/options"),
+            finish: app.config.issuer.url("/passkeys/enrol"),
+            csrf: Some(csrf::token(app, session)),
+            token: None,
+        }),
         sessions: own
             .into_iter()
             .map(|row| views::AccountSession {
@@ -116,6 +134,10 @@ fn notice(done: &str) -> Option<&'static str> {
         "end" => Some("That session has ended."),
         "end-others" => Some("All other sessions have ended."),
         "withdraw" => Some("That access has been withdrawn."),
+        "passkey-added" => Some("Your passkey is ready. Next time it signs you in."),
+        "passkey-renamed" => Some("The passkey has its new name."),
+        "passkey-removed" => Some("That passkey is removed and signs nobody in any more."),
+        "passkey-needed" => Some("That passkey is your only way to sign in. Add another one first."),
         _ => None,
     }
 }

@@ -1,90 +1,39 @@
 //! Sign-in with a password.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
-use uuid::Uuid;
 
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
     authentication::PasswordVerdict,
-    authorize::{Decision, Standing, csrf, csrf_fits, decide},
+    authorize::{Decision, Standing, decide},
     db::{Outcome, users},
     failure::Failure,
     http::{
-        csrf as session_csrf,
-        extract::{Browser, Form, Visit, session_cookie},
-        pending::{Pending, known_as, pending},
+        csrf,
+        extract::{Form, Visit, session_cookie},
+        pending::{Pending, known_as},
         render::{Page, PageName, answer, views},
+        signing_in::Purpose,
     },
     oauth::{Error, Parameters},
     risk::{Attempt, Gate},
     sessions::{self, Proof, SignIn, SignedIn},
 };
 
-/// What the sign-in is for.
-enum Purpose {
-    Request(Box<Pending>),
-    /// A page of our own: the account.
-    Account(Box<Browser>),
-}
-
-impl Purpose {
-    fn browser(&self) -> &Browser {
-        match self {
-            Self::Request(pending) => &pending.browser,
-            Self::Account(browser) => browser,
-        }
-    }
-
-    fn request_id(&self) -> Option<Uuid> {
-        match self {
-            Self::Request(pending) => Some(pending.stored.id),
-            Self::Account(_) => None,
-        }
-    }
-
-    fn next(&self, app: &App) -> String {
-        match self {
-            Self::Request(pending) => app.config.issuer.url(&format!("/oauth/authorize/{}", pending.stored.id)),
-            Self::Account(_) => app.config.issuer.url("/account"),
-        }
-    }
-
-    fn csrf(&self, app: &App) -> String {
-        match self {
-            Self::Request(pending) => csrf(&app.csrf, pending.stored.id, None),
-            Self::Account(browser) => {
-                browser.session.as_ref().map(|session| session_csrf::token(app, session)).unwrap_or_default()
-            }
-        }
-    }
-
-    fn csrf_fits(&self, app: &App, form: &Parameters) -> bool {
-        match self {
-            Self::Request(pending) => {
-                form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, None, tag))
-            }
-            // A form sent twice: the first has ended the visitor session that both carry.
-            Self::Account(browser) => match (&browser.session, browser.outdated) {
-                (Some(session), _) => session_csrf::fits(app, session, form),
-                (None, Some(outdated)) => session_csrf::fits_first(app, outdated, form),
-                (None, None) => false,
-            },
-        }
-    }
-}
-
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
     let parameters = match Parameters::parse(request.query_string().as_bytes()) {
         Ok(parameters) => parameters,
         Err(error) => return answer::refusal(&app, &visit, &error),
     };
-    let (purpose, begun) = match purpose(&app, &visit, parameters.get("request"), true).await {
+    let (request, confirm) = (parameters.get("request"), parameters.get("confirm"));
+    let another = parameters.get("as") == Some("another");
+    let (purpose, begun) = match Purpose::find(&app, &visit, request, confirm, true).await {
         Ok(found) => found,
         Err(response) => return response,
     };
     if let Purpose::Request(pending) = &purpose
-        && parameters.get("as") != Some("another")
+        && !another
         && !needs_sign_in(&app, pending, &visit)
     {
         // A second tab, after the first has signed in.
@@ -92,9 +41,10 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
     }
     let hint = match &purpose {
         Purpose::Request(pending) => pending.request.login_hint.clone(),
-        Purpose::Account(_) => None,
+        Purpose::Own(..) => None,
     };
-    let mut response = show(&app, &visit, &purpose, StatusCode::OK, hint.unwrap_or_default(), None, None);
+    let shown = Shown { username: hint.unwrap_or_default(), another, ..Shown::default() };
+    let mut response = show(&app, &visit, &purpose, StatusCode::OK, shown);
     if let Some(cookie) = begun
         && let Err(error) = response.add_cookie(&cookie)
     {
@@ -115,58 +65,41 @@ fn needs_sign_in(app: &App, pending: &Pending, visit: &Visit) -> bool {
     decide(&pending.request, &standing) == Decision::SignIn
 }
 
-/// What the sign-in is for; `may_begin`: a visitor session for the forms of our own pages where there is
-/// none yet.
-async fn purpose(
-    app: &App,
-    visit: &Visit,
-    request: Option<&str>,
-    may_begin: bool,
-) -> Result<(Purpose, Option<actix_web::cookie::Cookie<'static>>), HttpResponse> {
-    if request.is_some() {
-        return Ok((Purpose::Request(Box::new(pending(app, visit, request).await?)), None));
-    }
-    app.db
-        .work(visit.now, &visit.trace, async |tx| {
-            let mut browser = Browser::find(app, visit, tx).await?;
-            let mut begun = None;
-            if may_begin && browser.session.is_none() && browser.locked.is_none() {
-                let session = sessions::start_visitor(tx, &app.config.sessions).await?;
-                begun = Some(session_cookie(app, session.id, 0));
-                browser.session = Some(session);
-            }
-            Ok::<_, Failure>((browser, begun))
-        })
-        .await
-        .map_err(|failure| answer::failure(app, visit, &failure))
-        .and_then(|(browser, begun)| {
-            browser.refuse_locked(app, visit)?;
-            Ok((Purpose::Account(Box::new(browser)), begun))
-        })
-}
-
-fn show(
-    app: &App,
-    visit: &Visit,
-    purpose: &Purpose,
-    status: StatusCode,
+/// What the page says beside the form.
+#[derive(Default)]
+struct Shown {
     username: String,
+    /// Somebody else than who is signed in is about to sign in.
+    another: bool,
     error: Option<String>,
     retry_after: Option<u32>,
-) -> HttpResponse {
+}
+
+fn show(app: &App, visit: &Visit, purpose: &Purpose, status: StatusCode, shown: Shown) -> HttpResponse {
+    let Shown { mut username, another, error, retry_after } = shown;
     let (client, request, target) = match purpose {
         Purpose::Request(pending) => (
             Some(answer::client_view(&pending.client, Some(&pending.request.redirect_uri))),
             Some(pending.stored.id.to_string()),
             Some(pending.request.redirect_uri.as_str()),
         ),
-        Purpose::Account(_) => (None, None, None),
+        Purpose::Own(..) => (None, None, None),
     };
+    // Who is to prove again who they are need not say it.
+    let known = purpose.browser().signed_in().filter(|(_, user_id)| purpose.bound_to(app, another) == Some(*user_id));
+    let user = known.map(|(session, _)| csrf::person(session));
+    if let Some(user) = user.as_ref().filter(|_| username.is_empty()) {
+        username.clone_from(&user.username);
+    }
     let context = views::Login {
         action: app.config.issuer.url("/login"),
         csrf: purpose.csrf(app),
         request,
+        confirm: purpose.confirm().map(|destination| destination.as_str().to_owned()),
         client,
+        user,
+        another: another_address(app, purpose),
+        passkey: purpose.passkey(app, another),
         username,
         error,
         retry_after: retry_after.map(u64::from),
@@ -179,9 +112,18 @@ fn show(
     answer::page(app, visit, page, &context)
 }
 
+/// Where somebody else signs in for the same purpose.
+fn another_address(app: &App, purpose: &Purpose) -> String {
+    app.config.issuer.url(&match purpose.request_id() {
+        Some(id) => format!("/login?request={id}&as=another"),
+        None => "/login".to_owned(),
+    })
+}
+
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     let form = form.0;
-    let purpose = match purpose(&app, &visit, form.get("request"), false).await {
+    let found = Purpose::find(&app, &visit, form.get("request"), form.get("confirm"), false).await;
+    let purpose = match found {
         Ok((purpose, _)) => purpose,
         Err(response) => return response,
     };
@@ -201,7 +143,8 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
     let password = form.get("password").unwrap_or_default().to_owned();
     if username.is_empty() || password.is_empty() || username.len() > 256 {
         let error = Some("Please enter your username and your password.".to_owned());
-        return Ok(show(app, visit, purpose, StatusCode::BAD_REQUEST, username, error, None));
+        let shown = Shown { username, error, ..Shown::default() };
+        return Ok(show(app, visit, purpose, StatusCode::BAD_REQUEST, shown));
     }
     let source = visit.trace.source_hash.clone().unwrap_or_default();
     let account = users::username_key(&username);
@@ -222,7 +165,8 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
         Gate::Closed(seconds) => {
             crate::metrics::refused("sign_in_throttled");
             let error = Some("Too many attempts. Please wait a moment before you try again.".to_owned());
-            return Ok(show(app, visit, purpose, StatusCode::TOO_MANY_REQUESTS, username, error, Some(seconds)));
+            let shown = Shown { username, error, retry_after: Some(seconds), ..Shown::default() };
+            return Ok(show(app, visit, purpose, StatusCode::TOO_MANY_REQUESTS, shown));
         }
     };
     let stored = found.as_ref().and_then(|(_, hash)| hash.clone());
@@ -279,5 +223,6 @@ async fn refuse(app: &App, visit: &Visit, purpose: &Purpose, username: String) -
         .await?;
     crate::metrics::refused("wrong_credentials");
     let error = Some("Username or password is not right.".to_owned());
-    Ok(show(app, visit, purpose, StatusCode::UNAUTHORIZED, username, error, None))
+    let shown = Shown { username, error, ..Shown::default() };
+    Ok(show(app, visit, purpose, StatusCode::UNAUTHORIZED, shown))
 }

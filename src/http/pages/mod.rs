@@ -4,6 +4,7 @@
 pub mod account;
 pub mod consent;
 pub mod login;
+pub mod passkeys;
 pub mod select_account;
 pub mod set_up;
 pub mod welcome;

@@ -1,4 +1,5 @@
-//! The first administrator: a one-time link, printed by the server at its start, sets name and password.
+//! The first administrator: a one-time link, printed by the server at its start, enrols a passkey under a name, or sets name
+//! and password. The passkey's calls are `http::passkeys::set_up`.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 use serde_json::json;
@@ -7,7 +8,7 @@ use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
     authentication::MAX_LENGTH,
-    config::is_username,
+    config::is_presentable_username,
     db::{Outcome, set_up_links, users},
     failure::Failure,
     http::{
@@ -17,11 +18,6 @@ use crate::{
     jose::sha256,
     oauth::{Error, Parameters},
 };
-
-/// Characters that turn the direction of writing: a name must look like what it is.
-fn turns_writing(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
 
 /// NIST SP 800-63B-4 §3.1.1.2: a password that stands alone has at least 15 characters.
 const MIN_PASSWORD: usize = 15;
@@ -54,7 +50,7 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
     let token = form.require("token")?;
     let username = form.get("username").unwrap_or_default().trim();
     let password = form.get("password").unwrap_or_default();
-    let wrong = if !is_username(username) || username.contains(turns_writing) {
+    let wrong = if !is_presentable_username(username) {
         Some("Please choose a username.")
     } else if password.chars().count() < MIN_PASSWORD {
         Some("Please choose a password of at least 15 characters. A few unrelated words make a good one.")
@@ -117,6 +113,12 @@ fn show(
     let context = views::SetUp {
         action: app.config.issuer.url("/set-up"),
         token: token.to_owned(),
+        add_passkey: app.passkeys.as_ref().map(|_| views::AddPasskey {
+            options: app.config.issuer.url("/set-up/passkey/options"),
+            finish: app.config.issuer.url("/set-up/passkey"),
+            csrf: None,
+            token: Some(token.to_owned()),
+        }),
         username: username.to_owned(),
         error: error.map(str::to_owned),
     };

@@ -11,7 +11,7 @@ use actix_web::{
 use serde::Serialize;
 
 use super::{
-    policy::{FormTargets, content_security_policy, picture_source},
+    policy::{FormTargets, Script, content_security_policy, picture_source},
     templates::{PageName, Templates},
 };
 use crate::failure::Broken;
@@ -84,7 +84,7 @@ impl Page {
         let html = templates.render(self.name, context)?;
         let mut answer = strict(
             self.status,
-            &content_security_policy(self.name.has_script(), &self.targets, self.picture.as_deref(), &self.frames),
+            &content_security_policy(self.name.script(), &self.targets, self.picture.as_deref(), &self.frames),
         );
         if let Some(seconds) = self.retry_after {
             answer.insert_header((header::RETRY_AFTER, seconds));
@@ -97,7 +97,7 @@ impl Page {
 #[must_use]
 pub fn last_resort(status: StatusCode, request_id: &str) -> HttpResponse {
     let reference: String = request_id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-    strict(status, &content_security_policy(false, &FormTargets::Own, None, &BTreeSet::new())).body(format!(
+    strict(status, &content_security_policy(Script::None, &FormTargets::Own, None, &BTreeSet::new())).body(format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Something went wrong</title>\
          <main><h1>Something went wrong</h1><p>Please try again. Reference: {reference}</p></main></html>"
     ))
@@ -142,8 +142,8 @@ mod tests {
             assert_eq!(header(header::CACHE_CONTROL), "no-store");
             let policy = header(header::CONTENT_SECURITY_POLICY);
             assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"));
-            let goes_on = matches!(name, PageName::FormPost | PageName::SigningOut);
-            assert_eq!(policy.contains("script-src 'self'"), goes_on);
+            assert_eq!(policy.contains("script-src 'self'"), name.script() != Script::None);
+            assert_eq!(policy.contains("connect-src 'self'"), name.script() == Script::Calls);
             assert!(!policy.contains("frame-src"));
         }
     }

@@ -1,7 +1,8 @@
 //! The Content-Security-Policy of a page, and where the answers to its forms may lead.
 //!
-//! Nothing is allowed but what a page of ours needs: our own style sheet and pictures, the one logo it shows, on the two
-//! pages that go on by themselves our own script, and at a sign-out the parties that are told in frames. Nothing inline runs anywhere, so a flaw in escaping is not yet a flaw in security.
+//! Nothing is allowed but what a page of ours needs: our own style sheet and pictures, the one logo it shows, our own script
+//! on the pages that go on by themselves or ask for a passkey, and at a sign-out the parties that are told in frames.
+//! Nothing inline runs anywhere, so a flaw in escaping is not yet a flaw in security.
 
 use std::collections::BTreeSet;
 
@@ -70,10 +71,20 @@ pub fn picture_source(logo: &str) -> Option<String> {
     }
 }
 
+/// What the script of a page may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Script {
+    /// There is none.
+    None,
+    Runs,
+    /// It calls this server.
+    Calls,
+}
+
 /// The policy of one page; `picture` is a source from [`picture_source`], each of `frames` one from [`source`]. Our own
 /// style sheet carries its pictures inline.
 pub(super) fn content_security_policy(
-    scripts: bool,
+    script: Script,
     targets: &FormTargets,
     picture: Option<&str>,
     frames: &BTreeSet<String>,
@@ -85,7 +96,11 @@ pub(super) fn content_security_policy(
          frame-ancestors 'none'; base-uri 'none'",
         if picture.is_some() { " " } else { "" },
         picture.unwrap_or_default(),
-        if scripts { "'self'" } else { "'none'" },
+        match script {
+            Script::None => "'none'",
+            Script::Runs => "'self'",
+            Script::Calls => "'self'; connect-src 'self'",
+        },
         targets.directive(),
         if frames.is_empty() { "" } else { "; frame-src" },
     )
@@ -145,28 +160,30 @@ mod tests {
         let sheet = include_str!("../../../templates/assets/mooring.css");
         assert!(sheet.contains("url(\"data:image/"), "then the policy need not allow it");
         assert!(
-            content_security_policy(false, &FormTargets::Own, None, &BTreeSet::new()).contains("img-src 'self' data:")
+            content_security_policy(Script::None, &FormTargets::Own, None, &BTreeSet::new())
+                .contains("img-src 'self' data:")
         );
     }
 
     #[test]
     fn variants() {
-        let own = content_security_policy(false, &FormTargets::Own, None, &BTreeSet::new());
+        let own = content_security_policy(Script::None, &FormTargets::Own, None, &BTreeSet::new());
         assert_eq!(
             own,
             "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; script-src 'none'; \
              form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
         );
         let other = content_security_policy(
-            false,
+            Script::None,
             &FormTargets::after("https://rp.example/cb"),
             Some("https://cdn.example"),
             &BTreeSet::new(),
         );
         assert!(other.contains("; form-action 'self' https://rp.example;"));
         assert!(other.contains("; img-src 'self' data: https://cdn.example;"));
-        assert_eq!(content_security_policy(false, &FormTargets::Own, Some("data:"), &BTreeSet::new()), own);
-        let custom = content_security_policy(true, &FormTargets::after("com.example.app:/cb"), None, &BTreeSet::new());
+        assert_eq!(content_security_policy(Script::None, &FormTargets::Own, Some("data:"), &BTreeSet::new()), own);
+        let custom =
+            content_security_policy(Script::Runs, &FormTargets::after("com.example.app:/cb"), None, &BTreeSet::new());
         assert!(!custom.contains("form-action"));
         assert!(custom.contains("script-src 'self';"));
     }

@@ -39,12 +39,37 @@ fn alice() -> Person {
     Person { username: "alice".into(), name: Some("Alice Example".into()) }
 }
 
+pub fn use_passkey() -> UsePasskey {
+    UsePasskey {
+        options: "/passkeys/sign-in/options".into(),
+        finish: "/passkeys/sign-in".into(),
+        csrf: "c5rf".into(),
+        request: Some("0198c0de".into()),
+        confirm: None,
+        another: None,
+        autofill: true,
+    }
+}
+
+fn add_passkey(token: Option<&str>) -> AddPasskey {
+    AddPasskey {
+        options: "/passkeys/enrol/options".into(),
+        finish: "/passkeys/enrol".into(),
+        csrf: token.is_none().then(|| "c5rf".into()),
+        token: token.map(str::to_owned),
+    }
+}
+
 pub fn login() -> Login {
     Login {
         action: "/login".into(),
         csrf: "c5rf".into(),
         request: Some("0198c0de".into()),
+        confirm: None,
         client: Some(client()),
+        user: None,
+        another: "/login?request=0198c0de&as=another".into(),
+        passkey: Some(use_passkey()),
         username: String::new(),
         error: None,
         retry_after: None,
@@ -83,11 +108,25 @@ pub fn account() -> Account {
         expires_at: moment(seen + 625),
         clients: vec!["Harbour Notes".into(), "Tide Tables".into()],
     };
+    let passkey = |id: &str, label: &str, suspended_at: Option<Moment>| AccountPasskey {
+        id: id.into(),
+        label: label.into(),
+        created_at: moment(-60 * 24 * 90),
+        last_used_at: suspended_at.is_none().then(|| moment(-30)),
+        suspended_at,
+        attested: false,
+    };
     Account {
         user: alice(),
         csrf: "c5rf".into(),
         action_base: "/account".into(),
         notice: Some("The session on Safari on iPhone has ended.".into()),
+        passkeys: vec![
+            passkey("0198-5", "Laptop", None),
+            AccountPasskey { attested: true, ..passkey("0198-6", "Key on the ring", None) },
+            passkey("0198-7", "Old phone", Some(moment(-60))),
+        ],
+        add_passkey: Some(add_passkey(None)),
         sessions: vec![
             session("0198-1", "Firefox on Linux", "user", 0),
             session("0198-2", "Chrome on Android", "user", -12),
@@ -192,6 +231,7 @@ pub fn all() -> Vec<(PageName, Value)> {
             shown(SetUp {
                 action: "/set-up".into(),
                 token: "t0ken".into(),
+                add_passkey: Some(add_passkey(Some("t0ken"))),
                 username: "harbourmaster".into(),
                 error: Some("The two passwords differ.".into()),
             }),

@@ -14,7 +14,7 @@ use minijinja::{
 use serde::Serialize;
 use url::Url;
 
-use super::policy::picture_source;
+use super::policy::{Script, picture_source};
 use crate::{
     failure::{Broken, Stop},
     http::assets::Assets,
@@ -59,9 +59,14 @@ impl PageName {
         }
     }
 
-    /// Whether the page loads a script; every other page may run none.
-    pub(super) fn has_script(self) -> bool {
-        matches!(self, Self::FormPost | Self::SigningOut)
+    /// What the page's script may do; every other page may run none.
+    pub(super) fn script(self) -> Script {
+        match self {
+            Self::FormPost | Self::SigningOut => Script::Runs,
+            // Passkeys are asked for by script, which calls this server.
+            Self::Login | Self::Account | Self::SetUp => Script::Calls,
+            _ => Script::None,
+        }
     }
 }
 
@@ -71,10 +76,11 @@ macro_rules! embedded {
     };
 }
 
-const EMBEDDED: [(&str, &str); 17] = embedded![
+const EMBEDDED: [(&str, &str); 18] = embedded![
     "base.html",
     "_mark.html",
     "_client.html",
+    "_passkey.html",
     "_time.html",
     "login.html",
     "consent.html",

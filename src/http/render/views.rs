@@ -26,14 +26,45 @@ pub struct Person {
     pub name: Option<String>,
 }
 
-/// `login.html`: posts `csrf`, `request`, `username`, `password`.
+/// A button `use-passkey` (`_passkey.html`): its script calls `options`, then `finish`, with the other members.
+#[derive(Clone, Serialize)]
+pub struct UsePasskey {
+    pub options: String,
+    pub finish: String,
+    pub csrf: String,
+    pub request: Option<String>,
+    pub confirm: Option<String>,
+    /// `another`: not for who is signed in.
+    pub another: Option<String>,
+    /// Also offered where the username is typed.
+    pub autofill: bool,
+}
+
+/// A button `add-passkey` (`_passkey.html`): its script calls `options`, then `finish`, with the other members and the
+/// values of the inputs.
+#[derive(Clone, Serialize)]
+pub struct AddPasskey {
+    pub options: String,
+    pub finish: String,
+    pub csrf: Option<String>,
+    pub token: Option<String>,
+}
+
+/// `login.html`: posts `csrf`, `request` or `confirm`, `username`, `password`.
 #[derive(Clone, Serialize)]
 pub struct Login {
     pub action: String,
     pub csrf: String,
     /// Which pending authorization request this sign-in belongs to; absent when there is none.
     pub request: Option<String>,
+    /// The page of our own that asks somebody to prove again who they are.
+    pub confirm: Option<String>,
     pub client: Option<Client>,
+    /// Who is signed in and to prove it again.
+    pub user: Option<Person>,
+    /// Where somebody else signs in instead.
+    pub another: String,
+    pub passkey: Option<UsePasskey>,
     pub username: String,
     pub error: Option<String>,
     /// Seconds until another try makes sense.
@@ -70,7 +101,8 @@ pub struct SelectAccount {
     pub user: Person,
 }
 
-/// `account.html`: posts to `{action_base}/end` (`session`), `/end-others`, `/withdraw` (`client_id`), `/sign-out`,
+/// `account.html`: posts to `{action_base}/passkeys/rename` (`credential`, `label`), `{action_base}/passkeys/remove`
+/// (`credential`), `{action_base}/end` (`session`), `/end-others`, `/withdraw` (`client_id`), `/sign-out`,
 /// each with `csrf`.
 #[derive(Clone, Serialize)]
 pub struct Account {
@@ -79,9 +111,24 @@ pub struct Account {
     pub action_base: String,
     /// What has just been done, in a sentence.
     pub notice: Option<String>,
+    pub passkeys: Vec<AccountPasskey>,
+    pub add_passkey: Option<AddPasskey>,
     pub sessions: Vec<AccountSession>,
     pub consents: Vec<AccountConsent>,
     pub offline: Vec<AccountOffline>,
+}
+
+/// A passkey of one's own.
+#[derive(Clone, Debug, Serialize)]
+pub struct AccountPasskey {
+    pub id: String,
+    pub label: String,
+    pub created_at: Moment,
+    pub last_used_at: Option<Moment>,
+    /// Taken out of use: there may be a copy of it.
+    pub suspended_at: Option<Moment>,
+    /// An attestation showed that its key cannot leave its hardware.
+    pub attested: bool,
 }
 
 /// A session of one's own.
@@ -160,6 +207,7 @@ pub struct SigningOut {
 pub struct SetUp {
     pub action: String,
     pub token: String,
+    pub add_passkey: Option<AddPasskey>,
     pub username: String,
     pub error: Option<String>,
 }

@@ -8,6 +8,7 @@ use reqwest::{
     Method,
     header::{HeaderMap, LOCATION, ORIGIN, SET_COOKIE, USER_AGENT},
 };
+use serde_json::Value;
 use url::Url;
 
 use super::{Server, declared::PASSWORD, page::Form};
@@ -181,6 +182,19 @@ impl Agent {
         self.keep(&headers);
         let body = answer.text().await.expect("a body");
         Page { url, status, headers, body }
+    }
+
+    /// What a script of one of the server's pages sends with `fetch`.
+    pub async fn call(&self, url: &str, body: &Value) -> Page {
+        let url = Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+        let cookies: Vec<String> =
+            self.cookies().iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
+        let request = self.http.post(url.clone()).header(USER_AGENT, FIREFOX).header("cookie", cookies.join("; "));
+        let request = request.header(ORIGIN, url.origin().ascii_serialization()).header("sec-fetch-mode", "cors");
+        let answer = request.json(body).send().await.unwrap_or_else(|error| panic!("{url}: {error:?}"));
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        self.keep(&headers);
+        Page { url, status, headers, body: answer.text().await.expect("a body") }
     }
 
     fn keep(&self, headers: &HeaderMap) {

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod declared;
 pub mod mail;
 pub mod page;
+pub mod passkey;
 pub mod process;
 pub mod server;
 pub mod token;

@@ -33,6 +33,12 @@ impl Form {
         self
     }
 
+    /// Presses the first button that has a name.
+    pub fn press_first(self) -> Self {
+        let (name, value) = self.buttons.first().expect("a button").clone();
+        self.press(&name, &value)
+    }
+
     /// Another value in a hidden field, or none.
     pub fn forge(mut self, name: &str, value: Option<&str>) -> Self {
         assert!(self.fields.iter().any(|(other, _)| other == name), "no field {name} among {:?}", self.fields);
@@ -110,6 +116,14 @@ impl Page {
     /// The form whose action ends so.
     pub fn form_to(&self, action: &str) -> Form {
         self.form_with(&format!("to {action}"), |form| form.action.path().ends_with(action))
+    }
+
+    /// What stands on the button with this id for its script: `data-csrf` and so on, without the `data-`.
+    pub fn data(&self, id: &str) -> Option<Vec<(String, String)>> {
+        let tag = self.body.split('<').find(|tag| attribute(tag, "id").as_deref() == Some(id))?;
+        let tag = tag.split('>').next()?;
+        let names = tag.split(" data-").skip(1).filter_map(|rest| rest.split_once('=')).map(|(name, _)| name);
+        names.map(|name| Some((name.to_owned(), attribute(tag, &format!("data-{name}"))?))).collect()
     }
 
     /// The text of the only `h1`.

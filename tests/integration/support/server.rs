@@ -32,6 +32,7 @@ use super::{
     client::Client,
     cluster::{self, MASTER, TestDatabase},
     declared,
+    passkey::Passkey,
 };
 
 /// How a server under test differs from the usual one.
@@ -194,6 +195,14 @@ impl Server {
     /// A browser that has not been here before.
     pub fn agent(&self) -> Agent {
         Agent::new(self)
+    }
+
+    /// Somebody who has just signed in with their password and added a passkey; on their account page.
+    pub async fn with_passkey(&self, username: &str) -> (Agent, Passkey) {
+        let (agent, mut passkey) = (self.agent(), Passkey::new());
+        let account = agent.walk(&self.at("/account"), username).await;
+        agent.enrol_passkey(&account, &mut passkey).await;
+        (agent, passkey)
     }
 
     /// One of the declared clients.

@@ -1,0 +1,190 @@
+//! What a sign-in is for: shared by the page with the password and by the calls that passkeys make.
+//!
+//! Invariant: where it leads is one of a closed list, or the authorization request that waits for it; never an address
+//! that came with the browser.
+
+use actix_web::{HttpResponse, cookie::Cookie};
+use uuid::Uuid;
+
+use super::{
+    csrf as session_csrf,
+    extract::{Browser, Visit, session_cookie},
+    pending::{Pending, known_as, pending},
+    render::{answer, views},
+};
+use crate::{
+    app::App,
+    authorize::{csrf, csrf_fits},
+    failure::Failure,
+    oauth::Parameters,
+    sessions,
+};
+
+/// A page of our own that asks somebody who is signed in to prove again who they are, and gets them back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    Account,
+}
+
+impl Destination {
+    /// By its name in the address.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "account" => Some(Self::Account),
+            _ => None,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Account => "/account",
+        }
+    }
+
+    /// Where somebody proves again who they are before they go on there.
+    pub fn confirmation(self, app: &App) -> String {
+        app.config.issuer.url(&format!("/login?confirm={}", self.as_str()))
+    }
+}
+
+/// What the sign-in is for.
+pub enum Purpose {
+    Request(Box<Pending>),
+    /// A page of our own; whoever is there is to prove it again.
+    Own(Box<Browser>, Option<Destination>),
+}
+
+/// A cookie to go with the answer.
+pub type Begun = Option<Cookie<'static>>;
+
+impl Purpose {
+    /// Finds it by the parameters `request` and `confirm`; `may_begin`: a visitor session for the forms of our own pages
+    /// where there is none yet. `Err`: what to show instead.
+    pub async fn find(
+        app: &App,
+        visit: &Visit,
+        request: Option<&str>,
+        confirm: Option<&str>,
+        may_begin: bool,
+    ) -> Result<(Self, Begun), HttpResponse> {
+        if request.is_some() {
+            return Ok((Self::Request(Box::new(pending(app, visit, request).await?)), None));
+        }
+        let destination = confirm.and_then(Destination::parse);
+        app.db
+            .work(visit.now, &visit.trace, async |tx| {
+                let mut browser = Browser::find(app, visit, tx).await?;
+                let mut begun = None;
+                if may_begin && browser.session.is_none() && browser.locked.is_none() {
+                    let session = sessions::start_visitor(tx, &app.config.sessions).await?;
+                    begun = Some(session_cookie(app, session.id, 0));
+                    browser.session = Some(session);
+                }
+                Ok::<_, Failure>((browser, begun))
+            })
+            .await
+            .map_err(|failure| answer::failure(app, visit, &failure))
+            .and_then(|(browser, begun)| {
+                browser.refuse_locked(app, visit)?;
+                Ok((Self::Own(Box::new(browser), destination), begun))
+            })
+    }
+
+    pub fn browser(&self) -> &Browser {
+        match self {
+            Self::Request(pending) => &pending.browser,
+            Self::Own(browser, _) => browser,
+        }
+    }
+
+    pub fn request_id(&self) -> Option<Uuid> {
+        match self {
+            Self::Request(pending) => Some(pending.stored.id),
+            Self::Own(..) => None,
+        }
+    }
+
+    /// The page that asks for it again.
+    pub fn confirm(&self) -> Option<Destination> {
+        match self {
+            Self::Request(_) => None,
+            Self::Own(_, destination) => *destination,
+        }
+    }
+
+    /// Where it leads.
+    pub fn next(&self, app: &App) -> String {
+        app.config.issuer.url(&match self {
+            Self::Request(pending) => format!("/oauth/authorize/{}", pending.stored.id),
+            Self::Own(_, destination) => destination.unwrap_or(Destination::Account).path().to_owned(),
+        })
+    }
+
+    pub fn csrf(&self, app: &App) -> String {
+        match self {
+            Self::Request(pending) => csrf(&app.csrf, pending.stored.id, None),
+            Self::Own(browser, _) => {
+                browser.session.as_ref().map(|session| session_csrf::token(app, session)).unwrap_or_default()
+            }
+        }
+    }
+
+    pub fn csrf_fits(&self, app: &App, form: &Parameters) -> bool {
+        match self {
+            Self::Request(_) => form.get("csrf").is_some_and(|tag| self.token_fits(app, tag)),
+            // A form sent twice: the first has ended the visitor session that both carry.
+            Self::Own(browser, _) => match (&browser.session, browser.outdated) {
+                (Some(session), _) => session_csrf::fits(app, session, form),
+                (None, Some(outdated)) => session_csrf::fits_first(app, outdated, form),
+                (None, None) => false,
+            },
+        }
+    }
+
+    /// Whether a call from one of our pages carries the page's token; a page that speaks to somebody has another one.
+    pub fn token_fits(&self, app: &App, tag: &str) -> bool {
+        match self {
+            Self::Request(pending) => {
+                let person = self.browser().signed_in().map(|(_, user_id)| user_id);
+                csrf_fits(&app.csrf, pending.stored.id, None, tag)
+                    || person.is_some() && csrf_fits(&app.csrf, pending.stored.id, person, tag)
+            }
+            Self::Own(browser, _) => {
+                browser.session.as_ref().is_some_and(|session| session_csrf::token_fits(app, session, tag))
+            }
+        }
+    }
+
+    /// Who is to prove it, where that is not open: whoever is signed in, unless they are about to be `another`, or the
+    /// request is about somebody else.
+    pub fn bound_to(&self, app: &App, another: bool) -> Option<Uuid> {
+        let (session, user_id) = self.browser().signed_in().filter(|_| !another)?;
+        let bound = match self {
+            Self::Request(pending) => {
+                pending.request.is_about(known_as(app, &pending.client, Some(session)).as_deref())
+            }
+            Self::Own(_, destination) => destination.is_some(),
+        };
+        bound.then_some(user_id)
+    }
+
+    /// How a page offers to prove it with a passkey; `None` where there can be none.
+    pub fn passkey(&self, app: &App, another: bool) -> Option<views::UsePasskey> {
+        app.passkeys.as_ref()?;
+        Some(views::UsePasskey {
+            options: app.config.issuer.url("/passkeys/sign-in/options"),
+            finish: app.config.issuer.url("/passkeys/sign-in"),
+            csrf: self.csrf(app),
+            request: self.request_id().map(|id| id.to_string()),
+            confirm: self.confirm().map(|destination| destination.as_str().to_owned()),
+            another: another.then(|| "another".to_owned()),
+            autofill: self.bound_to(app, another).is_none(),
+        })
+    }
+}
