@@ -1,7 +1,7 @@
 //! The token in a request (RFC 6750 §2.1): an extractor, so that a handler that names [`AccessToken`] cannot be reached
 //! without one.
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header, web};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 
 use super::{AccessToken, Refusal, ResourceServer};
@@ -11,9 +11,14 @@ impl FromRequest for AccessToken {
     type Future = LocalBoxFuture<'static, Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        // The middleware has looked at it.
+        let seen = request.extensions().get::<Self>().cloned();
         let server = request.app_data::<web::Data<ResourceServer>>().cloned();
         let token = presented(request);
         async move {
+            if let Some(seen) = seen {
+                return Ok(seen);
+            }
             let Some(server) = server else {
                 tracing::error!("the application has no web::Data<ResourceServer>");
                 return Err(Refusal::Unavailable);
@@ -50,7 +55,10 @@ mod tests {
         matchers::{body_string_contains, header as has_header, method, path},
     };
 
-    use super::*;
+    use super::{
+        super::{Protect, Requirement, Work},
+        *,
+    };
 
     /// A server whose introspection knows the token `live`.
     async fn authorization_server() -> MockServer {
@@ -115,6 +123,70 @@ mod tests {
         let answer = call(&["Bearer live"], "hello:write").await;
         assert_eq!(answer.status(), StatusCode::FORBIDDEN);
         assert_eq!(challenge(&answer), "Bearer error=\"insufficient_scope\", scope=\"hello:write\"");
+    }
+
+    /// A middleware in front of a handler that takes the token and reports.
+    #[actix_web::test]
+    async fn what_a_route_asks_for_is_challenged_and_asked_for_once() {
+        const PAYMENT: Requirement = Requirement::scope("payments:write").acr("phr").max_age(300);
+        let server = authorization_server().await;
+        let now = crate::clock::Clock::default().now().timestamp();
+        let payer = |acr: &str, age: i64| json!({ "active": true, "token_type": "Bearer", "scope": "payments:write", "acr": acr, "auth_time": now - age });
+        for (token, answer) in [("fresh", payer("phrh", 10)), ("old", payer("phr", 400)), ("weak", payer("pwd", 1))] {
+            Mock::given(body_string_contains(format!("token={token}")))
+                .respond_with(ResponseTemplate::new(200).set_body_json(answer))
+                .expect(1)
+                .mount(&server)
+                .await;
+        }
+        Mock::given(path("/hub/api/v1/sessions/events"))
+            .and(has_header("authorization", "Basic YStwaTpzJTNBZWNyZXQ="))
+            .and(wiremock::matchers::body_json(json!({
+                "token": "fresh", "action": "payment.create", "object": "42", "outcome": null, "trace_id": null,
+            })))
+            .respond_with(ResponseTemplate::new(202))
+            .expect(1)
+            .with_priority(1)
+            .mount(&server)
+            .await;
+        let guard = ResourceServer::discover(reqwest::Client::new(), &server.uri(), "a pi", "s:ecret").await.unwrap();
+        let pay = |token: AccessToken, server: web::Data<ResourceServer>| async move {
+            assert!(!format!("{token:?}").contains("fresh"));
+            let work = Work { action: "payment.create", object: Some("42"), ..Work::default() };
+            server.report(&token, &work).await?;
+            Ok::<_, Refusal>(HttpResponse::Created().finish())
+        };
+        let payments = web::resource("/").wrap(Protect(PAYMENT)).route(web::post().to(pay));
+        let app = test::init_service(App::new().app_data(web::Data::new(guard)).service(payments)).await;
+        let asked = "acr_values=\"phr\", max_age=\"300\"";
+        let insufficient = "Bearer error=\"insufficient_user_authentication\", error_description=\"A";
+        for (token, status, expected) in [
+            (Some("fresh"), StatusCode::CREATED, String::new()),
+            (
+                Some("old"),
+                StatusCode::UNAUTHORIZED,
+                format!("{insufficient} more recent authentication is required\", {asked}"),
+            ),
+            (
+                Some("weak"),
+                StatusCode::UNAUTHORIZED,
+                format!("{insufficient} stronger authentication is required\", {asked}"),
+            ),
+            (
+                Some("live"),
+                StatusCode::UNAUTHORIZED,
+                format!("{insufficient} stronger authentication is required\", {asked}, scope=\"payments:write\""),
+            ),
+            (Some("dead"), StatusCode::UNAUTHORIZED, "Bearer error=\"invalid_token\"".to_owned()),
+            (None, StatusCode::UNAUTHORIZED, "Bearer".to_owned()),
+        ] {
+            let mut request = test::TestRequest::post();
+            if let Some(token) = token {
+                request = request.append_header((header::AUTHORIZATION, format!("Bearer {token}")));
+            }
+            let answer = test::call_service(&app, request.to_request()).await;
+            assert_eq!((answer.status(), challenge(&answer)), (status, expected.as_str()), "{token:?}");
+        }
     }
 
     #[actix_web::test]

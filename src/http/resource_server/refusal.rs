@@ -8,7 +8,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::Unavailable;
+use super::{Requirement, Unavailable};
 
 /// Why a request is not answered.
 #[derive(Debug)]
@@ -19,6 +19,14 @@ pub enum Refusal {
     InvalidRequest,
     /// The token is dead, unknown, or not for this API.
     InvalidToken,
+    /// The token is live, but its person is not authenticated strongly or recently enough (RFC 9470).
+    InsufficientUserAuthentication {
+        required: Requirement,
+        /// Not strongly enough, whatever its age.
+        is_weak: bool,
+        /// It lacks the scope, too.
+        lacks: bool,
+    },
     /// The token is live, but lacks this scope.
     InsufficientScope(String),
     /// Nobody could say whether it is live.
@@ -39,16 +47,21 @@ impl Refusal {
             Self::NoToken => None,
             Self::InvalidRequest => Some("invalid_request"),
             Self::InvalidToken => Some("invalid_token"),
+            Self::InsufficientUserAuthentication { .. } => Some("insufficient_user_authentication"),
             Self::InsufficientScope(_) => Some("insufficient_scope"),
             Self::Unavailable => Some("temporarily_unavailable"),
         }
     }
 
-    fn challenge(&self) -> Option<String> {
+    pub(super) fn challenge(&self) -> Option<String> {
         let code = self.code().map(|code| format!(" error=\"{code}\"")).unwrap_or_default();
         match self {
             Self::Unavailable => None,
             Self::InsufficientScope(scope) => Some(format!("Bearer{code}, scope=\"{scope}\"")),
+            // RFC 9470 §3.
+            Self::InsufficientUserAuthentication { required, lacks, .. } => {
+                Some(format!("Bearer{code}, error_description=\"{self}\"{}", required.parameters(*lacks)))
+            }
             Self::NoToken | Self::InvalidRequest | Self::InvalidToken => Some(format!("Bearer{code}")),
         }
     }
@@ -62,6 +75,10 @@ impl fmt::Display for Refusal {
             Self::InvalidToken => {
                 f.write_str("the access token is expired, revoked or unknown, or its session has ended")
             }
+            Self::InsufficientUserAuthentication { is_weak: true, .. } => {
+                f.write_str("A stronger authentication is required")
+            }
+            Self::InsufficientUserAuthentication { .. } => f.write_str("A more recent authentication is required"),
             Self::InsufficientScope(scope) => write!(f, "the access token lacks the scope {scope}"),
             Self::Unavailable => f.write_str("the access token cannot be validated at the moment"),
         }
@@ -71,7 +88,9 @@ impl fmt::Display for Refusal {
 impl ResponseError for Refusal {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::NoToken | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::NoToken | Self::InvalidToken | Self::InsufficientUserAuthentication { .. } => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::InsufficientScope(_) => StatusCode::FORBIDDEN,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
