@@ -80,10 +80,7 @@ pub(super) struct End {
 }
 
 fn reason(text: &str) -> Result<String, &'static str> {
-    if text.is_empty() || text.len() > 200 || text.chars().any(char::is_control) {
-        return Err("use 1 to 200 bytes without control characters");
-    }
-    Ok(text.to_owned())
+    if sessions::is_reason(text) { Ok(text.to_owned()) } else { Err(sessions::REASON_RULE) }
 }
 
 pub(super) async fn run(config: Config, command: &Session) -> Result<(), Stop> {

@@ -89,7 +89,13 @@ fn routes(service: &mut web::ServiceConfig) {
         at("/set-up/passkey", vec![post().to(passkeys::set_up::finish)]),
         at("/assets/{name}", vec![get().to(asset)]),
         // ── the hub's admin API ────────────────────────────────────────────────────────────────────────────────────
+        at("/hub/api/v1/openapi.json", vec![get().to(api::openapi)]),
+        at("/hub/api/v1/sessions", vec![get().to(api::sessions::list)]),
         at("/hub/api/v1/sessions/events", vec![post().to(api::events::post)]),
+        at("/hub/api/v1/sessions/{id}", vec![get().to(api::sessions::show)]),
+        at("/hub/api/v1/sessions/{id}/lock", vec![post().to(api::sessions::lock)]),
+        at("/hub/api/v1/sessions/{id}/unlock", vec![post().to(api::sessions::unlock)]),
+        at("/hub/api/v1/sessions/{id}/end", vec![post().to(api::sessions::end)]),
         // ── operations ─────────────────────────────────────────────────────────────────────────────────────────────
         at("/healthz", vec![get().to(health::healthz)]),
         at("/readyz", vec![get().to(health::readyz)]),

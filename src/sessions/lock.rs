@@ -15,6 +15,15 @@ use crate::{
     failure::Broken,
 };
 
+/// Of a reason in a watcher's words.
+pub const REASON_RULE: &str = "use 1 to 200 bytes without control characters";
+
+/// Whether it is one that can be kept and shown.
+#[must_use]
+pub fn is_reason(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 200 && !text.chars().any(char::is_control)
+}
+
 /// Locks a session, and with it all that hangs on it, its privileged session included. `false` when it was locked, or has
 /// ended.
 pub async fn lock(tx: &mut Tx, session_id: Uuid, reason: &str, actor: Actor) -> Result<bool, Broken> {

@@ -14,7 +14,7 @@ mod visitor;
 
 pub use cookie::{Cookies, PresentedCookie};
 pub use end::{end, end_all_of_user, end_dead, end_family, end_others, sign_out};
-pub use lock::{lock, unlock};
+pub use lock::{REASON_RULE, is_reason, lock, unlock};
 pub use offline::start_offline;
 pub use proof::Proof;
 pub use sign_in::{SignIn, SignedIn, sign_in};

@@ -62,6 +62,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("actix*", &["http/", "app.rs"], "the web framework is named at the edge only"),
     ("diesel*", &["db/"], "db is the only SQL"),
     ("tokio_postgres*", &["db/"], "db is the only SQL"),
+    ("utoipa*", &["http/hub/"], "only the admin API describes itself"),
     ("oxide_auth", &["engine/"], "engine drives the state machines and routes around what they get wrong"),
     ("lettre", &["notices/"], "mail leaves through the outbox"),
     ("totp_rs", &["authentication/"], "what people prove who they are with"),

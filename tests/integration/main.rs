@@ -16,6 +16,7 @@ mod demo;
 mod endings;
 mod front_channel_logout;
 mod guides;
+mod hub_api;
 mod in_a_browser;
 mod interleavings;
 mod introspection;

@@ -8,6 +8,7 @@ use actix_web::{HttpResponse, ResponseError, http::StatusCode, web::Data};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::{
     app::App,
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// A report. No `Debug`: it carries a token, and perhaps the client's secret.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
     /// The access token with which it was done.
@@ -49,6 +50,19 @@ pub struct Report {
 /// How far ahead the clock of a resource server may be.
 const AHEAD: TimeDelta = TimeDelta::minutes(1);
 
+/// Reports what was done with a token, so that the timeline of its session shows it.
+#[utoipa::path(
+    post, path = "/hub/api/v1/sessions/events", tag = "events", operation_id = "reportWork",
+    security(("client" = [])), request_body = Report,
+    responses(
+        (status = 202, description = "It is in the timeline."),
+        (status = 400, body = super::views::Refusal), (status = 401, body = super::views::Refusal),
+        (status = 403, description = "The client may not introspect the token.", body = super::views::Refusal),
+        (status = 404, description = "There is no live access token like this.", body = super::views::Refusal),
+        (status = 413, body = super::views::Refusal), (status = 415, body = super::views::Refusal),
+        (status = 429, description = "Too many reports at once; Retry-After says when.", body = super::views::Refusal),
+    ),
+)]
 pub async fn post(app: Data<App>, visit: Visit, body: Result<TypedJson<Report>, BadBody>) -> HttpResponse {
     let report = match body {
         Ok(TypedJson(report)) => report,

@@ -1,0 +1,55 @@
+//! The description of the admin API (OpenAPI 3.1), made from what stands beside each handler.
+
+use actix_web::{HttpResponse, http::StatusCode, web::Data};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        Server,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+use super::{events, sessions};
+use crate::{app::App, http::cors};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Mooring admin API",
+        description = "Watch sessions, lock, unlock and end them; report what was done with a token.",
+    ),
+    paths(openapi, sessions::list, sessions::show, sessions::lock, sessions::unlock, sessions::end, events::post),
+    modifiers(&Schemes),
+)]
+struct Document;
+
+/// How callers show who they are.
+struct Schemes;
+
+impl Modify for Schemes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let scheme = |scheme, said: &str| {
+            SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(said)).build())
+        };
+        let bearer = "An access token of an administrator who stepped up for the scope.";
+        components.add_security_scheme("bearer", scheme(HttpAuthScheme::Bearer, bearer));
+        let basic = "Client authentication as at introspection; the other methods have members in the body.";
+        components.add_security_scheme("client", scheme(HttpAuthScheme::Basic, basic));
+    }
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/hub/api/v1/openapi.json", tag = "document", operation_id = "readDescription", security(()),
+    responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object)),
+)]
+#[allow(clippy::unused_async, reason = "actix-web handlers are async")]
+pub async fn openapi(app: Data<App>) -> HttpResponse {
+    let mut document = Document::openapi();
+    document.servers = Some(vec![Server::new(app.config.issuer.as_str().trim_end_matches('/'))]);
+    HttpResponse::build(StatusCode::OK)
+        .insert_header(("cache-control", "public, max-age=300"))
+        .insert_header(cors::EVERYONE)
+        .json(document)
+}
