@@ -35,6 +35,12 @@ async fn click_through(home: &str) {
         panic!("the API did not answer {status}:\n{}", page.source().await.unwrap());
     };
     answered("200").await;
+    // A payment takes more than a password, and the API says what.
+    find("form[action$='/pay'] button").await.click().await.unwrap();
+    answered("401").await;
+    let challenge = page.source().await.unwrap();
+    assert!(challenge.contains("insufficient_user_authentication") && challenge.contains("acr_values"), "{challenge}");
+    find("a[href$='/step-up']").await;
     find("form[action$='/end'] button").await.click().await.unwrap();
     for _ in 0..100 {
         if page.source().await.is_ok_and(|text| text.contains("The session has ended")) {
@@ -70,7 +76,7 @@ async fn the_demo_walks_one_flow_and_stays_up_until_it_is_told_to_stop() {
         }
     }
     let told = told.join("\n");
-    for word in ["visitor", "sid", "introspect", "invalid_grant", "open http://127.0.0.1:"] {
+    for word in ["visitor", "sid", "introspect", "max_age=300", "invalid_grant", "open http://127.0.0.1:"] {
         assert!(told.contains(word), "the walk does not speak of {word}:\n{told}");
     }
     let home = told.lines().find_map(|line| line.strip_prefix("open ")).unwrap();

@@ -140,6 +140,23 @@ async fn a_person_is_told_and_does_not_get_round_it_by_signing_in_again() {
     agent.step(&client.request("openid").url()).await.code();
 }
 
+/// A question that was asked before the lock is not answered after it.
+#[tokio::test]
+async fn a_passkey_does_not_get_round_it_either() {
+    let server = Server::usual().await;
+    let (agent, mut passkey) = server.with_passkey(ALICE).await;
+    let page = agent.open(&server.at("/login?confirm=account")).await;
+    let asked = agent.ask(&page, "use-passkey", &[]).await.unwrap_or_else(|page| panic!("{}", page.body));
+    let signed = passkey.sign(asked.page(), &asked.options);
+    assert!(lock(&server, session_of(&server, "user").await, "a suspicious payment <b>").await);
+    let cookie = agent.cookie().value;
+    let answer = agent.answer(&asked, &signed).await;
+    assert!(answer.status >= 400, "{} {}", answer.status, answer.body);
+    assert!(agent.ask(&page, "use-passkey", &[]).await.is_err());
+    assert_eq!(agent.cookie().value, cookie);
+    is_locked_page(&agent.open(&server.at("/login")).await, &agent, &cookie);
+}
+
 #[tokio::test]
 async fn a_locked_visitor_does_not_become_another() {
     let server = Server::start(Settings::default().declare(

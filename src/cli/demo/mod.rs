@@ -137,6 +137,7 @@ impl Setting {
             callback: places.callback(),
             signed_out: places.signed_out(),
             api: places.api(),
+            payments: places.payments(),
             username: alice.username.to_owned(),
             password: alice.password.to_owned(),
         };

@@ -6,13 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    config::{Config, Issuer, Scope, Secret, Secrets, User},
+    config::{Access, Approval, Config, Issuer, Privileged, Scope, Secret, Secrets, StepUpAcr, User},
     failure::Stop,
-    http::demo::{API_SCOPE, Places, openid::Credentials},
+    http::demo::{API_SCOPE, PRIVILEGED_SCOPE, Places, openid::Credentials},
     jose::{base64url, random_bytes},
     oauth::client_metadata::{ClientMetadata, is_loopback},
 };
@@ -65,7 +66,7 @@ impl Setting {
                 "redirect_uris": [places.callback()],
                 "post_logout_redirect_uris": [places.signed_out()],
                 "grant_types": ["authorization_code", "refresh_token"],
-                "scope": APPLICATION_SCOPE,
+                "scope": format!("{APPLICATION_SCOPE} {PRIVILEGED_SCOPE}"),
             }),
         )?;
         declare_client(
@@ -80,11 +81,23 @@ impl Setting {
                 "introspection": "any",
             }),
         )?;
-        config.scopes.retain(|scope| scope.name != API_SCOPE);
+        config.scopes.retain(|scope| scope.name != API_SCOPE && scope.name != PRIVILEGED_SCOPE);
         config.scopes.push(Scope {
             name: API_SCOPE.to_owned(),
             description: Some("Be greeted by the demo API".to_owned()),
             privileged: None,
+        });
+        config.scopes.push(Scope {
+            name: PRIVILEGED_SCOPE.to_owned(),
+            description: Some("Move money at the demo API".to_owned()),
+            privileged: Some(Privileged {
+                acr: StepUpAcr::Phr,
+                max_age: TimeDelta::minutes(5),
+                duration: TimeDelta::minutes(15),
+                approval: Approval::None,
+                break_glass: false,
+                access: Access::default(),
+            }),
         });
         config.users.retain(|user| !PEOPLE.iter().any(|person| person.username == user.username.to_lowercase()));
         config.users.extend(PEOPLE.iter().map(Person::declared));

@@ -14,7 +14,10 @@ use super::{
 use crate::{
     cli::output,
     failure::Stop,
-    http::demo::openid::{Answer, Party, Tokens, Trouble},
+    http::demo::{
+        challenge::StepUp,
+        openid::{Answer, Party, Tokens, Trouble},
+    },
 };
 
 /// What the walk needs to know.
@@ -27,6 +30,8 @@ pub struct Walk {
     pub signed_out: String,
     /// The resource of the API.
     pub api: String,
+    /// Its privileged resource.
+    pub payments: String,
     pub username: String,
     pub password: String,
 }
@@ -168,12 +173,23 @@ impl Walk {
         story.tell(format_args!("the same sub, {}", claim(&answer, "name").unwrap_or("no name")))?;
 
         story.begin("demo API");
-        let (status, body, _) = self.call_api(&tokens).await?;
+        let (status, body, _) = self.call(self.http.get(&self.api), &tokens).await?;
         if status != 200 {
             return Err(Trouble::new(format_args!("the API answered {status} to a live token")));
         }
         same("the API", &body, "sid", sid)?;
         story.tell(format_args!("GET {}: 200, the same sid", self.api))?;
+
+        story.begin("step-up wanted");
+        let (status, _, challenge) = self.call(self.http.post(&self.payments), &tokens).await?;
+        let asked = StepUp::asked(&challenge).filter(|_| status == 401);
+        let asked = asked.ok_or_else(|| Trouble::new(format_args!("a password was enough for a payment: {status}")))?;
+        story.tell(format_args!(
+            "POST {}: 401 insufficient_user_authentication, acr_values={} max_age={}; that takes a passkey, see below",
+            self.payments,
+            asked.acr_values.unwrap_or_default(),
+            asked.max_age.unwrap_or_default(),
+        ))?;
 
         story.begin("refresh");
         let refreshed = self.party.refresh(&tokens).await?;
@@ -199,7 +215,7 @@ impl Walk {
     async fn see_them_dead(&self, all: &[&Tokens], story: &mut Story) -> Result<(), Trouble> {
         story.begin("dead: API");
         for tokens in all {
-            let (status, _, challenge) = self.call_api(tokens).await?;
+            let (status, _, challenge) = self.call(self.http.get(&self.api), tokens).await?;
             if status != 401 || !challenge.contains("invalid_token") {
                 return Err(Trouble::new(format_args!("the API answered {status} to a token of an ended session")));
             }
@@ -225,8 +241,12 @@ impl Walk {
     }
 
     /// Status, body and challenge of the API's answer.
-    async fn call_api(&self, tokens: &Tokens) -> Result<(u16, Map<String, Value>, String), Trouble> {
-        let answer = self.http.get(&self.api).bearer_auth(&tokens.access_token).send().await?;
+    async fn call(
+        &self,
+        call: reqwest::RequestBuilder,
+        tokens: &Tokens,
+    ) -> Result<(u16, Map<String, Value>, String), Trouble> {
+        let answer = call.bearer_auth(&tokens.access_token).send().await?;
         let challenge = answer.headers().get(reqwest::header::WWW_AUTHENTICATE);
         let challenge = challenge.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         Ok((answer.status().as_u16(), answer.json().await?, challenge))

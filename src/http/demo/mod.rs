@@ -4,6 +4,7 @@
 //! application would. Invariant: they are reachable from this machine only.
 
 mod api;
+pub mod challenge;
 pub mod openid;
 mod relying_party;
 mod seats;
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::failure::Stop;
 
-pub use api::SCOPE as API_SCOPE;
+pub use api::{PRIVILEGED_SCOPE, SCOPE as API_SCOPE};
 
 /// The two addresses, taken before the server starts: its clients' registrations contain them.
 pub struct Places {
@@ -74,6 +75,12 @@ impl Places {
         format!("http://{}{}", self.api.1, api::PATH)
     }
 
+    /// Its privileged resource.
+    #[must_use]
+    pub fn payments(&self) -> String {
+        format!("http://{}{}", self.api.1, api::PAYMENTS)
+    }
+
     /// Serves both until `stop` resolves. Connections that came before wait and are answered.
     pub async fn serve(self, parts: Parts, stop: impl Future<Output = ()>) -> Result<(), Stop> {
         let site = Site {
@@ -87,6 +94,7 @@ impl Places {
             templates: Templates::new(None, site)?,
             origin: self.relying_party(),
             api: self.api(),
+            payments: self.payments(),
             account: parts.account,
             users: parts.users,
             seats: Seats::default(),

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::challenge::StepUp;
 use crate::{
     clock::Clock,
     jose::{Algorithm, at_hash, base64url, constant_time_eq, from_base64url, random_bytes, verify_own},
@@ -136,21 +137,31 @@ impl Party {
     /// Begins a sign-in, with secrets of its own.
     #[must_use]
     pub fn begin(&self) -> Asked {
+        self.begin_for(&StepUp::default())
+    }
+
+    /// Begins one for a person who is to prove more, for more than the usual scope: what an API asked for.
+    #[must_use]
+    pub fn begin_for(&self, step_up: &StepUp) -> Asked {
+        let scope = [Some(self.scope), step_up.scope.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let more = [("acr_values", &step_up.acr_values), ("max_age", &step_up.max_age)];
+        let more = more.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
         let [state, nonce, verifier] = [0; 3].map(|_| base64url(&random_bytes::<32>()));
         let challenge = pkce::challenge_of(&verifier);
-        let url = with_query(
-            &self.discovery.authorization_endpoint,
-            &[
-                ("response_type", "code"),
-                ("client_id", &self.credentials.client_id),
-                ("redirect_uri", &self.redirect_uri),
-                ("scope", self.scope),
-                ("state", &state),
-                ("nonce", &nonce),
-                ("code_challenge", &challenge),
-                ("code_challenge_method", pkce::METHOD),
-            ],
-        );
+        let parameters: Vec<(&str, &str)> = [
+            ("response_type", "code"),
+            ("client_id", &self.credentials.client_id),
+            ("redirect_uri", &self.redirect_uri),
+            ("scope", &scope),
+            ("state", &state),
+            ("nonce", &nonce),
+            ("code_challenge", &challenge),
+            ("code_challenge_method", pkce::METHOD),
+        ]
+        .into_iter()
+        .chain(more)
+        .collect();
+        let url = with_query(&self.discovery.authorization_endpoint, &parameters);
         Asked { url, state, nonce, verifier }
     }
 
@@ -354,6 +365,9 @@ mod tests {
         assert!(one.state != two.state && one.nonce != two.nonce && one.verifier != two.verifier);
         assert!(one.url.contains(&format!("code_challenge={}", pkce::challenge_of(&one.verifier))));
         assert!(!one.url.contains(&one.verifier));
+        let asked = StepUp { acr_values: Some("phr".into()), max_age: Some("300".into()), scope: Some("pay".into()) };
+        let url = party.begin_for(&asked).url;
+        assert!(url.contains("scope=openid+pay&") && url.contains("acr_values=phr&max_age=300"), "{url}");
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
+    challenge::StepUp,
     openid::{Answer, Party, Tokens, Trouble},
     seats::{Held, Seat, Seats},
 };
@@ -31,6 +32,8 @@ pub const CALLBACK: &str = "/callback";
 pub const SIGNED_OUT: &str = "/signed-out";
 const SIGN_IN: &str = "/sign-in";
 const CALL: &str = "/call";
+const PAY: &str = "/pay";
+const STEP_UP: &str = "/step-up";
 const REFRESH: &str = "/refresh";
 const END: &str = "/end";
 const FORGET: &str = "/forget";
@@ -44,6 +47,8 @@ pub struct RelyingParty {
     pub origin: String,
     /// The resource of the demo API.
     pub api: String,
+    /// Its privileged resource.
+    pub payments: String,
     /// The server's page for one's own sessions.
     pub account: String,
     /// Whom one can be, and their passwords.
@@ -74,6 +79,8 @@ pub fn routes(service: &mut web::ServiceConfig) {
         .route(CALLBACK, web::get().to(callback))
         .route(SIGNED_OUT, web::get().to(signed_out))
         .route(CALL, web::post().to(call))
+        .route(PAY, web::post().to(pay))
+        .route(STEP_UP, web::get().to(step_up))
         .route(REFRESH, web::post().to(refresh))
         .route(END, web::post().to(end))
         .route(FORGET, web::post().to(forget))
@@ -132,11 +139,18 @@ async fn callback(request: HttpRequest, app: Shared) -> HttpResponse {
             // A new name: whoever knew the one from before the sign-in knows nothing now.
             app.seats.leave(&id);
             let person = app.person(&tokens).await;
-            let id = app.seats.take(Some(Held { tokens, person, api_result: None }));
+            let id = app.seats.take(Some(Held { tokens, person, api_result: None, step_up: None }));
             see("/").cookie(cookie(id)).finish()
         }
         Err(trouble) if trouble.code.as_deref() == Some("access_denied") => {
-            app.seats.with(&id, |seat| seat.notice = Some("You did not allow it. Nothing was shared.".to_owned()));
+            app.note(&id, "You did not allow it. Nothing was shared.".to_owned());
+            see("/").finish()
+        }
+        Err(trouble) if trouble.code.as_deref() == Some("unmet_authentication_requirements") => {
+            app.note(
+                &id,
+                "That takes a passkey: add one on your account page, then make the payment again.".to_owned(),
+            );
             see("/").finish()
         }
         Err(trouble) => app.welcome(StatusCode::BAD_REQUEST, None, Some(format!("The sign-in failed: {trouble}."))),
@@ -144,21 +158,30 @@ async fn callback(request: HttpRequest, app: Shared) -> HttpResponse {
 }
 
 async fn call(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> HttpResponse {
-    let (id, held) = match app.sender(&request, &sent) {
-        Ok(sender) => sender,
-        Err(stray) => return app.turn_away(&stray),
-    };
-    match app.call_api(&held.tokens).await {
-        Ok(result) => {
-            app.seats.with(&id, |seat| {
-                if let Some(held) = &mut seat.held {
-                    held.api_result = Some(result);
-                }
-            });
-        }
-        Err(trouble) => app.note(&id, format!("The API could not be called: {trouble}.")),
+    let call = app.http.get(&app.api);
+    app.call(&request, &sent, call).await
+}
+
+async fn pay(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> HttpResponse {
+    let call = app.http.post(&app.payments);
+    app.call(&request, &sent, call).await
+}
+
+/// Back to the server, with what the API asked for.
+#[allow(clippy::unused_async, reason = "actix-web handlers are async")]
+async fn step_up(request: HttpRequest, app: Shared) -> HttpResponse {
+    let asked = name(&request).and_then(|id| {
+        app.seats.with(&id, |seat| {
+            let step_up = seat.held.as_ref()?.step_up.clone()?;
+            let asked = app.party.begin_for(&step_up);
+            seat.remember(asked.clone());
+            Some(asked)
+        })?
+    });
+    match asked {
+        Some(asked) => see(&asked.url).finish(),
+        None => see("/").finish(),
     }
-    see("/").finish()
 }
 
 async fn refresh(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> HttpResponse {
@@ -168,7 +191,8 @@ async fn refresh(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> Ht
     };
     match app.party.refresh(&held.tokens).await {
         Ok(tokens) => {
-            app.seats.with(&id, |seat| seat.held = Some(Held { tokens, person: held.person, api_result: None }));
+            let held = Held { tokens, person: held.person, api_result: None, step_up: None };
+            app.seats.with(&id, |seat| seat.held = Some(held));
             app.note(&id, "New tokens came, and the refresh token was replaced; the session is the same.".to_owned());
         }
         Err(trouble) => app.note(&id, format!("The refresh token was refused: {trouble}.")),
@@ -205,6 +229,26 @@ async fn forget(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> Htt
 }
 
 impl RelyingParty {
+    /// Calls the API for whoever sent the form, and keeps what it answered for the next page.
+    async fn call(&self, request: &HttpRequest, sent: &Sent, call: reqwest::RequestBuilder) -> HttpResponse {
+        let (id, held) = match self.sender(request, sent) {
+            Ok(sender) => sender,
+            Err(stray) => return self.turn_away(&stray),
+        };
+        match answered(call.bearer_auth(&held.tokens.access_token)).await {
+            Ok(result) => {
+                self.seats.with(&id, |seat| {
+                    if let Some(held) = &mut seat.held {
+                        held.step_up = result.challenge.as_deref().and_then(StepUp::asked);
+                        held.api_result = Some(result);
+                    }
+                });
+            }
+            Err(trouble) => self.note(&id, format!("The API could not be called: {trouble}.")),
+        }
+        see("/").finish()
+    }
+
     /// Whose form this is, if it came from a page of ours.
     fn sender(&self, request: &HttpRequest, sent: &Sent) -> Result<(String, Held), Stray> {
         let id = name(request).ok_or(Stray::Nobody)?;
@@ -239,7 +283,7 @@ impl RelyingParty {
     }
 
     async fn show(&self, held: Held, csrf: String, notice: Option<String>) -> HttpResponse {
-        let Held { tokens, person, api_result } = held;
+        let Held { tokens, person, api_result, step_up } = held;
         let (introspection, userinfo) = futures_util::future::join(
             self.party.introspect(&tokens.access_token),
             self.party.userinfo(&tokens.access_token),
@@ -255,6 +299,8 @@ impl RelyingParty {
             issuer: self.party.discovery.issuer.clone(),
             csrf,
             call_action: CALL.to_owned(),
+            pay_action: PAY.to_owned(),
+            step_up: step_up.map(|_| STEP_UP.to_owned()),
             refresh_action: REFRESH.to_owned(),
             end_action: END.to_owned(),
             forget_action: FORGET.to_owned(),
@@ -288,16 +334,16 @@ impl RelyingParty {
         let Some(refresh_token) = &tokens.refresh_token else { return true };
         self.party.introspect(refresh_token).await.is_ok_and(|answer| !is_active(&answer))
     }
+}
 
-    async fn call_api(&self, tokens: &Tokens) -> Result<DemoApiResult, Trouble> {
-        let answer = self.http.get(&self.api).bearer_auth(&tokens.access_token).send().await?;
-        let status = answer.status();
-        let challenge = answer.headers().get(header::WWW_AUTHENTICATE.as_str());
-        let challenge = challenge.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
-        let body = answer.text().await?;
-        let body = serde_json::from_str(&body).map_or(body, |json: Value| indented(&json));
-        Ok(DemoApiResult { status: status.as_u16(), ok: status.is_success(), challenge, body })
-    }
+async fn answered(call: reqwest::RequestBuilder) -> Result<DemoApiResult, Trouble> {
+    let answer = call.send().await?;
+    let status = answer.status();
+    let challenge = answer.headers().get(header::WWW_AUTHENTICATE.as_str());
+    let challenge = challenge.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+    let body = answer.text().await?;
+    let body = serde_json::from_str(&body).map_or(body, |json: Value| indented(&json));
+    Ok(DemoApiResult { status: status.as_u16(), ok: status.is_success(), challenge, body })
 }
 
 fn is_active(introspection: &Map<String, Value>) -> bool {

@@ -5,7 +5,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::openid::{Asked, Tokens};
+use super::{
+    challenge::StepUp,
+    openid::{Asked, Tokens},
+};
 use crate::{
     http::render::views::{DemoApiResult, Person},
     jose::{base64url, constant_time_eq, random_bytes},
@@ -35,6 +38,8 @@ pub struct Held {
     pub person: Person,
     /// Shown once.
     pub api_result: Option<DemoApiResult>,
+    /// What the API asked for when the tokens were last not enough.
+    pub step_up: Option<StepUp>,
 }
 
 /// All of them.

@@ -154,6 +154,8 @@ pub fn demo_signed_in() -> DemoSignedIn {
         issuer: "http://localhost:8080".into(),
         csrf: "c5rf".into(),
         call_action: "/call".into(),
+        pay_action: "/pay".into(),
+        step_up: Some("/step-up".into()),
         refresh_action: "/refresh".into(),
         end_action: "/end".into(),
         forget_action: "/forget".into(),

@@ -239,13 +239,17 @@ pub struct DemoHome {
     pub error: Option<String>,
 }
 
-/// `demo/signed_in.html`: posts `csrf` to the four actions.
+/// `demo/signed_in.html`: posts `csrf` to the five actions.
 #[derive(Clone, Serialize)]
 pub struct DemoSignedIn {
     pub user: Person,
     pub issuer: String,
     pub csrf: String,
     pub call_action: String,
+    /// Calls the privileged resource.
+    pub pay_action: String,
+    /// Goes and proves what the API asked for (a link, GET).
+    pub step_up: Option<String>,
     pub refresh_action: String,
     pub end_action: String,
     /// Forgets the tokens, to begin anew.
