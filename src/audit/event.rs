@@ -26,6 +26,10 @@ pub enum Action {
     /// Somebody went on without a second person.
     ElevationBreakGlass,
     ElevationReviewed,
+    /// A privileged scope was asked for.
+    PrivilegeRequested,
+    /// A person proved themselves for privileged work that goes on.
+    PrivilegeProved,
     CodeIssued,
     CodeRedeemed,
     CodeReplayed,
@@ -78,6 +82,8 @@ impl Action {
             Self::ElevationUsed => "elevation.used",
             Self::ElevationBreakGlass => "elevation.break_glass",
             Self::ElevationReviewed => "elevation.reviewed",
+            Self::PrivilegeRequested => "privilege.requested",
+            Self::PrivilegeProved => "privilege.proved",
             Self::CodeIssued => "code.issued",
             Self::CodeRedeemed => "code.redeemed",
             Self::CodeReplayed => "code.replayed",

@@ -1,18 +1,21 @@
 //! The single place that says what an authorization request needs next.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::AuthorizationRequest;
 use crate::{
-    clients,
-    db::{authorization_requests, sessions::LiveSession},
+    authentication::Demand,
+    clients, config,
+    db::{authorization_requests, privileged_sessions::Privilege, sessions::LiveSession},
     oauth::{Acr, Error, ErrorCode, Prompt, Scope},
 };
 
 /// What is so at this moment: who is signed in, what they allowed, what they did about this very request.
 pub struct Standing<'a> {
     pub session: Option<&'a LiveSession>,
+    /// What the person could prove and has proved; looked up where the request asks for more than their sign-in.
+    pub privilege: Option<&'a Privilege>,
     /// How the client knows whoever is there; looked at only where the request names somebody.
     pub known_as: Option<String>,
     pub consented: &'a [String],
@@ -27,14 +30,26 @@ pub struct Standing<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
     SignIn,
+    /// The person is to prove themselves more strongly, for this very request.
+    StepUp,
     SelectAccount,
     /// Ask the person for these.
     Consent(Scope),
     /// Issue a code for this person.
     Issue(Uuid),
+    /// Begin or join the privileged session that this proof is good for, and issue a code on it.
+    Elevate(Uuid, HeldProof),
     /// Issue a code for the anonymous visitor, for this scope.
     IssueToVisitor(Scope),
     Refuse(Error),
+}
+
+/// A proof that is fresh and strong enough for what is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldProof {
+    pub acr: Acr,
+    pub amr: Vec<String>,
+    pub at: DateTime<Utc>,
 }
 
 /// Decides. With `prompt=none` whatever would need the person is an error (OIDC Core §3.1.2.6).
@@ -90,14 +105,71 @@ pub fn decide(request: &AuthorizationRequest, standing: &Standing<'_>) -> Decisi
         }
     }
     let has = session.acr.parse::<Acr>().unwrap_or(Acr::Visitor);
-    if !request.essential_acr.is_empty() && !meets(has, &request.essential_acr) {
-        return unmet(request).unwrap_or_else(|| {
-            or_refuse(Decision::SignIn, ErrorCode::LoginRequired, "the sign-in is not strong enough")
-        });
+    let reach = standing.privilege.map_or(Acr::Pwd, |privilege| privilege.reach);
+    if !request.essential_is_met(has) {
+        return if request.essential_is_met(reach) {
+            or_refuse(Decision::StepUp, ErrorCode::LoginRequired, "the sign-in is not strong enough")
+        } else {
+            unmet_by("none of the essential acr values can be met by this person")
+        };
     }
-    consent(request, standing).map_or(Decision::Issue(user_id), |scope| {
-        or_refuse(Decision::Consent(scope), ErrorCode::ConsentRequired, "the person has not consented")
-    })
+    // A wish: what the person can do is tried once, and then it goes on with what there is.
+    let declined = standing.stored.is_some_and(|stored| stored.declined_at.is_some());
+    if !silent && !declined && !request.wish_is_met(has) && request.wish_is_met(reach) {
+        return Decision::StepUp;
+    }
+    if let Some(scope) = consent(request, standing) {
+        return or_refuse(Decision::Consent(scope), ErrorCode::ConsentRequired, "the person has not consented");
+    }
+    let Some(demand) = &request.demand else { return Decision::Issue(user_id) };
+    let Some(privilege) = standing.privilege else {
+        return Decision::Refuse(Error::new(ErrorCode::ServerError, "what was proved is not known"));
+    };
+    if privilege.is_self_registered {
+        return Decision::Refuse(Error::invalid_scope("a client that registered itself has no privileged scopes"));
+    }
+    if !privilege.reach.satisfies(demand.acr) {
+        return unmet_by("the scope needs a stronger proof than this person has enrolled for");
+    }
+    if demand.four_eyes || demand.access.iter().any(|access| *access != config::Access::default()) {
+        return Decision::Refuse(Error::new(
+            ErrorCode::AccessDenied,
+            "nobody can say here that this person may have it",
+        ));
+    }
+    match held(request, demand, privilege, standing, user_id) {
+        Some(proof) => Decision::Elevate(user_id, proof),
+        None => {
+            or_refuse(Decision::StepUp, ErrorCode::LoginRequired, "the person has to prove themselves for this scope")
+        }
+    }
+}
+
+/// A proof that is good for this request: given for it, or for the same client and scopes in the live privileged session.
+/// Neither is good for any longer than the policy allows. `max_age` and `prompt=login` ask for what was given since the
+/// request came, or is no older than that; of a proof for this very request that is so by itself.
+fn held(
+    request: &AuthorizationRequest,
+    demand: &Demand,
+    privilege: &Privilege,
+    standing: &Standing<'_>,
+    user_id: Uuid,
+) -> Option<HeldProof> {
+    let is_younger = |at: DateTime<Utc>, than: TimeDelta| at >= standing.now - than;
+    let for_this = standing.stored.filter(|stored| stored.proved_by == Some(user_id)).and_then(|stored| {
+        let acr = stored.proved_acr.as_deref()?.parse().ok()?;
+        Some(HeldProof { acr, amr: stored.proved_amr.clone()?, at: stored.proved_at? })
+    });
+    let for_these = privilege.step_up.as_ref().filter(|step_up| {
+        !request.prompts.contains(Prompt::Login)
+            && request.max_age.is_none_or(|max_age| !max_age.is_zero() && is_younger(step_up.proved_at, max_age))
+            && demand.scope.iter().all(|name| step_up.scope.contains(name))
+    });
+    let for_these = for_these.and_then(|step_up| {
+        Some(HeldProof { acr: step_up.acr.parse().ok()?, amr: step_up.amr.clone(), at: step_up.proved_at })
+    });
+    let is_good = |proof: &HeldProof| proof.acr.satisfies(demand.acr) && is_younger(proof.at, demand.max_age);
+    for_this.into_iter().chain(for_these).find(is_good)
 }
 
 /// What the person still has to be asked for.
@@ -129,19 +201,11 @@ fn visitor(request: &AuthorizationRequest, standing: &Standing<'_>) -> Option<De
     })
 }
 
-/// Whether a person's sign-in is of one of these classes, or stronger. It is never that of a visitor.
-fn meets(has: Acr, wanted: &[String]) -> bool {
-    let satisfies = |wanted| wanted != Acr::Visitor && has.satisfies(wanted);
-    wanted.iter().any(|value| value.parse().is_ok_and(satisfies))
+/// An essential `acr` that nobody here can reach is refused before anybody signs in (OIDC Core §5.5.1.1).
+fn unmet(request: &AuthorizationRequest) -> Option<Decision> {
+    (!request.essential_is_met(Acr::Phrh)).then(|| unmet_by("none of the essential acr values can be met here"))
 }
 
-/// An essential `acr` that no sign-in here can reach is refused at once (OIDC Core §5.5.1.1).
-fn unmet(request: &AuthorizationRequest) -> Option<Decision> {
-    let reachable = request.essential_acr.is_empty() || meets(Acr::Pwd, &request.essential_acr);
-    (!reachable).then(|| {
-        Decision::Refuse(Error::new(
-            ErrorCode::UnmetAuthenticationRequirements,
-            "none of the essential acr values can be met here",
-        ))
-    })
+fn unmet_by(description: &'static str) -> Decision {
+    Decision::Refuse(Error::new(ErrorCode::UnmetAuthenticationRequirements, description))
 }

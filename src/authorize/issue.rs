@@ -1,9 +1,10 @@
 //! Issuing a code: the family, the code and its event in one statement.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::AuthorizationRequest;
+use super::{AuthorizationRequest, HeldProof};
 use crate::{
     audit::{self, Action, Actor, Event},
     clients::Client,
@@ -14,6 +15,7 @@ use crate::{
         sessions::LiveSession,
     },
     failure::Broken,
+    oauth::Acr,
     sessions,
     tokens::{CodeSecrets, PlainToken},
 };
@@ -29,6 +31,15 @@ pub struct Issue<'a> {
     pub sid: Option<Uuid>,
     /// `None`: the session's anonymous visitor.
     pub user_id: Option<Uuid>,
+    /// What the code hangs on where it has privileged scopes; its family hangs on the user session.
+    pub privileged: Option<Privileged>,
+}
+
+/// A privileged session, and the proof that it is for.
+pub struct Privileged {
+    pub session_id: Uuid,
+    pub expires_at: DateTime<Utc>,
+    pub proof: HeldProof,
 }
 
 /// Issues the code. `None`: the stored request was answered meanwhile; resume it to get the same code.
@@ -42,7 +53,18 @@ pub async fn issue(
     let (code_id, grant_id) = (tx.new_id(), tx.new_id());
     let scope = request.scope.to_string();
     let claims = (!request.claims.is_empty()).then(|| json!(request.claims));
+    // A later step-up never upgrades what was issued before, so the facts of the authentication are the family's own.
+    let as_signed_in = || HeldProof {
+        acr: session.acr.parse().unwrap_or(Acr::Visitor),
+        amr: session.amr.clone(),
+        at: session.auth_time.unwrap_or(tx.now),
+    };
+    let proof = issue.privileged.as_ref().map_or_else(as_signed_in, |privileged| privileged.proof.clone());
+    let on = issue.privileged.as_ref().map_or((session.id, session.expires_at), |on| (on.session_id, on.expires_at));
     let mut subject = sessions::subject(session);
+    if issue.privileged.is_some() {
+        (subject.session_id, subject.session_kind) = (Some(on.0), Some("privileged".into()));
+    }
     subject.client_id = Some(client.id.clone());
     let actor = if issue.user_id.is_some() { Actor::User } else { Actor::Visitor };
     audit::record(tx, Event::done(Action::CodeIssued, actor, subject).detail(json!({ "scope": scope })));
@@ -51,6 +73,7 @@ pub async fn issue(
         grant_id,
         request_id: issue.request_id,
         session_id: session.id,
+        code_session_id: on.0,
         root_id: session.root_id,
         sid: issue.sid,
         user_id: issue.user_id,
@@ -60,12 +83,12 @@ pub async fn issue(
         code_challenge: request.code_challenge.as_deref(),
         scope: &scope,
         resources: &request.resources,
-        acr: &session.acr,
-        amr: &session.amr,
-        auth_time: session.auth_time,
+        acr: request.answered_acr(proof.acr).as_str(),
+        amr: &proof.amr,
+        auth_time: session.auth_time.map(|_| proof.at),
         nonce: request.nonce.as_deref(),
         claims: claims.as_ref(),
-        expires_at: (tx.now + lifetimes.code).min(session.expires_at),
+        expires_at: (tx.now + lifetimes.code).min(on.1),
     };
     let issued = authorization_codes::issue(tx, &new).await?;
     Ok(issued.then(|| codes.code(code_id)))

@@ -17,8 +17,8 @@ mod resume;
 
 pub use arrival::{Arrival, Endpoint, Reader, refuse};
 pub use checks::understand;
-pub use decide::{Decision, Standing, decide};
-pub use issue::{Issue, issue};
+pub use decide::{Decision, HeldProof, Standing, decide};
+pub use issue::{Issue, Privileged, issue};
 pub use object_cache::ObjectCache;
 pub use parameters::kept;
 pub use request::{Asked, AuthorizationRequest, Carrier, Misunderstood, RESPONSE_MODES, ResponseMode};

@@ -2,10 +2,11 @@
 
 use super::Response;
 use crate::{
+    authentication::Demand,
     clients::Client,
     config,
     failure::Failure,
-    oauth::{ClaimsRequest, Error, Parameters, Prompts, Scope, TrustedRedirectUri},
+    oauth::{Acr, ClaimsRequest, Error, Parameters, Prompts, Scope, TrustedRedirectUri},
 };
 use chrono::TimeDelta;
 use serde_json::Value;
@@ -59,6 +60,8 @@ pub struct AuthorizationRequest {
     pub response_mode: ResponseMode,
     pub state: Option<String>,
     pub scope: Scope,
+    /// What its privileged scopes demand; `None`: it has none.
+    pub demand: Option<Demand>,
     /// What it names with `resource` (RFC 8707); empty: nothing.
     pub resources: Vec<String>,
     pub code_challenge: Option<String>,
@@ -71,6 +74,8 @@ pub struct AuthorizationRequest {
     pub claims: ClaimsRequest,
     /// Classes of which one is essential (OIDC Core §5.5.1.1); empty: none is.
     pub essential_acr: Vec<String>,
+    /// Classes that are wished for (OIDC Core §3.1.2.1), of which one suffices; empty: none is.
+    pub preferred_acr: Vec<Acr>,
     /// An anonymous visitor is enough.
     pub as_visitor: bool,
 }
@@ -82,6 +87,7 @@ impl AuthorizationRequest {
             response_mode: ResponseMode::default(),
             state: None,
             scope: Scope::default(),
+            demand: None,
             resources: Vec::new(),
             code_challenge: None,
             nonce: None,
@@ -91,6 +97,7 @@ impl AuthorizationRequest {
             subjects: None,
             claims: ClaimsRequest::default(),
             essential_acr: Vec::new(),
+            preferred_acr: Vec::new(),
             as_visitor: false,
         }
     }
@@ -106,6 +113,37 @@ impl AuthorizationRequest {
     /// Whether this subject may be answered for.
     pub fn is_about(&self, subject: Option<&str>) -> bool {
         self.subjects.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| Some(wanted.as_str()) == subject))
+    }
+
+    /// Whether more than a sign-in of this class is asked for: what then has to be known is looked up for such requests
+    /// only.
+    pub fn asks_for_more_than(&self, has: Acr) -> bool {
+        self.demand.is_some() || !self.essential_is_met(has) || !self.wish_is_met(has)
+    }
+
+    /// Whether a person's sign-in of this class is of an essential class, or stronger. It is never that of a visitor.
+    pub fn essential_is_met(&self, has: Acr) -> bool {
+        let satisfies = |wanted| wanted != Acr::Visitor && has.satisfies(wanted);
+        self.essential_acr.is_empty() || self.essential_acr.iter().any(|value| value.parse().is_ok_and(satisfies))
+    }
+
+    /// Whether a fresh proof of this class would be all that is asked for.
+    pub fn is_met_by(&self, class: Acr) -> bool {
+        self.demand.as_ref().is_none_or(|demand| class.satisfies(demand.acr))
+            && self.essential_is_met(class)
+            && self.wish_is_met(class)
+    }
+
+    /// Whether it is as strong as the client wishes. A person is enough where a visitor would have been.
+    pub(super) fn wish_is_met(&self, has: Acr) -> bool {
+        self.preferred_acr.is_empty() || self.preferred_acr.iter().any(|wanted| has.satisfies(*wanted))
+    }
+
+    /// The class that the answer names. Where one is essential it is one of those asked for, though the person did more
+    /// than that (OIDC Core §5.5.1.1).
+    pub(super) fn answered_acr(&self, has: Acr) -> Acr {
+        let asked = self.essential_acr.iter().filter_map(|value| value.parse().ok());
+        asked.filter(|asked| *asked != Acr::Visitor && has.satisfies(*asked)).max().unwrap_or(has)
     }
 
     /// The answer to this request with these parameters; `iss` and `state` come along.

@@ -15,7 +15,8 @@ fn is_standard(token: &str) -> bool {
 }
 
 /// The scope to go on with. What the server does not know is passed over (OIDC Core §3.1.2.1); what it knows and the
-/// client is not registered for is `invalid_scope`. A privileged scope is never given: there is no step-up to earn it.
+/// client is not registered for is `invalid_scope`. A privileged scope is for a person, who will have to prove themselves:
+/// a client that acts for itself never gets one, whatever its registration says.
 ///
 /// `for_person`: whether somebody will be signed in. A client that acts for itself has no use for identity scopes.
 pub fn negotiate(
@@ -24,7 +25,7 @@ pub fn negotiate(
     declared: &[config::Scope],
     for_person: bool,
 ) -> Result<Scope, Error> {
-    let is_privileged = |token: &str| declared.iter().any(|scope| scope.name == token && scope.privileged.is_some());
+    let is_privileged = |token: &str| is_privileged(token, declared);
     let is_known = |token: &str| is_standard(token) || declared.iter().any(|scope| scope.name == token);
     let registered = registered(client);
     let Some(requested) = requested else {
@@ -34,8 +35,8 @@ pub fn negotiate(
         }));
     };
     let requested = Scope::parse(requested)?;
-    if let Some(privileged) = requested.iter().find(|token| is_privileged(token)) {
-        return Err(Error::invalid_scope(format!("{privileged} needs a step-up, which this request cannot bring")));
+    if let Some(privileged) = requested.iter().find(|token| !for_person && is_privileged(token)) {
+        return Err(Error::invalid_scope(format!("{privileged} needs a person, who proves that they are there")));
     }
     let can_refresh = client.metadata.has_grant("refresh_token");
     // OIDC Core §11: offline_access without the means to use it is ignored, registered or not.
@@ -51,6 +52,16 @@ pub fn negotiate(
         return Err(Error::invalid_scope("none of the requested scopes can be given"));
     }
     Ok(granted)
+}
+
+/// What of a scope is left where no privileged session is live.
+#[must_use]
+pub fn unprivileged(scope: &Scope, declared: &[config::Scope]) -> Scope {
+    scope.filtered(|token| !is_privileged(token, declared))
+}
+
+fn is_privileged(token: &str, declared: &[config::Scope]) -> bool {
+    declared.iter().any(|scope| scope.name == token && scope.privileged.is_some())
 }
 
 /// What of a scope an anonymous visitor can give: nothing that speaks of a person, and nothing that outlives the visit.

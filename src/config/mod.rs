@@ -25,6 +25,7 @@ mod outbound;
 mod pages;
 mod passkeys;
 mod passwords;
+mod privileged;
 mod reference;
 mod registration;
 mod request_objects;
@@ -59,6 +60,7 @@ pub use self::{
     pages::Pages,
     passkeys::Passkeys,
     passwords::Passwords,
+    privileged::PrivilegedSessions,
     registration::{Policy, Registration},
     request_objects::RequestObjects,
     resource::Resource,
@@ -87,6 +89,7 @@ static SECTIONS: &[&Section] = &[
     &outbound::SECTION,
     &passkeys::SECTION,
     &passwords::SECTION,
+    &privileged::SECTION,
     &mail::SECTION,
     &metrics::SECTION,
     &log::SECTION,
@@ -123,6 +126,7 @@ pub struct Config {
     pub outbound: Outbound,
     pub passkeys: Passkeys,
     pub passwords: Passwords,
+    pub privileged: PrivilegedSessions,
     pub mail: Mail,
     pub metrics: Metrics,
     pub log: Log,
@@ -159,6 +163,7 @@ impl Config {
             outbound: outbound::read(&given.section(&outbound::SECTION))?,
             passkeys: passkeys::read(&given.section(&passkeys::SECTION))?,
             passwords: passwords::read(&given.section(&passwords::SECTION))?,
+            privileged: privileged::read(&given.section(&privileged::SECTION))?,
             mail,
             metrics: metrics::read(&given.section(&metrics::SECTION))?,
             log: log::read(&given.section(&log::SECTION))?,

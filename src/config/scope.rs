@@ -9,7 +9,10 @@ use super::{
     key::{Described, Key, Section},
     value::Word,
 };
-use crate::{failure::Stop, oauth::client_metadata::is_scope_token};
+use crate::{
+    failure::Stop,
+    oauth::{Acr, client_metadata::is_scope_token},
+};
 
 /// What a step-up must have shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,18 @@ impl StepUpAcr {
             Self::Phr => "phr",
             Self::Phrh => "phrh",
             Self::Mfa => "urn:mooring:acr:mfa",
+        }
+    }
+}
+
+impl StepUpAcr {
+    /// The class that it names.
+    #[must_use]
+    pub fn class(self) -> Acr {
+        match self {
+            Self::Phr => Acr::Phr,
+            Self::Phrh => Acr::Phrh,
+            Self::Mfa => Acr::Mfa,
         }
     }
 }

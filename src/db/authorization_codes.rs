@@ -24,7 +24,10 @@ pub struct NewCode<'a> {
     pub grant_id: Uuid,
     /// The stored request that it answers; the code is issued only if nothing else has answered it.
     pub request_id: Option<Uuid>,
+    /// What the family hangs on.
     pub session_id: Uuid,
+    /// What the code hangs on: the same, or the privileged session that the family then remembers.
+    pub code_session_id: Uuid,
     /// Where `sid` is kept: the user or visitor session.
     pub root_id: Uuid,
     /// The client's `sid` in this session, where it took part before.
@@ -52,14 +55,14 @@ macro_rules! issue_statement {
             "WITH ",
             $before,
             "family AS (INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, amr, auth_time, nonce, \
-                 claims, epoch, created_at, resources) SELECT $15, $16, $18, $19, ",
+                 claims, epoch, created_at, resources, privileged_session_id) SELECT $15, $16, $18, $19, ",
             $sid,
-            ", $21, $22, $23, $24, $25, $26, $27, $2, $32",
+            ", $21, $22, $23, $24, $25, $26, $27, $2, $32, nullif($33, $16)",
             $from,
             "), events AS (",
             $event,
             ") INSERT INTO authorization_codes (id, grant_id, session_id, redirect_uri, code_challenge, expires_at) \
-             SELECT $28, $15, $16, $29, $30, $31",
+             SELECT $28, $15, $33, $29, $30, $31",
             $from
         )
     };
@@ -83,11 +86,11 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
         )
     } else {
         issue_statement!(
-            "taken AS (UPDATE authorization_requests SET completed_at = $2, code_id = $28 WHERE id = $33 \
+            "taken AS (UPDATE authorization_requests SET completed_at = $2, code_id = $28 WHERE id = $34 \
                  AND completed_at IS NULL RETURNING id), \
-             gate AS (SELECT 1 WHERE $33 IS NULL UNION ALL SELECT 1 FROM taken), \
+             gate AS (SELECT 1 WHERE $34 IS NULL UNION ALL SELECT 1 FROM taken), \
              joined AS (INSERT INTO session_clients AS j (session_id, client_id, sid, joined_at) \
-                 SELECT $17, $19, $34, $2 FROM gate WHERE $20 IS NULL \
+                 SELECT $17, $19, $35, $2 FROM gate WHERE $20 IS NULL \
                  ON CONFLICT (session_id, client_id) DO UPDATE SET joined_at = j.joined_at RETURNING sid), \
              seen AS (UPDATE session_activity SET last_seen_at = $2 FROM gate WHERE session_id = $17 \
                  AND last_seen_at < $2 - interval '1 minute'), ",
@@ -114,7 +117,8 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
         .bind::<sql::Text, _>(new.redirect_uri)
         .bind::<sql::Nullable<sql::Text>, _>(new.code_challenge)
         .bind::<sql::Timestamptz, _>(new.expires_at)
-        .bind::<sql::Array<sql::Text>, _>(new.resources);
+        .bind::<sql::Array<sql::Text>, _>(new.resources)
+        .bind::<sql::Uuid, _>(new.code_session_id);
     if !is_plain {
         query = query.bind::<sql::Nullable<sql::Uuid>, _>(new.request_id).bind::<sql::Uuid, _>(new_sid);
     }
@@ -134,6 +138,9 @@ pub struct Code {
     /// Kind of that session.
     #[diesel(sql_type = sql::Text)]
     pub session_kind: String,
+    /// The user or visitor session: of a privileged one the parent.
+    #[diesel(sql_type = sql::Uuid)]
+    pub root_id: Uuid,
     #[diesel(sql_type = sql::Timestamptz)]
     pub session_expires_at: DateTime<Utc>,
     /// The session epoch that an offline session inherits.
@@ -195,7 +202,7 @@ pub async fn find_with_client(
         diesel::sql_query(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, k.* FROM clients c \
              LEFT JOIN (SELECT k.id AS code_id, k.grant_id, k.session_id, s.kind AS session_kind, \
-                 s.expires_at AS session_expires_at, s.epoch, g.client_id AS code_client_id, k.redirect_uri, \
+                 s.root_id, s.expires_at AS session_expires_at, s.epoch, g.client_id AS code_client_id, k.redirect_uri, \
                  k.code_challenge, k.expires_at, k.consumed_at, g.user_id, s.user_claims, s.username, g.sid, g.scope, \
                  g.acr, g.amr, g.auth_time, g.nonce, g.claims, g.resources \
                  FROM authorization_codes k \

@@ -76,7 +76,7 @@ pub async fn load_passkeys(tx: &mut Tx, user_id: Uuid) -> Result<Vec<Passkey>, B
         .filter(credentials::user_id.eq(user_id))
         .filter(credentials::kind.eq(PASSKEY))
         .filter(credentials::ended_at.is_null())
-        .order(credentials::id)
+        .order(credentials::created_at)
         .select(Passkey::as_select())
         .load(&mut tx.conn())
         .await

@@ -26,6 +26,7 @@ pub mod notices;
 mod outer_join;
 pub mod partitions;
 mod pool;
+pub mod privileged_sessions;
 pub mod registrations;
 #[allow(clippy::doc_markdown, reason = "generated from the schema's comments")]
 mod schema;

@@ -56,6 +56,7 @@ pub async fn ensure_service(
     let now = tx.now;
     let new = NewSession {
         kind: "service",
+        parent_id: None,
         visitor_id: None,
         user_id: None,
         client_id: Some(client_id),

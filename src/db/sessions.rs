@@ -33,6 +33,9 @@ pub struct LiveSession {
     pub auth_time: Option<DateTime<Utc>>,
     #[diesel(sql_type = sql::Timestamptz)]
     pub expires_at: DateTime<Utc>,
+    /// The person's `session_epoch` that it was begun with: what hangs on it is of the same.
+    #[diesel(sql_type = sql::Integer)]
+    pub epoch: i32,
     #[diesel(sql_type = sql::Timestamptz)]
     pub created_at: DateTime<Utc>,
     #[diesel(sql_type = sql::Timestamptz)]
@@ -53,7 +56,7 @@ impl Joined for LiveSession {
 macro_rules! live_session_columns {
     () => {
         "s.id, s.kind, s.root_id, s.visitor_id, s.user_id, s.secret_generation, s.acr, s.amr, s.auth_time, s.expires_at, \
-         s.created_at, s.last_seen_at, s.username, s.user_claims, s.admin_at"
+         s.epoch, s.created_at, s.last_seen_at, s.username, s.user_claims, s.admin_at"
     };
 }
 
@@ -61,6 +64,8 @@ macro_rules! live_session_columns {
 #[derive(Debug)]
 pub struct NewSession<'a> {
     pub kind: &'static str,
+    /// Of a privileged session: the user session that it dies with.
+    pub parent_id: Option<Uuid>,
     pub visitor_id: Option<Uuid>,
     pub user_id: Option<Uuid>,
     pub client_id: Option<&'a str>,
@@ -128,8 +133,8 @@ pub async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<Uuid, Broken> {
     Cached(
         diesel::sql_query(
             "WITH s AS (INSERT INTO sessions (id, kind, visitor_id, user_id, client_id, acr, amr, auth_time, epoch, \
-             idle_timeout, expires_at, created_at, look_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
-             make_interval(secs => $10), $11, $12, least($11, $12 + make_interval(secs => $10))) RETURNING id) \
+             idle_timeout, expires_at, created_at, look_at, parent_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
+             make_interval(secs => $10), $11, $12, least($11, $12 + make_interval(secs => $10)), $17) RETURNING id) \
              INSERT INTO session_activity (session_id, last_seen_at, source_hash, agent_hash, place, device) \
              SELECT id, $12, $13, $14, $15, $16 FROM s",
         )
@@ -148,7 +153,8 @@ pub async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<Uuid, Broken> {
         .bind::<sql::Nullable<sql::Bytea>, _>(trace.source_hash)
         .bind::<sql::Nullable<sql::Bytea>, _>(trace.agent_hash)
         .bind::<sql::Nullable<sql::Text>, _>(trace.place)
-        .bind::<sql::Nullable<sql::Text>, _>(trace.device),
+        .bind::<sql::Nullable<sql::Text>, _>(trace.device)
+        .bind::<sql::Nullable<sql::Uuid>, _>(new.parent_id),
     )
     .execute(&mut tx.conn())
     .await

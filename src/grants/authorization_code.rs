@@ -69,6 +69,7 @@ impl Grant for AuthorizationCode {
             auth_time: code.auth_time,
             claims: code.claims.as_ref(),
             resources: &code.resources,
+            is_privileged: code.session_kind == "privileged",
             session_expires_at: code.session_expires_at,
         };
         let prepared = prepare(exchange, &client, &origin, &scope)?;

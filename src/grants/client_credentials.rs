@@ -56,6 +56,7 @@ impl Grant for ClientCredentials {
             auth_time: None,
             claims: None,
             resources: &[],
+            is_privileged: false,
             session_expires_at: exchange.now + exchange.config.tokens.access,
         };
         let prepared = prepare(exchange, &client, &origin, &granted)?;

@@ -15,6 +15,7 @@ use crate::{
         Outcome, Tx, access_tokens,
         clients::ClientRow,
         grants::{self, RefreshState},
+        sessions::{find_live, touch},
     },
     engine::refresh::{RefreshFacts, refresh},
     failure::Failure,
@@ -58,6 +59,7 @@ impl Grant for RefreshToken {
             issued_to: &state.client_id,
             granted_scope: &state.scope,
         })?;
+        let state = on_privileged(exchange, state).await?;
         let scope = exchange.parameters.get("scope").unwrap_or(&state.scope);
         let origin = Origin {
             who: exchange.mint.subjects.who(state.user_id, &state.session_kind, state.session_id),
@@ -68,6 +70,7 @@ impl Grant for RefreshToken {
             auth_time: state.auth_time,
             claims: state.claims.as_ref(),
             resources: &state.resources,
+            is_privileged: state.session_kind == "privileged",
             session_expires_at: state.session_expires_at,
         };
         let prepared = prepare(exchange, &client, &origin, &Scope::parse(scope)?)?;
@@ -79,6 +82,31 @@ impl Grant for RefreshToken {
         let response = prepared.respond(exchange, &client, &origin, None, Some(successor))?;
         Ok((client, response))
     }
+}
+
+/// While the privileged session of a family lives, refreshed tokens hang on it and keep its scopes; its end never moves.
+/// Afterwards they hang on the user session, without them. Only such families pay for the look-up.
+async fn on_privileged(exchange: &Exchange<'_>, state: RefreshState) -> Outcome<RefreshState> {
+    let Some(id) = state.privileged_session_id else { return Ok(state) };
+    let live = exchange
+        .db
+        .single(exchange.now, exchange.trace, async |tx| {
+            let live = find_live(tx, id).await?;
+            if live.is_some() {
+                // The refresh itself is noted on the privileged session; it is activity of the browser's, too.
+                touch(tx, state.session_id).await?;
+            }
+            Ok::<_, Failure>(live)
+        })
+        .await?;
+    let Some(live) = live else { return Ok(state) };
+    Ok(RefreshState {
+        session_id: live.id,
+        session_kind: live.kind,
+        session_started_at: live.created_at,
+        session_expires_at: live.expires_at,
+        ..state
+    })
 }
 
 /// Rotates, or hands the same successor out again. `false`: it was neither the newest nor within the window.

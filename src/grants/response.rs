@@ -7,7 +7,10 @@ use uuid::Uuid;
 
 use super::Exchange;
 use crate::{
-    clients::{Client, scope::registered},
+    clients::{
+        Client,
+        scope::{registered, unprivileged},
+    },
     db::Outcome,
     failure::Broken,
     oauth::{ClaimsRequest, Scope, claims, scope::OPENID},
@@ -40,6 +43,8 @@ pub(super) struct Origin<'a> {
     pub claims: Option<&'a Value>,
     /// What the authorization request named with `resource`.
     pub resources: &'a [String],
+    /// Whether it hangs on a privileged session: only then has it privileged scopes.
+    pub is_privileged: bool,
     /// The session's absolute end: no token outlives it.
     pub session_expires_at: DateTime<Utc>,
 }
@@ -64,12 +69,10 @@ pub(super) fn prepare(
     origin: &Origin<'_>,
     granted: &Scope,
 ) -> Outcome<Prepared> {
-    // Declared privileged after it was granted: there is no step-up to earn it.
-    let is_privileged =
-        |name: &str| exchange.config.scopes.iter().any(|scope| scope.name == name && scope.privileged.is_some());
-    // What was taken out of the client's registration is not issued any more either.
+    // What was taken out of the client's registration is not issued any more.
     let registered = registered(client);
-    let granted = granted.filtered(|name| !is_privileged(name) && registered.contains(name));
+    let granted = if origin.is_privileged { granted.clone() } else { unprivileged(granted, &exchange.config.scopes) };
+    let granted = granted.filtered(|name| registered.contains(name));
     let audiences = Audiences { issuer: exchange.config.issuer.as_str(), resources: &exchange.config.resources };
     let named = audiences.named(exchange.parameters.all("resource"))?;
     let chosen = audiences.choose(&named, origin.resources, &granted)?;

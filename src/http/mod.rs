@@ -19,6 +19,7 @@ mod pending;
 pub mod render;
 pub mod resource_server;
 mod routes;
+mod scope_names;
 mod server;
 mod signing_in;
 mod signing_out;

@@ -153,6 +153,11 @@ pub async fn pending(app: &App, visit: &Visit, id: Option<&str>) -> Result<Pendi
     Ok(Pending { stored, client: known.client, request, browser })
 }
 
+/// From a page back to the request that it is about.
+pub fn back(app: &App, pending: &Pending) -> HttpResponse {
+    answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{}", pending.stored.id)))
+}
+
 /// Whose browser this is, the stored request of this id, and whose that is.
 pub async fn find_stored(
     app: &App,

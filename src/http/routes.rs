@@ -18,7 +18,7 @@ use super::{
     extract::Visit,
     hub::api,
     middleware::around,
-    pages::{self, account, consent, login, select_account, set_up, welcome},
+    pages::{self, account, consent, login, privileged_elsewhere, select_account, set_up, step_up, welcome},
     passkeys::{self, related_origins},
     render::answer,
 };
@@ -76,6 +76,8 @@ fn routes(service: &mut web::ServiceConfig) {
         at("/", vec![get().to(welcome::get)]),
         at("/login", vec![get().to(login::get), post().to(login::post)]),
         at("/consent", vec![get().to(consent::get), post().to(consent::post)]),
+        at("/step-up", vec![get().to(step_up::get), post().to(step_up::post)]),
+        at("/privileged-elsewhere", vec![get().to(privileged_elsewhere::get), post().to(privileged_elsewhere::post)]),
         at("/select-account", vec![get().to(select_account::get), post().to(select_account::post)]),
         at("/passkeys/sign-in/options", vec![post().to(passkeys::sign_in::options)]),
         at("/passkeys/sign-in", vec![post().to(passkeys::sign_in::finish)]),

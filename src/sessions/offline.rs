@@ -22,7 +22,8 @@ pub async fn start_offline(tx: &mut Tx, code: &Code, limits: &config::Sessions) 
     let amr: Vec<&str> = code.amr.iter().map(String::as_str).collect();
     let new = NewSession {
         kind: "offline",
-        visitor_id: Some(code.session_id),
+        parent_id: None,
+        visitor_id: Some(code.root_id),
         user_id: code.user_id,
         client_id: Some(&code.client_id),
         acr: &code.acr,
@@ -40,6 +41,6 @@ pub async fn start_offline(tx: &mut Tx, code: &Code, limits: &config::Sessions) 
         client_id: Some(code.client_id.clone()),
     };
     let event = Event::done(Action::SessionStarted, Actor::User, subject);
-    audit::record(tx, event.detail(serde_json::json!({ "origin": code.session_id })));
+    audit::record(tx, event.detail(serde_json::json!({ "origin": code.root_id })));
     Ok(Some(id))
 }

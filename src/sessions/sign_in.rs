@@ -122,6 +122,7 @@ async fn start(
 ) -> Result<SignedIn, Broken> {
     let new = NewSession {
         kind: "user",
+        parent_id: None,
         visitor_id: predecessor,
         user_id: Some(sign_in.user.id),
         client_id: None,

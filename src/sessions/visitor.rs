@@ -15,6 +15,7 @@ use crate::{
 pub async fn start_visitor(tx: &mut Tx, limits: &config::Sessions) -> Result<LiveSession, Broken> {
     let new = NewSession {
         kind: "visitor",
+        parent_id: None,
         visitor_id: None,
         user_id: None,
         client_id: None,
@@ -39,6 +40,7 @@ pub async fn start_visitor(tx: &mut Tx, limits: &config::Sessions) -> Result<Liv
         amr: Vec::new(),
         auth_time: None,
         expires_at: new.expires_at,
+        epoch: new.epoch,
         created_at: tx.now,
         last_seen_at: tx.now,
         username: None,

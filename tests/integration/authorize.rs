@@ -250,7 +250,6 @@ async fn other_errors_go_to_the_relying_party() {
         (spa.without("code_challenge").without("code_challenge_method"), "invalid_request"),
         (usual.clone().with("response_mode", "fragment"), "invalid_request"),
         (usual.clone().with("prompt", "dance"), "invalid_request"),
-        (usual.clone().with("scope", "openid payments:write"), "invalid_scope"),
         (usual.clone().with("scope", "unheard-of"), "invalid_scope"),
         (usual.clone().with("scope", "openid \"quoted\""), "invalid_scope"),
         (usual.clone().with("request", "a.b.c"), "invalid_request_object"),

@@ -33,6 +33,7 @@ mod pages;
 mod parsers;
 mod passkeys;
 mod plans;
+mod privileged_sessions;
 mod processes;
 mod pushed_requests;
 mod refresh_token;

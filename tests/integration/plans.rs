@@ -3,7 +3,13 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, Settings, client::userinfo};
+use mooring::sessions::Proof;
+
+use crate::support::{
+    ALICE, Server, Settings,
+    client::{Code, userinfo},
+    proof::request_of,
+};
 
 /// Fills every table that a look-up goes through with so many rows.
 const FILL: &str = "
@@ -88,6 +94,22 @@ async fn take_every_path(server: &Server) {
         agent.submit(&page.form_to("/end-others")).await;
         let page = agent.open(&server.at("/account")).await;
         agent.submit(&page.form_to("/sign-out")).await;
+    }
+    // Privileged work, in one browser and then in another, which ends it in the first.
+    server.enrol(ALICE, "passkey").await;
+    for _ in 0..2 {
+        let (client, agent) = (server.client("web"), server.agent());
+        let page = agent.walk(&client.request("openid payments:write").url(), ALICE).await;
+        server.prove(&page, ALICE, Proof::PASSKEY).await;
+        let mut page = agent.walk(&server.at(&format!("/oauth/authorize/{}", request_of(&page))), ALICE).await;
+        if page.offers("end-other") {
+            page = agent.decide(&page, "end-other").await;
+        }
+        page.code();
+        let request = client.request("openid payments:write");
+        let code = Code { code: agent.walk(&request.url(), ALICE).await.code(), verifier: request.verifier };
+        let tokens = client.redeem(&code).await.tokens();
+        assert!(client.is_active(&client.refresh(&tokens.refresh).await.tokens().access).await);
     }
     let machine = server.client("machine");
     for _ in 0..2 {

@@ -200,7 +200,6 @@ async fn what_is_wrong_is_said_when_it_is_pushed() {
         (usual.clone().with("response_type", "token"), "unsupported_response_type"),
         (usual.clone().with("response_mode", "fragment"), "invalid_request"),
         (usual.clone().without("code_challenge").without("code_challenge_method"), "invalid_request"),
-        (usual.clone().with("scope", "openid payments:write"), "invalid_scope"),
         (usual.clone().with("prompt", "none login"), "invalid_request"),
         (usual.clone().with("claims", "[]"), "invalid_request"),
         (usual.clone().with("max_age", "soon"), "invalid_request"),

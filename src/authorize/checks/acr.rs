@@ -1,8 +1,9 @@
-//! An essential `acr` (OIDC Core §5.5.1.1), and whether an anonymous visitor is enough. `acr_values`, or the client's
+//! How strongly the person must be known: what privileged scopes demand, an essential `acr` (OIDC Core §5.5.1.1), and whether an anonymous visitor is enough. `acr_values`, or the client's
 //! default for it, is a preference and refuses nothing.
 
 use super::{Asked, AuthorizationRequest};
 use crate::{
+    authentication::Demand,
     failure::Failure,
     oauth::{Acr, Error, ErrorCode, Prompt},
 };
@@ -15,19 +16,25 @@ pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<()
             return Err(Error::new(ErrorCode::UnmetAuthenticationRequirements, description).into());
         }
     }
+    // The scope is settled by now: what is not for the resources named has been left out.
+    request.demand = Demand::of(&request.scope, asked.scopes);
     request.as_visitor = as_visitor(asked, request);
+    request.preferred_acr = Acr::preferences(&wished(asked));
     Ok(())
+}
+
+/// `acr_values`, or the client's default for it (OIDC Registration §2).
+fn wished(asked: &Asked<'_>) -> String {
+    let default = || asked.client.metadata.default_acr_values.join(" ");
+    asked.parameters.get("acr_values").map_or_else(default, str::to_owned)
 }
 
 /// Whoever asks for somebody to be shown a page, or for an age of the sign-in, asks for a person.
 fn as_visitor(asked: &Asked<'_>, request: &AuthorizationRequest) -> bool {
     let metadata = &asked.client.metadata;
-    // OIDC Registration §2: the default stands for the parameter where there is none.
-    let default = metadata.default_acr_values.join(" ");
-    let acr_values = asked.parameters.get("acr_values").unwrap_or(&default);
     let is_silent = request.prompts.is_empty() || request.prompts.contains(Prompt::None);
     metadata.visitors
-        && Acr::asks_for_visitor(Some(acr_values))
+        && Acr::asks_for_visitor(Some(&wished(asked)))
         && is_silent
         && request.max_age.is_none()
         && !metadata.require_auth_time

@@ -3,27 +3,34 @@
 //! A request whose answer is clear is answered with two statements. Any other is stored, the browser goes to a page,
 //! and every page returns to [`resume`].
 
+mod elevated;
 mod resume;
 
 use std::borrow::Cow;
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use chrono::TimeDelta;
+use elevated::Elevated;
 pub use resume::resume;
 use uuid::Uuid;
 
 use crate::{
     app::App,
     authorize::{self, Arrival, AuthorizationRequest, Decision, Endpoint, Issue, Standing},
-    db::{Outcome, Tx, authorization_requests, sessions::LiveSession},
+    db::{
+        Outcome, Tx, authorization_requests,
+        privileged_sessions::{self, Privilege},
+        sessions::LiveSession,
+    },
     failure::{Broken, Failure},
     http::{
         extract::{Browser, Form, Visit, session_cookie},
         pending::{Known, answer_misunderstood, known_as, reader, told, understand},
         render::answer,
     },
-    oauth::{ClaimsRequest, Error, Parameters},
+    oauth::{Acr, ClaimsRequest, Error, Parameters},
     sessions,
+    tokens::PlainToken,
 };
 
 /// How long a person may take.
@@ -108,8 +115,13 @@ async fn proceed(
     parameters: &Parameters,
     stored: Option<&authorization_requests::AuthorizationRequest>,
 ) -> HttpResponse {
+    let privilege = match privilege(app, visit, known, request).await {
+        Ok(found) => found,
+        Err(failure) => return answer::failure(app, visit, &failure),
+    };
     let standing = Standing {
         session: known.session.as_ref(),
+        privilege: privilege.as_ref(),
         known_as: known_as(app, &known.client, known.session.as_ref()),
         consented: &known.consented,
         is_impersonable: known.client.is_impersonable(request.redirect_uri.as_str()),
@@ -125,26 +137,60 @@ async fn proceed(
     }
     let page = match decision {
         Decision::Issue(user_id) => return issue(app, visit, known, request, stored, Some(user_id)).await,
+        Decision::Elevate(user_id, proof) => {
+            return elevated::issue(app, visit, &Elevated { known, request, parameters, stored, user_id, proof }).await;
+        }
         Decision::IssueToVisitor(scope) => {
             // A visitor has nothing to tell but that it is here.
             let request = AuthorizationRequest { scope, claims: ClaimsRequest::default(), ..request.clone() };
             return issue(app, visit, known, &request, stored, None).await;
         }
         Decision::Refuse(error) => {
-            told(visit, &error);
-            let response = request.refuse(app.config.issuer.as_str(), &error);
-            return answer::respond(app, visit, &known.client, &response);
+            return refuse(app, visit, known, request, &error);
         }
         Decision::SignIn => "/login",
+        Decision::StepUp => "/step-up",
         Decision::SelectAccount => "/select-account",
         Decision::Consent(_) => "/consent",
     };
-    if let Some(stored) = stored {
-        answer::see_other(&app.config.issuer.url(&format!("{page}?request={}", stored.id)))
-    } else {
-        let session = known.session.as_ref();
-        store(app, visit, known, parameters, Holder::Browser(session), |id| format!("{page}?request={id}")).await
+    ask(app, visit, known, parameters, stored, page).await
+}
+
+/// What only requests for more than a sign-in have to know.
+async fn privilege(
+    app: &App,
+    visit: &Visit,
+    known: &Known,
+    request: &AuthorizationRequest,
+) -> Outcome<Option<Privilege>> {
+    let Some((session, user_id)) = known.session.as_ref().and_then(|session| Some((session, session.user_id?))) else {
+        return Ok(None);
+    };
+    if !request.asks_for_more_than(session.acr.parse().unwrap_or(Acr::Visitor)) {
+        return Ok(None);
     }
+    app.db
+        .read(visit.now, &visit.trace, async |tx| {
+            let client_id = known.client.id.as_str();
+            Ok(Some(privileged_sessions::find_privilege(tx, client_id, user_id, session.root_id).await?))
+        })
+        .await
+}
+
+/// Sends the browser to a page, with the request stored so that the page can return to it.
+async fn ask(
+    app: &App,
+    visit: &Visit,
+    known: &Known,
+    parameters: &Parameters,
+    stored: Option<&authorization_requests::AuthorizationRequest>,
+    page: &str,
+) -> HttpResponse {
+    if let Some(stored) = stored {
+        return answer::see_other(&app.config.issuer.url(&format!("{page}?request={}", stored.id)));
+    }
+    let session = known.session.as_ref();
+    store(app, visit, known, parameters, Holder::Browser(session), |id| format!("{page}?request={id}")).await
 }
 
 /// A cookie that finds no live session may be that of a locked one: no other begins in its place.
@@ -240,6 +286,7 @@ async fn issue(
             session,
             sid: known.sid,
             user_id,
+            privileged: None,
         };
         authorize::issue(tx, &app.mint.codes, &app.config.tokens, &what).await.map_err(Failure::from)
     };
@@ -259,19 +306,38 @@ async fn issue(
         }
     };
     match issued {
-        Ok(Some(code)) => {
-            let response = request.respond(app.config.issuer.as_str(), vec![("code", code.into_text())]);
-            let mut response = answer::respond(app, visit, &known.client, &response);
+        Ok(code) => {
+            let mut response = answer_with(app, visit, known, request, stored, code);
             if let Some(session_id) = begun {
                 add_cookie(&mut response, app, session_id, 0);
             }
             response
         }
-        // Sent twice at once, and the other was faster: come back for the same code.
-        Ok(None) => match stored {
-            Some(stored) => answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{}", stored.id))),
-            None => answer::failure(app, visit, &Broken::new("no code was issued").into()),
-        },
         Err(failure) => answer::failure(app, visit, &failure),
     }
+}
+
+fn answer_with(
+    app: &App,
+    visit: &Visit,
+    known: &Known,
+    request: &AuthorizationRequest,
+    stored: Option<&authorization_requests::AuthorizationRequest>,
+    code: Option<PlainToken>,
+) -> HttpResponse {
+    match (code, stored) {
+        (Some(code), _) => {
+            let response = request.respond(app.config.issuer.as_str(), vec![("code", code.into_text())]);
+            answer::respond(app, visit, &known.client, &response)
+        }
+        // Sent twice at once, and the other was faster: come back for the same code.
+        (None, Some(stored)) => answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{}", stored.id))),
+        (None, None) => answer::failure(app, visit, &Broken::new("no code was issued").into()),
+    }
+}
+
+fn refuse(app: &App, visit: &Visit, known: &Known, request: &AuthorizationRequest, error: &Error) -> HttpResponse {
+    told(visit, error);
+    let response = request.refuse(app.config.issuer.as_str(), error);
+    answer::respond(app, visit, &known.client, &response)
 }

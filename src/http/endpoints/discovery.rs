@@ -27,8 +27,7 @@ pub struct Discovery(Bytes);
 impl Discovery {
     pub fn new(config: &Config) -> Self {
         let standard = STANDARD_SCOPES.iter().map(|scope| scope.name);
-        // A privileged scope is announced when there is a way to earn it.
-        let declared = config.scopes.iter().filter(|scope| scope.privileged.is_none()).map(|scope| scope.name.as_str());
+        let declared = config.scopes.iter().map(|scope| scope.name.as_str());
         let scopes: Vec<_> = standard.chain(declared).collect();
         let grant_types: Vec<_> = GRANTS.iter().map(|grant| grant.name).collect();
         let methods: Vec<_> = authenticate::method_names().collect();
@@ -60,7 +59,7 @@ impl Discovery {
             response_algorithms: &Algorithm::ALL.map(Algorithm::as_str),
             request_object_algorithms: &request_object_algorithms,
             request_by_reference: config.request_objects.by_reference,
-            acr_values: &[Acr::Visitor.as_str(), Acr::Pwd.as_str()],
+            acr_values: &Acr::ALL.map(Acr::as_str),
             claims: &claims,
             ui_locales: &["en"],
         });

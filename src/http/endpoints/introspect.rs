@@ -18,11 +18,12 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    clients::Client,
+    clients::{Client, scope::unprivileged},
     db::{
-        Outcome,
+        Outcome, Trace, Tx,
         access_tokens::{self, LiveToken},
         grants::{self, RefreshState},
+        sessions,
     },
     failure::{Broken, Failure},
     http::{
@@ -31,7 +32,7 @@ use crate::{
         render::json,
     },
     oauth::{
-        ClientMetadata,
+        ClientMetadata, Scope,
         client_metadata::{Introspection, SigningAlgorithm, SubjectType},
     },
     tokens::{INTROSPECTION_TYPE, Presented, RefreshSecrets},
@@ -81,7 +82,11 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> 
                 && presented.generation == state.generation
                 && caller.may_introspect(&state.client_id, &[])
         });
-        let answer = live.map_or(Ok(dead), |state| refresh_answer(app, &caller, &state))?;
+        let Some(mut state) = live else { return Ok((caller, dead)) };
+        if !is_privileged(app, visit, &state).await? {
+            state.scope = unprivileged(&Scope::parse(&state.scope)?, &app.config.scopes).to_string();
+        }
+        let answer = refresh_answer(app, &caller, &state)?;
         return Ok((caller, answer));
     }
     let presented = Presented::read(token, &app.mint.keys);
@@ -98,8 +103,21 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> 
     let live = token.zip(presented).filter(|(token, presented)| {
         presented.is_genuine(token) && caller.may_introspect(&token.token_client_id, &token.audience)
     });
-    let answer = live.map_or(Ok(dead), |(token, _)| access_answer(app, &caller, &token))?;
+    let Some((token, _)) = live else { return Ok((caller, dead)) };
+    if token.session_kind == "privileged" {
+        // Work goes on where its tokens are looked at. Whoever looks is not the person: where and by what is left alone.
+        let now = visit.now;
+        app.db.single(now, &Trace::default(), async |tx| sessions::touch(tx, token.session_id).await).await?;
+    }
+    let answer = access_answer(app, &caller, &token)?;
     Ok((caller, answer))
+}
+
+/// Whether a refresh would give tokens with privileged scopes.
+async fn is_privileged(app: &App, visit: &Visit, state: &RefreshState) -> Outcome<bool> {
+    let Some(id) = state.privileged_session_id else { return Ok(false) };
+    let look = async |tx: &mut Tx| sessions::find_live(tx, id).await.map_err(Failure::from);
+    Ok(app.db.read(visit.now, &visit.trace, look).await?.is_some())
 }
 
 /// What a token of either kind hangs on, and what it was issued for.
@@ -172,6 +190,9 @@ fn access_answer(app: &App, caller: &Client, token: &LiveToken) -> Outcome<Value
     };
     let mut answer = mooring.told_to(app, caller)?;
     answer["token_type"] = "Bearer".into();
+    if token.session_kind == "privileged" {
+        answer["privileged_until"] = token.session_expires_at.timestamp().into();
+    }
     answer["iat"] = token.issued_at.timestamp().into();
     answer["exp"] = token.expires_at.timestamp().into();
     answer["jti"] = token.id.to_string().into();

@@ -14,10 +14,11 @@ use crate::{
     http::{
         csrf::person,
         extract::{Form, Visit},
-        pending::{Pending, pending},
+        pending::{Pending, back, pending},
         render::{Page, PageName, answer, views},
+        scope_names::describe,
     },
-    oauth::{Error, Parameters, scope::OFFLINE_ACCESS},
+    oauth::{Error, Parameters},
     sessions,
 };
 
@@ -88,27 +89,4 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
 /// What is asked for: the scopes, and those that claims asked for by name amount to.
 fn wanted(pending: &Pending) -> Vec<String> {
     pending.request.scope.union(&pending.request.claims.scopes()).iter().map(str::to_owned).collect()
-}
-
-fn describe(app: &App, name: &str) -> views::Scope {
-    let declared =
-        app.config.scopes.iter().find(|scope| scope.name == name).and_then(|scope| scope.description.clone());
-    let standard = match name {
-        "openid" => "Know who you are on this server",
-        "profile" => "See your name and profile",
-        "email" => "See your email address",
-        "address" => "See your postal address",
-        "phone" => "See your phone number",
-        OFFLINE_ACCESS => "Keep access while you are away",
-        other => other,
-    };
-    views::Scope {
-        name: name.to_owned(),
-        description: declared.unwrap_or_else(|| standard.to_owned()),
-        offline: name == OFFLINE_ACCESS,
-    }
-}
-
-fn back(app: &App, pending: &Pending) -> HttpResponse {
-    answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{}", pending.stored.id)))
 }

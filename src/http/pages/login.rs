@@ -33,7 +33,8 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         Err(response) => return response,
     };
     if let Purpose::Request(pending) = &purpose
-        && !another
+        // As another person, or as the same again: by the person's own choice.
+        && parameters.get("as").is_none()
         && !needs_sign_in(&app, pending, &visit)
     {
         // A second tab, after the first has signed in.
@@ -56,6 +57,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
 fn needs_sign_in(app: &App, pending: &Pending, visit: &Visit) -> bool {
     let standing = Standing {
         session: pending.browser.session.as_ref(),
+        privilege: None,
         known_as: known_as(app, &pending.client, pending.browser.session.as_ref()),
         consented: &[],
         is_impersonable: false,

@@ -5,6 +5,8 @@ pub mod account;
 pub mod consent;
 pub mod login;
 pub mod passkeys;
+pub mod privileged_elsewhere;
 pub mod select_account;
 pub mod set_up;
+pub mod step_up;
 pub mod welcome;

@@ -180,6 +180,36 @@ fn shown(view: impl Serialize) -> Value {
     Value::from(Serde(view))
 }
 
+fn step_up() -> StepUp {
+    StepUp {
+        action: "/step-up".into(),
+        csrf: "c5rf".into(),
+        request: "0198c0de".into(),
+        client: client(),
+        user: alice(),
+        scopes: vec![Scope { name: "pay".into(), description: "Move money".into(), offline: false }],
+        minutes: Some(15),
+        passkey: Some(use_passkey()),
+        by_code: Some("/login?request=0198c0de&as=again".into()),
+        may_decline: true,
+    }
+}
+
+fn privileged_elsewhere() -> PrivilegedElsewhere {
+    PrivilegedElsewhere {
+        action: "/privileged-elsewhere".into(),
+        csrf: "c5rf".into(),
+        request: "0198c0de".into(),
+        client: client(),
+        user: alice(),
+        open: vec![OpenWork {
+            device: "Firefox on Linux".into(),
+            place: Some("203.0.x.x".into()),
+            started_at: moment(-7),
+        }],
+    }
+}
+
 /// Every page with a context of its own.
 pub fn all() -> Vec<(PageName, Value)> {
     vec![
@@ -195,6 +225,8 @@ pub fn all() -> Vec<(PageName, Value)> {
                 user: alice(),
             }),
         ),
+        (PageName::StepUp, shown(step_up())),
+        (PageName::PrivilegedElsewhere, shown(privileged_elsewhere())),
         (PageName::Account, shown(account())),
         (
             PageName::Error,

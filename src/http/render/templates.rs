@@ -26,6 +26,8 @@ pub enum PageName {
     Login,
     Consent,
     SelectAccount,
+    StepUp,
+    PrivilegedElsewhere,
     Account,
     Error,
     SignOut,
@@ -46,6 +48,8 @@ impl PageName {
             Self::Login => "login.html",
             Self::Consent => "consent.html",
             Self::SelectAccount => "select_account.html",
+            Self::StepUp => "step_up.html",
+            Self::PrivilegedElsewhere => "privileged_elsewhere.html",
             Self::Account => "account.html",
             Self::Error => "error.html",
             Self::SignOut => "sign_out.html",
@@ -64,7 +68,7 @@ impl PageName {
         match self {
             Self::FormPost | Self::SigningOut => Script::Runs,
             // Passkeys are asked for by script, which calls this server.
-            Self::Login | Self::Account | Self::SetUp => Script::Calls,
+            Self::Login | Self::StepUp | Self::Account | Self::SetUp => Script::Calls,
             _ => Script::None,
         }
     }
@@ -76,7 +80,7 @@ macro_rules! embedded {
     };
 }
 
-const EMBEDDED: [(&str, &str); 18] = embedded![
+const EMBEDDED: [(&str, &str); 20] = embedded![
     "base.html",
     "_mark.html",
     "_client.html",
@@ -85,6 +89,8 @@ const EMBEDDED: [(&str, &str); 18] = embedded![
     "login.html",
     "consent.html",
     "select_account.html",
+    "step_up.html",
+    "privileged_elsewhere.html",
     "account.html",
     "error.html",
     "sign_out.html",

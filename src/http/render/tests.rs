@@ -35,7 +35,7 @@ impl Drop for Folder {
 fn every_page_is_sound() {
     let templates = templates();
     let pages = samples::all();
-    assert_eq!(pages.len(), 13);
+    assert_eq!(pages.len(), 15);
     for (name, context) in pages {
         let html = templates.render(name, &context).unwrap();
         let file = name.file();
@@ -76,6 +76,8 @@ fn the_names_of_the_contract_are_there() {
         (PageName::Consent, ["allow", "deny"]),
         (PageName::SelectAccount, ["continue", "another"]),
         (PageName::SignOut, ["sign-out", "cancel"]),
+        (PageName::StepUp, ["decline", "deny"]),
+        (PageName::PrivilegedElsewhere, ["end-other", "deny"]),
     ] {
         for value in values {
             assert!(html(page).contains(&format!("name=\"decision\" value=\"{value}\"")), "{value}");

@@ -101,6 +101,46 @@ pub struct SelectAccount {
     pub user: Person,
 }
 
+/// `step_up.html`: posts `csrf`, `request`, `decision` = `deny`, or `decline` where `may_decline`; the button `use-passkey`
+/// works by script.
+#[derive(Clone, Serialize)]
+pub struct StepUp {
+    pub action: String,
+    pub csrf: String,
+    pub request: String,
+    pub client: Client,
+    pub user: Person,
+    /// The privileged scopes; none where the client only asks for a stronger proof.
+    pub scopes: Vec<Scope>,
+    /// How long the privileged session may live.
+    pub minutes: Option<i64>,
+    /// Absent: the person has none.
+    pub passkey: Option<UsePasskey>,
+    /// Where a password and a code are taken instead, where these suffice.
+    pub by_code: Option<String>,
+    /// The proof is only wished for.
+    pub may_decline: bool,
+}
+
+/// `privileged_elsewhere.html`: posts `csrf`, `request`, `decision` = `end-other` or `deny`.
+#[derive(Clone, Serialize)]
+pub struct PrivilegedElsewhere {
+    pub action: String,
+    pub csrf: String,
+    pub request: String,
+    pub client: Client,
+    pub user: Person,
+    pub open: Vec<OpenWork>,
+}
+
+/// A privileged session in another browser.
+#[derive(Clone, Debug, Serialize)]
+pub struct OpenWork {
+    pub device: String,
+    pub place: Option<String>,
+    pub started_at: Moment,
+}
+
 /// `account.html`: posts to `{action_base}/passkeys/rename` (`credential`, `label`), `{action_base}/passkeys/remove`
 /// (`credential`), `{action_base}/end` (`session`), `/end-others`, `/withdraw` (`client_id`), `/sign-out`,
 /// each with `csrf`.

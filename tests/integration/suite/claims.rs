@@ -157,9 +157,14 @@ async fn an_essential_acr_is_met_or_refused() {
         let asked = asking(good);
         super::finish(&client, &asked, &agent.step(&asked.url()).await).await;
     }
+    // Who has no passkey cannot; of a stranger that is not known yet.
+    for bad in
+        [json!({ "essential": true, "value": "phr" }), json!({ "essential": true, "values": ["phr", "unheard-of"] })]
+    {
+        assert_eq!(agent.step(&asking(bad.clone()).url()).await.error(), "unmet_authentication_requirements", "{bad}");
+        assert_eq!(server.agent().step(&asking(bad).url()).await.error(), "login_required");
+    }
     for bad in [
-        json!({ "essential": true, "value": "phr" }),
-        json!({ "essential": true, "values": ["phr", "unheard-of"] }),
         json!({ "essential": true, "values": [] }),
         json!({ "essential": true, "values": [1] }),
         json!({ "essential": true, "value": pwd, "values": ["phr"] }),

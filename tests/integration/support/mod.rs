@@ -9,6 +9,7 @@ pub mod mail;
 pub mod page;
 pub mod passkey;
 pub mod process;
+pub mod proof;
 pub mod server;
 pub mod token;
 

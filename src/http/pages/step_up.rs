@@ -1,0 +1,116 @@
+//! Step-up: a person proves who they are, now and for this very request (RFC 9470). Proving it is signing in again, with
+//! what the request asks for; here they are told for what, and may go back.
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+
+use crate::{
+    app::App,
+    audit::{self, Action, Actor, Event},
+    authorize::{csrf, csrf_fits},
+    db::{
+        authorization_requests::{self, Mark},
+        privileged_sessions,
+    },
+    failure::Failure,
+    http::{
+        csrf::person,
+        extract::{Form, Visit},
+        pending::{Pending, back, pending},
+        render::{Page, PageName, answer, views},
+        scope_names::describe,
+        signing_in::Purpose,
+    },
+    oauth::{Acr, Error, Parameters},
+    sessions,
+};
+
+pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
+    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
+    let pending = match pending(&app, &visit, parameters.get("request")).await {
+        Ok(pending) => pending,
+        Err(response) => return response,
+    };
+    let Some((session, user_id)) = pending.browser.signed_in() else { return back(&app, &pending) };
+    let found = app
+        .db
+        .work(visit.now, &visit.trace, async |tx| {
+            let demanded = pending.request.demand.as_ref().map(|demand| demand.scope.clone());
+            if let Some(scope) = demanded {
+                let mut subject = sessions::subject(session);
+                subject.client_id = Some(pending.client.id.clone());
+                let detail = serde_json::json!({ "scope": scope, "request": pending.stored.id });
+                audit::record(tx, Event::done(Action::PrivilegeRequested, Actor::User, subject).detail(detail));
+            }
+            privileged_sessions::find_privilege(tx, &pending.client.id, user_id, session.root_id)
+                .await
+                .map_err(Failure::from)
+        })
+        .await;
+    let privilege = match found {
+        Ok(privilege) => privilege,
+        Err(failure) => return answer::failure(&app, &visit, &failure),
+    };
+    let id = pending.stored.id;
+    let demand = pending.request.demand.as_ref();
+    let code_suffices = privilege.has_code && pending.request.is_met_by(Acr::Mfa);
+    let mut context = views::StepUp {
+        action: app.config.issuer.url("/step-up"),
+        csrf: csrf(&app.csrf, id, Some(user_id)),
+        request: id.to_string(),
+        client: answer::client_view(&pending.client, Some(&pending.request.redirect_uri)),
+        user: person(session),
+        scopes: demand.iter().flat_map(|demand| &demand.scope).map(|name| describe(&app, name)).collect(),
+        minutes: demand.map(|demand| demand.duration.num_minutes()),
+        passkey: None,
+        by_code: code_suffices.then(|| app.config.issuer.url(&format!("/login?request={id}&as=again"))),
+        may_decline: may_decline(&pending, session.acr.parse().unwrap_or(Acr::Visitor)),
+    };
+    let page = Page::new(PageName::StepUp)
+        .may_redirect_to(Some(pending.request.redirect_uri.as_str()))
+        .may_show(context.client.logo.as_deref());
+    if privilege.reach.satisfies(Acr::Phr) {
+        context.passkey = Purpose::Request(Box::new(pending)).passkey(&app, false);
+    }
+    answer::page(&app, &visit, page, &context)
+}
+
+/// What is only wished for need not be given.
+fn may_decline(pending: &Pending, has: Acr) -> bool {
+    pending.request.demand.is_none() && pending.request.essential_is_met(has)
+}
+
+pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+    let form = form.0;
+    let pending = match pending(&app, &visit, form.get("request")).await {
+        Ok(pending) => pending,
+        Err(response) => return response,
+    };
+    let person = pending.browser.signed_in().map(|(_, user_id)| user_id);
+    if !form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, person, tag)) {
+        return answer::refusal(&app, &visit, &Error::invalid_request("this form is out of date"));
+    }
+    let Some((session, _)) = pending.browser.signed_in() else { return back(&app, &pending) };
+    let mark = match form.get("decision") {
+        Some("decline") if may_decline(&pending, session.acr.parse().unwrap_or(Acr::Visitor)) => Mark::Declined,
+        Some("deny") => Mark::Denied,
+        _ => return answer::refusal(&app, &visit, &Error::invalid_request("decision must be deny or decline")),
+    };
+    let noted = app
+        .db
+        .work(visit.now, &visit.trace, async |tx| {
+            if authorization_requests::mark(tx, pending.stored.id, mark).await?
+                && let Some(demand) = &pending.request.demand
+            {
+                let mut subject = sessions::subject(session);
+                subject.client_id = Some(pending.client.id.clone());
+                let event = Event::refused(Action::PrivilegeRequested, Actor::User, subject, "denied");
+                audit::record(tx, event.detail(serde_json::json!({ "scope": demand.scope })));
+            }
+            Ok::<_, Failure>(())
+        })
+        .await;
+    match noted {
+        Ok(()) => back(&app, &pending),
+        Err(failure) => answer::failure(&app, &visit, &failure),
+    }
+}
