@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    authentication::{Passkeys, Passwords},
+    authentication::{Passkeys, Passwords, recovery::RecoveryCodes, second_factor::Codes, totp::Authenticators},
     authorize::ObjectCache,
     clients::{Registrar, jwks::JwksCache},
     clock::Clock,
@@ -31,6 +31,10 @@ pub struct App {
     /// Keyed hashes of addresses and agents, and the buckets of throttling.
     pub sources: Sources,
     pub passwords: Passwords,
+    /// One-time codes, and what stands in for them.
+    pub codes: Codes,
+    /// Links for forgotten passwords.
+    pub resets: ResetLinks,
     /// `None`: the issuer is no place for passkeys.
     pub passkeys: Option<Passkeys>,
     pub templates: Templates,
@@ -57,6 +61,11 @@ impl App {
             csrf: master.derive(Purpose::CsrfTokens),
             sources: Sources::new(master.derive(Purpose::SourceHashes)),
             passwords: Passwords::new(&config.passwords)?,
+            codes: Codes {
+                authenticators: Authenticators::new(master.derive(Purpose::TotpSecrets), &config.pages.name),
+                recovery: RecoveryCodes::new(master.derive(Purpose::RecoveryCodes)),
+            },
+            resets: ResetLinks::new(master.derive(Purpose::PasswordResets)),
             passkeys: Passkeys::new(&config.issuer, &config.pages.name, &config.passkeys)?,
             templates: Templates::new(config.pages.templates.as_deref(), site)?,
             outbound: Outbound::new(&config.outbound)?,

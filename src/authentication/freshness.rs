@@ -51,6 +51,12 @@ impl Factors {
         }
     }
 
+    /// Whether something other than the password is asked for, or can be, to sign in.
+    #[must_use]
+    pub fn has_another(&self) -> bool {
+        self.totp || self.passkeys > 0
+    }
+
     /// Whether they could still sign in with a passkey fewer.
     #[must_use]
     pub fn can_spare_a_passkey(&self) -> bool {

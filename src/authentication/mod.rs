@@ -6,6 +6,10 @@ mod demand;
 pub mod freshness;
 pub mod passkey;
 mod password;
+pub mod password_rules;
+pub mod recovery;
+pub mod second_factor;
+pub mod totp;
 
 pub use access::{Circumstances, Refusal, judge};
 pub use demand::Demand;

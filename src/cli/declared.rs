@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
+    authentication::password_rules::{self, Context},
     clients,
     config::User,
     db::{Trace, Tx, declarations, users},
@@ -82,6 +83,11 @@ async fn apply_user(tx: &mut Tx, app: &App, key: &Key256, declared: &User) -> Re
 }
 
 async fn set_password(tx: &mut Tx, app: &App, key: &Key256, user: &users::User, declared: &User) -> Result<(), Broken> {
+    let service = [app.config.pages.name.as_str(), app.config.issuer.host()];
+    let context = Context { username: &declared.username, email: None, name: None, service };
+    if let Err(unfit) = password_rules::judge(declared.password.expose(), &context, password_rules::BESIDE) {
+        tracing::warn!(username = declared.username, "a weak declared password: {}", unfit.said());
+    }
     let phc = app.passwords.hash(declared.password.expose().to_owned()).await?;
     users::set_password(tx, user.id, &phc, Some(&key.mac(&password_parts(user, declared)))).await
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Opened, open::opened, output};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
+    authentication::password_rules::{self, ALONE, BESIDE, Context},
     config::{Config, is_username},
     db::{
         Trace, Tx,
@@ -78,6 +79,10 @@ fn password() -> Result<String, Stop> {
             Stop::new("there is no password on stdin").mend("as in: mooring user add alice --password-stdin < file")
         );
     }
+    if password.chars().count() < BESIDE {
+        return Err(Stop::new(format_args!("the password is shorter than {BESIDE} characters"))
+            .mend("choose a longer one: NIST SP 800-63B-4 wants 15 where nothing else is asked for"));
+    }
     if password.len() > LONGEST_PASSWORD {
         return Err(Stop::new(format_args!("the password is longer than {LONGEST_PASSWORD} bytes")));
     }
@@ -96,6 +101,13 @@ struct New<'a> {
 async fn add(opened: &Opened, new: New<'_>) -> Result<(), Stop> {
     let app = &opened.app;
     let New { name, claims, admin, groups, password } = new;
+    let service = [app.config.pages.name.as_str(), app.config.issuer.host()];
+    let email = claims.get("email").and_then(Value::as_str);
+    let context = Context { username: name, email, name: None, service };
+    if let Err(unfit) = password_rules::judge(&password, &context, ALONE) {
+        // Whoever has a shell here knows why; the person chooses another one by the rules.
+        eprintln!("mooring: a weak password: {}", unfit.said());
+    }
     let phc = app.passwords.hash(password).await?;
     let user = app
         .db

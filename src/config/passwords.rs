@@ -1,4 +1,4 @@
-//! How dear it is to try a password.
+//! How dear it is to try a password, and where a new one is looked up.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
@@ -19,11 +19,19 @@ static PARALLELISM: Key<NonZeroU32> = Key::or("parallelism", "1", "Lanes.");
 static CONCURRENCY: Key<NonZeroUsize> =
     Key::optional("concurrency", "the number of cores", "How many are computed at once; the others wait.");
 
+static BREACH_CHECK_URL: Key<String> = Key::optional(
+    "breach_check_url",
+    "nobody is asked",
+    "Where a new password is looked up among stolen ones, by the first five digits of its SHA-1 (`URL/21BD1`), as in \
+     `https://api.pwnedpasswords.com/range`. Without an answer it is taken.",
+);
+
 pub static SECTION: Section = Section {
     name: "passwords",
-    doc: "Argon2id (RFC 9106). A stored password keeps the cost it was stored with until its next use.",
+    doc: "Argon2id (RFC 9106): a stored password keeps the cost it was stored with until its next use. And what people may \
+          choose.",
     repeated: false,
-    keys: || vec![&MEMORY_KIB, &ITERATIONS, &PARALLELISM, &CONCURRENCY],
+    keys: || vec![&MEMORY_KIB, &ITERATIONS, &PARALLELISM, &CONCURRENCY, &BREACH_CHECK_URL],
 };
 
 /// The cost of a password.
@@ -33,6 +41,7 @@ pub struct Passwords {
     pub iterations: u32,
     pub parallelism: u32,
     pub concurrency: usize,
+    pub breach_check_url: Option<String>,
 }
 
 pub fn read(from: &Reader<'_>) -> Result<Passwords, Stop> {
@@ -41,9 +50,13 @@ pub fn read(from: &Reader<'_>) -> Result<Passwords, Stop> {
         iterations: from.get(&ITERATIONS)?.get(),
         parallelism: from.get(&PARALLELISM)?.get(),
         concurrency: from.find(&CONCURRENCY)?.map_or_else(cores, NonZeroUsize::get),
+        breach_check_url: from.find(&BREACH_CHECK_URL)?,
     };
     if passwords.parallelism > 64 {
         return Err(from.wrong(&PARALLELISM, "use at most 64"));
+    }
+    if passwords.breach_check_url.as_ref().is_some_and(|url| url::Url::parse(url).is_err()) {
+        return Err(from.wrong(&BREACH_CHECK_URL, "write a URL"));
     }
     // RFC 9106 §3.1: at least 8 KiB a lane.
     let least = 8 * passwords.parallelism;

@@ -4,6 +4,7 @@
 //! grants or clients.
 
 pub mod assets;
+mod choosing_password;
 mod client_call;
 mod cors;
 mod csrf;

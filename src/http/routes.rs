@@ -18,7 +18,10 @@ use super::{
     extract::Visit,
     hub::api,
     middleware::around,
-    pages::{self, account, consent, login, privileged_elsewhere, select_account, set_up, step_up, welcome},
+    pages::{
+        self, account, authenticator, change_password, consent, login, privileged_elsewhere, reset_password,
+        second_factor, select_account, set_up, step_up, welcome,
+    },
     passkeys::{self, related_origins},
     render::answer,
 };
@@ -75,6 +78,8 @@ fn routes(service: &mut web::ServiceConfig) {
         // ── pages ──────────────────────────────────────────────────────────────────────────────────────────────────
         at("/", vec![get().to(welcome::get)]),
         at("/login", vec![get().to(login::get), post().to(login::post)]),
+        at("/second-factor", vec![get().to(second_factor::get), post().to(second_factor::post)]),
+        at("/reset-password", vec![get().to(reset_password::get), post().to(reset_password::post)]),
         at("/consent", vec![get().to(consent::get), post().to(consent::post)]),
         at("/step-up", vec![get().to(step_up::get), post().to(step_up::post)]),
         at("/privileged-elsewhere", vec![get().to(privileged_elsewhere::get), post().to(privileged_elsewhere::post)]),
@@ -85,6 +90,9 @@ fn routes(service: &mut web::ServiceConfig) {
         at("/passkeys/enrol", vec![post().to(passkeys::enrol::finish)]),
         at("/account", vec![get().to(account::get)]),
         at("/account/passkeys/{action}", vec![post().to(pages::passkeys::post)]),
+        at("/account/password", vec![get().to(change_password::get), post().to(change_password::post)]),
+        at("/account/authenticator", vec![get().to(authenticator::get)]),
+        at("/account/authenticator/{action}", vec![post().to(authenticator::post)]),
         at("/account/{action}", vec![post().to(account::post)]),
         at("/set-up", vec![get().to(set_up::get), post().to(set_up::post)]),
         at("/set-up/passkey/options", vec![post().to(passkeys::set_up::options)]),

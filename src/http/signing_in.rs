@@ -24,6 +24,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
     Account,
+    Password,
+    Authenticator,
 }
 
 impl Destination {
@@ -31,6 +33,8 @@ impl Destination {
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "account" => Some(Self::Account),
+            "password" => Some(Self::Password),
+            "authenticator" => Some(Self::Authenticator),
             _ => None,
         }
     }
@@ -38,13 +42,21 @@ impl Destination {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Account => "account",
+            Self::Password => "password",
+            Self::Authenticator => "authenticator",
         }
     }
 
     fn path(self) -> &'static str {
         match self {
             Self::Account => "/account",
+            Self::Password => "/account/password",
+            Self::Authenticator => "/account/authenticator",
         }
+    }
+
+    pub fn url(self, app: &App) -> String {
+        app.config.issuer.url(self.path())
     }
 
     /// Where somebody proves again who they are before they go on there.

@@ -12,6 +12,7 @@ mod keys;
 mod mails;
 mod notices;
 mod partitions;
+mod password_resets;
 mod registrations;
 mod settled_notices;
 mod throttles;
@@ -50,6 +51,7 @@ pub static JOBS: &[Job] = &[
     throttles::JOB,
     authorization_requests::JOB,
     ceremonies::JOB,
+    password_resets::JOB,
     elevation_requests::JOB,
     visitors::JOB,
     registrations::JOB,

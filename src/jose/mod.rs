@@ -17,6 +17,8 @@ pub use assertion::{
 };
 pub use jws::verify_own;
 pub use request_object::{Expected, RequestObject};
-pub use secrets::{Key256, MasterSecret, Purpose, base64url, constant_time_eq, from_base64url, random_bytes, sha256};
+pub use secrets::{
+    Key256, MasterSecret, Purpose, base64url, constant_time_eq, from_base64url, random_bytes, sha1_hex, sha256,
+};
 pub use signing_key::{Pkcs8, SigningKey};
 pub use times::SKEW_SECONDS;

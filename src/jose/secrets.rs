@@ -186,6 +186,17 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     array_of(context.finish().as_ref())
 }
 
+/// SHA-1 in upper-case hex: what lists of stolen passwords are sorted by. Not for anything that has to be secure.
+#[must_use]
+pub fn sha1_hex(text: &[u8]) -> String {
+    use std::fmt::Write;
+    let hashed = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text);
+    hashed.as_ref().iter().fold(String::with_capacity(40), |mut hex, octet| {
+        let _ = write!(hex, "{octet:02X}");
+        hex
+    })
+}
+
 /// From the system's generator.
 ///
 /// # Panics
@@ -323,6 +334,11 @@ mod tests {
     #[test]
     fn sha256_of_nist() {
         assert_eq!(hex(&sha256(&[b"a", b"bc"])), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn sha1_of_nist() {
+        assert_eq!(sha1_hex(b"abc"), "A9993E364706816ABA3E25717850C26C9CD0D89D");
     }
 
     #[test]

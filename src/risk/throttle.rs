@@ -1,10 +1,9 @@
-//! Throttling of guesses, per (account, source) and per source.
+//! Throttling of guesses, per (account, source) and per source; of codes and mail, per account too.
 //!
 //! Leaky buckets in PostgreSQL, so that every replica counts in the same ones. A sign-in is counted before its password
 //! is looked at and forgiven when it fits, so that guesses made at once do not slip through. A client's secret is random
 //! and cannot be guessed, so only failures are counted, which keeps a good call at one statement; what is slowed down
-//! there is noise. Buckets are per source: an
-//! account is never locked for everybody because somebody guesses at it.
+//! there is noise. Nobody's account is locked for everybody because somebody guesses at its password.
 
 use crate::{
     db::{Tx, throttles, work_reports},
@@ -20,6 +19,10 @@ pub enum Attempt {
     ClientSecret,
     /// An initial access token, or a registration access token.
     RegistrationToken,
+    /// The code after a password.
+    SecondFactor,
+    /// No guess, but a mail to somebody.
+    PasswordReset,
 }
 
 impl Attempt {
@@ -28,6 +31,8 @@ impl Attempt {
             Self::SignIn => b"sign-in",
             Self::ClientSecret => b"client-secret",
             Self::RegistrationToken => b"registration-token",
+            Self::SecondFactor => b"second-factor",
+            Self::PasswordReset => b"password-reset",
         }
     }
 
@@ -36,8 +41,21 @@ impl Attempt {
         match self {
             // Ten guesses, then one every 30 s; 40 from one source, then one every 2 s: many people share an address, and
             // attempts whose password is being checked count until it fits.
-            Self::SignIn => [(10.0, 1.0 / 30.0), (40.0, 0.5)],
+            Self::SignIn | Self::SecondFactor => [(10.0, 1.0 / 30.0), (40.0, 0.5)],
             Self::ClientSecret | Self::RegistrationToken => [(10.0, 1.0 / 10.0), (60.0, 1.0)],
+            Self::PasswordReset => [(5.0, 1.0 / 300.0), (30.0, 1.0 / 10.0)],
+        }
+    }
+
+    /// The same for the account, from wherever it comes.
+    fn limit_of_account(self) -> Option<(f64, f64)> {
+        match self {
+            Self::SignIn | Self::ClientSecret | Self::RegistrationToken => None,
+            // A code has six digits, and who guesses at it knows the password: 288 guesses a day are one in a thousand. Whoever
+            // is kept out by it has something to change.
+            Self::SecondFactor => Some((15.0, 1.0 / 300.0)),
+            // What a mailbox can bear.
+            Self::PasswordReset => Some((10.0, 1.0 / 600.0)),
         }
     }
 }
@@ -96,13 +114,16 @@ impl Sources {
     /// Counts an attempt at `account` from `source` (a keyed hash) and says whether it may go on.
     pub async fn count(&self, tx: &mut Tx, attempt: Attempt, account: &str, source: &[u8]) -> Result<Gate, Broken> {
         let [of_account, of_source] = attempt.limits();
-        let mut buckets = [
+        let mut buckets = vec![
             (self.0.mac(&[attempt.as_bytes(), account.as_bytes(), source]).to_vec(), of_account),
             (self.0.mac(&[attempt.as_bytes(), source]).to_vec(), of_source),
         ];
+        if let Some(limit) = attempt.limit_of_account() {
+            buckets.push((self.0.mac(&[b"account", attempt.as_bytes(), account.as_bytes()]).to_vec(), limit));
+        }
         buckets.sort_by(|one, other| one.0.cmp(&other.0));
         let keys: Vec<_> = buckets.iter().map(|(key, _)| key.clone()).collect();
-        let leak = buckets.each_ref().map(|(_, (_, leak))| *leak);
+        let leak: Vec<f64> = buckets.iter().map(|(_, (_, leak))| *leak).collect();
         let levels = throttles::add(tx, &keys, &leak).await?;
         let wait = levels
             .iter()

@@ -138,6 +138,10 @@ async fn commands_work_beside_a_server_and_a_second_server_does_not() {
     let twice = installation.run_with(&["user", "add", BOB, "--password-stdin"], PASSWORD);
     assert!(twice.failed(1).contains(BOB));
     assert!(signs_in(&server, BOB, PASSWORD).await);
+    let short = installation.run_with(&["user", "add", "carol", "--password-stdin"], "7 chars");
+    assert!(short.failed(1).contains("shorter than 8 characters"));
+    let weak = installation.run_with(&["user", "add", "carol", "--password-stdin"], "password1234");
+    assert!(weak.stderr.contains("a weak password") && weak.done().contains("carol"), "{}", weak.stderr);
 
     // Sessions: seen from outside, and ended under the person who is signed in.
     let agent = server.agent();

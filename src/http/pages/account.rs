@@ -10,11 +10,13 @@ use uuid::Uuid;
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event},
+    authentication::freshness::Factors,
     db::{
         Outcome, Tx, clients as client_rows, consents, credentials,
         session_clients::FrontChannelParty,
         session_lists::{self, Filter, ListedSession},
         sessions::LiveSession,
+        totp,
     },
     failure::Failure,
     http::{
@@ -67,6 +69,7 @@ async fn context(
         csrf: csrf::token(app, session),
         action_base: app.config.issuer.url("/account"),
         notice: done.and_then(notice).map(str::to_owned),
+        factors: factors(app, tx, user_id).await?,
         passkeys: credentials::load_passkeys(tx, user_id)
             .await?
             .into_iter()
@@ -121,6 +124,20 @@ async fn context(
     })
 }
 
+/// What the person signs in with beside passkeys.
+async fn factors(app: &App, tx: &mut Tx, user_id: Uuid) -> Outcome<views::AccountFactors> {
+    let authenticator = totp::find(tx, user_id).await?;
+    let has = Factors::load(tx, user_id).await?;
+    let now = tx.now;
+    Ok(views::AccountFactors {
+        password: app.config.issuer.url("/account/password"),
+        has_password: has.password,
+        authenticator: app.config.issuer.url("/account/authenticator"),
+        authenticator_at: authenticator.map(|it| Moment::new(it.created_at, now)),
+        recovery_codes_left: usize::try_from(has.recovery_codes).unwrap_or_default(),
+    })
+}
+
 /// Where a person begins to sign in at the client: it comes back here with a request of its own (OIDC Core §4).
 fn initiation(uri: &str, app: &App) -> Option<String> {
     let mut url = url::Url::parse(uri).ok()?;
@@ -134,6 +151,10 @@ fn notice(done: &str) -> Option<&'static str> {
         "end" => Some("That session has ended."),
         "end-others" => Some("All other sessions have ended."),
         "withdraw" => Some("That access has been withdrawn."),
+        "authenticator-removed" => Some("Your authenticator app is removed. Codes are not asked for any more."),
+        "password-0" | "password-1" => Some("Your password is changed. It is a weak one: longer would be better."),
+        "password-2" => Some("Your password is changed. It is a fair one: a few more words would make it better."),
+        "password-3" | "password-4" => Some("Your password is changed. It is a good one."),
         "passkey-added" => Some("Your passkey is ready. Next time it signs you in."),
         "passkey-renamed" => Some("The passkey has its new name."),
         "passkey-removed" => Some("That passkey is removed and signs nobody in any more."),

@@ -5,16 +5,19 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
-    authentication::PasswordVerdict,
+    authentication::{
+        PasswordVerdict,
+        second_factor::{self, Fitted},
+    },
     authorize::{Decision, Standing, decide},
-    db::{Outcome, users},
+    db::{Outcome, Tx, authorization_requests, sessions as session_rows, users},
     failure::Failure,
     http::{
         csrf,
-        extract::{Form, Visit, session_cookie},
+        extract::{Browser, Form, Visit, session_cookie},
         pending::{Pending, known_as},
         render::{Page, PageName, answer, views},
-        signing_in::Purpose,
+        signing_in::{Destination, Purpose},
     },
     oauth::{Error, Parameters},
     risk::{Attempt, Gate},
@@ -105,6 +108,7 @@ fn show(app: &App, visit: &Visit, purpose: &Purpose, status: StatusCode, shown: 
         username,
         error,
         retry_after: retry_after.map(u64::from),
+        forgotten: app.config.issuer.url("/reset-password"),
     };
     let page = Page::new(PageName::Login)
         .status(status)
@@ -180,7 +184,7 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
     };
     let rehashed =
         if verdict == PasswordVerdict::FitsOldHash { Some(app.passwords.hash(password).await?) } else { None };
-    let signed_in = app
+    let next = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
             app.sources.forgive(tx, &buckets).await?;
@@ -188,6 +192,15 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
                 users::rehash_password(tx, user.id, verified, phc).await?;
             }
             let browser = purpose.browser();
+            let fitted = Fitted {
+                user: &user,
+                phc: rehashed.as_deref().or(verified.as_deref()).unwrap_or_default(),
+                request_id: purpose.request_id(),
+                confirm: purpose.confirm().map(Destination::as_str),
+            };
+            if let Some(asked) = ask_for_code(app, tx, browser, &fitted).await? {
+                return Ok(asked);
+            }
             let sign_in = SignIn {
                 user: &user,
                 proof: Proof::PASSWORD,
@@ -195,18 +208,45 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
                 current: browser.session.as_ref(),
                 outdated: browser.outdated,
             };
-            sessions::sign_in(tx, &sign_in, &app.config.sessions).await.map_err(Failure::from)
+            let signed_in = sessions::sign_in(tx, &sign_in, &app.config.sessions).await?;
+            Ok::<_, Failure>(Next { url: purpose.next(app), session: Some(signed_in) })
         })
         .await?;
-    Ok(welcome(app, purpose, &signed_in))
-}
-
-fn welcome(app: &App, purpose: &Purpose, signed_in: &SignedIn) -> HttpResponse {
-    let mut response = answer::see_other(&purpose.next(app));
-    if let Err(error) = response.add_cookie(&session_cookie(app, signed_in.session_id, signed_in.generation)) {
+    let mut response = answer::see_other(&next.url);
+    if let Some(session) = next.session
+        && let Err(error) = response.add_cookie(&session_cookie(app, session.session_id, session.generation))
+    {
         tracing::error!(%error, "session cookie");
     }
-    response
+    Ok(response)
+}
+
+/// Where the password has led, and the session that the browser goes on in, where that is another one.
+struct Next {
+    url: String,
+    session: Option<SignedIn>,
+}
+
+/// Asks for a code after the password, where the person has an authenticator app. `None`: the password is all.
+async fn ask_for_code(app: &App, tx: &mut Tx, browser: &Browser, fitted: &Fitted<'_>) -> Outcome<Option<Next>> {
+    let page = |ceremony| app.config.issuer.url(&format!("/second-factor?ceremony={ceremony}"));
+    if let Some(session) = &browser.session {
+        let asked = second_factor::ask(tx, session.id, fitted).await?;
+        return Ok(asked.map(|ceremony| Next { url: page(ceremony), session: None }));
+    }
+    if !second_factor::is_asked_of(tx, fitted.user.id).await? {
+        return Ok(None);
+    }
+    // The session that the form was shown in has ended meanwhile: what waits in it goes on in another one.
+    let session = sessions::start_visitor(tx, &app.config.sessions).await?;
+    if let Some(outdated) = browser.outdated
+        && session_rows::find_live(tx, outdated).await?.is_none()
+    {
+        authorization_requests::follow_lineage(tx, outdated, session.id).await?;
+    }
+    let asked = second_factor::ask(tx, session.id, fitted).await?;
+    let begun = SignedIn { session_id: session.id, generation: session.secret_generation };
+    Ok(asked.map(|ceremony| Next { url: page(ceremony), session: Some(begun) }))
 }
 
 /// One answer, whether the person exists or not.

@@ -2,10 +2,14 @@
 //! endpoint; pages never call one another.
 
 pub mod account;
+pub mod authenticator;
+pub mod change_password;
 pub mod consent;
 pub mod login;
 pub mod passkeys;
 pub mod privileged_elsewhere;
+pub mod reset_password;
+pub mod second_factor;
 pub mod select_account;
 pub mod set_up;
 pub mod step_up;

@@ -7,20 +7,17 @@ use serde_json::json;
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
-    authentication::MAX_LENGTH,
     config::is_presentable_username,
     db::{Outcome, set_up_links, users},
     failure::Failure,
     http::{
+        choosing_password::choose,
         extract::{Form, Visit},
         render::{Page, PageName, answer, views},
     },
     jose::sha256,
     oauth::{Error, Parameters},
 };
-
-/// NIST SP 800-63B-4 §3.1.1.2: a password that stands alone has at least 15 characters.
-const MIN_PASSWORD: usize = 15;
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
     let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
@@ -49,20 +46,8 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
 async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpResponse> {
     let token = form.require("token")?;
     let username = form.get("username").unwrap_or_default().trim();
-    let password = form.get("password").unwrap_or_default();
-    let wrong = if !is_presentable_username(username) {
-        Some("Please choose a username.")
-    } else if password.chars().count() < MIN_PASSWORD {
-        Some("Please choose a password of at least 15 characters. A few unrelated words make a good one.")
-    } else if password.len() > MAX_LENGTH {
-        Some("Please choose a shorter password: at most 1024 bytes.")
-    } else if form.get("password_again") != Some(password) {
-        Some("The two passwords are not the same.")
-    } else {
-        None
-    };
-    if let Some(wrong) = wrong {
-        return Ok(show(app, visit, StatusCode::BAD_REQUEST, token, username, Some(wrong)));
+    if !is_presentable_username(username) {
+        return Ok(show(app, visit, StatusCode::BAD_REQUEST, token, username, Some("Please choose a username.")));
     }
     // Before the costly hash: is there anything to set up?
     let secret_hash = sha256(&[token.as_bytes()]);
@@ -75,7 +60,10 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
     if !good {
         return Ok(dead(app, visit));
     }
-    let phc = app.passwords.hash(password.to_owned()).await?;
+    let chosen = match choose(app, form, username, &json!({}), true).await? {
+        Ok(chosen) => chosen,
+        Err(wrong) => return Ok(show(app, visit, StatusCode::BAD_REQUEST, token, username, Some(&wrong))),
+    };
     let made = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
@@ -86,7 +74,7 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
             let Some(user) = users::insert(tx, username, &json!({}), true).await? else {
                 return Err(Failure::from(Error::invalid_request("this username is taken")));
             };
-            users::set_password(tx, user.id, &phc, None).await?;
+            users::set_password(tx, user.id, &chosen.phc, None).await?;
             let subject = Subject { user_id: Some(user.id), ..Subject::default() };
             audit::record(tx, Event::done(Action::AdministratorSetUp, Actor::Visitor, subject));
             Ok(Some(user))

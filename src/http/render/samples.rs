@@ -73,6 +73,7 @@ pub fn login() -> Login {
         username: String::new(),
         error: None,
         retry_after: None,
+        forgotten: "/reset-password".into(),
     }
 }
 
@@ -121,6 +122,13 @@ pub fn account() -> Account {
         csrf: "c5rf".into(),
         action_base: "/account".into(),
         notice: Some("The session on Safari on iPhone has ended.".into()),
+        factors: AccountFactors {
+            password: "/account/password".into(),
+            has_password: true,
+            authenticator: "/account/authenticator".into(),
+            authenticator_at: Some(moment(-60 * 24 * 12)),
+            recovery_codes_left: 7,
+        },
         passkeys: vec![
             passkey("0198-5", "Laptop", None),
             AccountPasskey { attested: true, ..passkey("0198-6", "Key on the ring", None) },
@@ -210,9 +218,70 @@ fn privileged_elsewhere() -> PrivilegedElsewhere {
     }
 }
 
+/// What people sign in with, and how they change it.
+fn factors() -> Vec<(PageName, Value)> {
+    vec![
+        (
+            PageName::SecondFactor,
+            shown(SecondFactor {
+                action: "/second-factor".into(),
+                csrf: "c5rf".into(),
+                ceremony: "0198c0de".into(),
+                client: Some(client()),
+                error: Some("That code is not right.".into()),
+                retry_after: None,
+            }),
+        ),
+        (
+            PageName::Authenticator,
+            shown(Authenticator {
+                action: "/account/authenticator/add".into(),
+                csrf: "c5rf".into(),
+                nonce: "n0nce".into(),
+                secret: "JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP".into(),
+                link: "otpauth://totp/Mooring:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Mooring".into(),
+                account: "/account".into(),
+                error: None,
+            }),
+        ),
+        (
+            PageName::RecoveryCodes,
+            shown(RecoveryCodes {
+                first: true,
+                codes: vec!["0123-4567-89AB-CDEF".into(); 10],
+                account: "/account".into(),
+            }),
+        ),
+        (
+            PageName::ChangePassword,
+            shown(ChangePassword {
+                action: "/account/password".into(),
+                csrf: "c5rf".into(),
+                user: alice(),
+                least: 8,
+                account: "/account".into(),
+                error: Some("The two passwords are not the same.".into()),
+            }),
+        ),
+        (
+            PageName::ResetPassword,
+            shown(ResetPassword {
+                action: "/reset-password".into(),
+                sign_in: "/account".into(),
+                minutes: 30,
+                token: Some("mo_pr_1".into()),
+                username: "alice".into(),
+                code: true,
+                least: 15,
+                ..ResetPassword::default()
+            }),
+        ),
+    ]
+}
+
 /// Every page with a context of its own.
 pub fn all() -> Vec<(PageName, Value)> {
-    vec![
+    let mut pages = vec![
         (PageName::Login, shown(login())),
         (PageName::Consent, shown(consent())),
         (
@@ -290,5 +359,7 @@ pub fn all() -> Vec<(PageName, Value)> {
             }),
         ),
         (PageName::DemoSignedIn, shown(demo_signed_in())),
-    ]
+    ];
+    pages.extend(factors());
+    pages
 }

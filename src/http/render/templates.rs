@@ -34,6 +34,11 @@ pub enum PageName {
     SignedOut,
     SigningOut,
     SetUp,
+    SecondFactor,
+    Authenticator,
+    RecoveryCodes,
+    ChangePassword,
+    ResetPassword,
     FormPost,
     Welcome,
     DemoHome,
@@ -56,6 +61,11 @@ impl PageName {
             Self::SignedOut => "signed_out.html",
             Self::SigningOut => "signing_out.html",
             Self::SetUp => "set_up.html",
+            Self::SecondFactor => "second_factor.html",
+            Self::Authenticator => "authenticator.html",
+            Self::RecoveryCodes => "recovery_codes.html",
+            Self::ChangePassword => "change_password.html",
+            Self::ResetPassword => "reset_password.html",
             Self::FormPost => "form_post.html",
             Self::Welcome => "welcome.html",
             Self::DemoHome => "demo/home.html",
@@ -80,7 +90,7 @@ macro_rules! embedded {
     };
 }
 
-const EMBEDDED: [(&str, &str); 20] = embedded![
+const EMBEDDED: [(&str, &str); 25] = embedded![
     "base.html",
     "_mark.html",
     "_client.html",
@@ -97,6 +107,11 @@ const EMBEDDED: [(&str, &str); 20] = embedded![
     "signed_out.html",
     "signing_out.html",
     "set_up.html",
+    "second_factor.html",
+    "authenticator.html",
+    "recovery_codes.html",
+    "change_password.html",
+    "reset_password.html",
     "form_post.html",
     "welcome.html",
     "demo/home.html",

@@ -69,6 +69,8 @@ pub struct Login {
     pub error: Option<String>,
     /// Seconds until another try makes sense.
     pub retry_after: Option<u64>,
+    /// Where one gets another password.
+    pub forgotten: String,
 }
 
 /// `consent.html`: posts `csrf`, `request`, `decision` = `allow` or `deny`.
@@ -151,6 +153,7 @@ pub struct Account {
     pub action_base: String,
     /// What has just been done, in a sentence.
     pub notice: Option<String>,
+    pub factors: AccountFactors,
     pub passkeys: Vec<AccountPasskey>,
     pub add_passkey: Option<AddPasskey>,
     pub sessions: Vec<AccountSession>,
@@ -319,4 +322,89 @@ pub struct DemoApiResult {
     /// `WWW-Authenticate`, where it refused.
     pub challenge: Option<String>,
     pub body: String,
+}
+
+/// `second_factor.html`: posts `csrf`, `ceremony`, `code`.
+#[derive(Clone, Serialize)]
+pub struct SecondFactor {
+    pub action: String,
+    pub csrf: String,
+    pub ceremony: String,
+    pub client: Option<Client>,
+    pub error: Option<String>,
+    /// Seconds until another try makes sense.
+    pub retry_after: Option<u64>,
+}
+
+/// `authenticator.html`: posts `csrf`, `nonce`, `code`.
+#[derive(Clone, Serialize)]
+pub struct Authenticator {
+    pub action: String,
+    pub csrf: String,
+    /// What the key follows from.
+    pub nonce: String,
+    /// The key, in groups of four.
+    pub secret: String,
+    /// The same for an app on this device (`otpauth:`).
+    pub link: String,
+    pub account: String,
+    pub error: Option<String>,
+}
+
+/// `recovery_codes.html`: shown once.
+#[derive(Clone, Serialize)]
+pub struct RecoveryCodes {
+    /// With the authenticator that has just been added.
+    pub first: bool,
+    pub codes: Vec<String>,
+    pub account: String,
+}
+
+/// `change_password.html`: posts `csrf`, `password`, `password_again`, `end_others`.
+#[derive(Clone, Serialize)]
+pub struct ChangePassword {
+    pub action: String,
+    pub csrf: String,
+    pub user: Person,
+    /// Characters of a password that is taken.
+    pub least: usize,
+    pub account: String,
+    pub error: Option<String>,
+}
+
+/// `reset_password.html`: posts `username`; with a link's `token`, and `password`, `password_again`, `code`, `end_others`.
+#[derive(Clone, Default, Serialize)]
+pub struct ResetPassword {
+    pub action: String,
+    /// Where one signs in.
+    pub sign_in: String,
+    /// How long a link is good.
+    pub minutes: i64,
+    /// A mail was sent, if there was anybody to send it to.
+    pub sent: bool,
+    /// The password was set.
+    pub done: bool,
+    /// How good the new one is, in a word.
+    pub strength: String,
+    /// The link that was opened.
+    pub token: Option<String>,
+    pub username: String,
+    /// Whether a code is asked for beside the password.
+    pub code: bool,
+    /// Characters of a password that is taken.
+    pub least: usize,
+    pub error: Option<String>,
+}
+
+/// What a person signs in with beside passkeys, on `account.html`.
+#[derive(Clone, Serialize)]
+pub struct AccountFactors {
+    /// Where to change the password.
+    pub password: String,
+    pub has_password: bool,
+    /// Where to add an authenticator app.
+    pub authenticator: String,
+    /// Since when there is one.
+    pub authenticator_at: Option<Moment>,
+    pub recovery_codes_left: usize,
 }

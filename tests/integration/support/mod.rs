@@ -1,6 +1,7 @@
 //! What the stories are told with.
 
 pub mod agent;
+pub mod authenticator;
 pub mod browser;
 pub mod client;
 pub mod cluster;

@@ -1,0 +1,79 @@
+//! Recovery codes in `credentials`: one row each, by a keyed hash; used once.
+
+use diesel::{QueryableByName, sql_types as sql};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::{Tx, statement::Cached, work::OrBroken};
+use crate::failure::Broken;
+
+/// Makes these the person's codes: those before them are dead.
+pub async fn replace(tx: &mut Tx, user_id: Uuid, hashes: &[String]) -> Result<(), Broken> {
+    end(tx, user_id).await?;
+    let now = tx.now;
+    Cached(
+        diesel::sql_query(
+            "INSERT INTO credentials (id, user_id, kind, secret_hash, created_at, changed_at) \
+             SELECT new_id($3), $1, 'recovery', hash, $3, $3 FROM unnest($2) AS hash",
+        )
+        .bind::<sql::Uuid, _>(user_id)
+        .bind::<sql::Array<sql::Text>, _>(hashes)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("insert recovery codes")?;
+    Ok(())
+}
+
+/// Ends all of them. Returns how many there were.
+pub async fn end(tx: &mut Tx, user_id: Uuid) -> Result<usize, Broken> {
+    let now = tx.now;
+    Cached(
+        diesel::sql_query(
+            "UPDATE credentials SET ended_at = $2 WHERE user_id = $1 AND kind = 'recovery' AND ended_at IS NULL",
+        )
+        .bind::<sql::Uuid, _>(user_id)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("end recovery codes")
+}
+
+/// Uses one up. `false` when it is none of the person's, or was used: of two uses at once one has it.
+pub async fn consume(tx: &mut Tx, user_id: Uuid, hash: &str) -> Result<bool, Broken> {
+    let now = tx.now;
+    let used = Cached(
+        diesel::sql_query(
+            "UPDATE credentials SET ended_at = $3, last_used_at = $3 WHERE user_id = $1 AND kind = 'recovery' \
+             AND ended_at IS NULL AND secret_hash = $2",
+        )
+        .bind::<sql::Uuid, _>(user_id)
+        .bind::<sql::Text, _>(hash)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("use a recovery code")?;
+    Ok(used > 0)
+}
+
+/// How many are left.
+pub async fn count(tx: &mut Tx, user_id: Uuid) -> Result<usize, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql::BigInt)]
+        left: i64,
+    }
+    let rows: Vec<Row> = Cached(
+        diesel::sql_query(
+            "SELECT count(*) AS left FROM credentials WHERE user_id = $1 AND kind = 'recovery' AND ended_at IS NULL",
+        )
+        .bind::<sql::Uuid, _>(user_id),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("count recovery codes")?;
+    Ok(rows.into_iter().next().and_then(|row| usize::try_from(row.left).ok()).unwrap_or_default())
+}

@@ -1,0 +1,108 @@
+//! Another password for somebody who is signed in, and has just shown it as strongly as they can.
+
+use actix_web::{HttpResponse, http::StatusCode, web::Data};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    audit::{self, Action, Actor, Event},
+    authentication::freshness::{self, Factors},
+    db::{Outcome, Tx, sessions::LiveSession, users},
+    failure::Failure,
+    http::{
+        choosing_password::{Chosen, choose},
+        csrf,
+        extract::{Browser, Form, Visit},
+        render::{Page, PageName, answer, views},
+        signing_in::Destination,
+    },
+    notices::{self, Message},
+    oauth::{Error, Parameters},
+    sessions,
+};
+
+pub async fn get(app: Data<App>, visit: Visit) -> HttpResponse {
+    match changer(&app, &visit).await {
+        Ok(Ok(changer)) => show(&app, &visit, &changer, StatusCode::OK, None),
+        Ok(Err(elsewhere)) => answer::see_other(&elsewhere),
+        Err(failure) => answer::failure(&app, &visit, &failure),
+    }
+}
+
+pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+    match run(&app, &visit, &form.0).await {
+        Ok(response) => response,
+        Err(failure) => answer::failure(&app, &visit, &failure),
+    }
+}
+
+/// Who may change their password now.
+struct Changer {
+    session: LiveSession,
+    user_id: Uuid,
+    factors: Factors,
+}
+
+/// `Err`: where to go instead.
+async fn changer(app: &App, visit: &Visit) -> Outcome<Result<Changer, String>> {
+    app.db
+        .single(visit.now, &visit.trace, async |tx| {
+            let browser = Browser::find(app, visit, tx).await?;
+            let Some((session, user_id)) = browser.signed_in() else { return Ok(Err(app.config.issuer.url("/login"))) };
+            if !freshness::may_change_factors(tx, session).await? {
+                return Ok(Err(Destination::Password.confirmation(app)));
+            }
+            let factors = Factors::load(tx, user_id).await?;
+            Ok(Ok(Changer { session: session.clone(), user_id, factors }))
+        })
+        .await
+}
+
+async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpResponse> {
+    let changer = match changer(app, visit).await? {
+        Ok(changer) => changer,
+        Err(elsewhere) => return Ok(answer::see_other(&elsewhere)),
+    };
+    if !csrf::fits(app, &changer.session, form) {
+        return Err(Error::invalid_request("this form is out of date; please reload the page").into());
+    }
+    let username = changer.session.username.clone().unwrap_or_default();
+    let claims = changer.session.user_claims.clone().unwrap_or_default();
+    let chosen = match choose(app, form, &username, &claims, !changer.factors.has_another()).await? {
+        Ok(chosen) => chosen,
+        Err(wrong) => return Ok(show(app, visit, &changer, StatusCode::BAD_REQUEST, Some(&wrong))),
+    };
+    app.db
+        .work(visit.now, &visit.trace, async |tx| change(tx, &changer, &chosen, form.get("end_others").is_some()).await)
+        .await?;
+    Ok(answer::see_other(&app.config.issuer.url(&format!("/account?done=password-{}", chosen.strength.0))))
+}
+
+async fn change(tx: &mut Tx, changer: &Changer, chosen: &Chosen, end_others: bool) -> Outcome<()> {
+    // Again, and now with the change: the proof may have grown old, or the session may have ended, while it was hashed.
+    if !freshness::may_change_factors(tx, &changer.session).await? {
+        return Err(Error::invalid_request("please sign in again first").into());
+    }
+    users::set_password(tx, changer.user_id, &chosen.phc, None).await?;
+    let ended = if end_others {
+        sessions::end_others(tx, changer.user_id, changer.session.root_id, Actor::User).await?
+    } else {
+        0
+    };
+    let event = Event::done(Action::PasswordChanged, Actor::User, sessions::subject(&changer.session));
+    audit::record(tx, event.detail(json!({ "sessions_ended": ended })));
+    notices::tell(tx, changer.user_id, &Message::PasswordChanged).await.map_err(Failure::from)
+}
+
+fn show(app: &App, visit: &Visit, changer: &Changer, status: StatusCode, error: Option<&str>) -> HttpResponse {
+    let context = views::ChangePassword {
+        action: app.config.issuer.url("/account/password"),
+        csrf: csrf::token(app, &changer.session),
+        user: csrf::person(&changer.session),
+        least: crate::authentication::password_rules::least(!changer.factors.has_another()),
+        account: app.config.issuer.url("/account"),
+        error: error.map(str::to_owned),
+    };
+    answer::page(app, visit, Page::new(PageName::ChangePassword).status(status), &context)
+}

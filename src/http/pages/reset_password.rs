@@ -1,0 +1,205 @@
+//! A forgotten password: asking for a link by mail, and choosing another password by it.
+//!
+//! Invariants: whoever asks learns nothing of who has an account; a link stands for the password and for nothing else, so
+//! where a code is asked for at sign-in it is asked for here, and nobody is signed in by it.
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    audit::{self, Action, Actor, Event, Subject},
+    authentication::{freshness::Factors, password_rules::least, second_factor::Code},
+    db::{
+        Outcome, Tx,
+        password_resets::{self, Resettable},
+        users,
+    },
+    failure::Failure,
+    http::{
+        choosing_password::{Chosen, choose},
+        extract::{Form, Visit},
+        render::{Page, PageName, answer, views},
+    },
+    notices::{self, Message},
+    oauth::{Error, ErrorCode, Parameters},
+    risk::{Attempt, Gate},
+    sessions,
+    tokens::ResetLinks,
+};
+
+/// A link that is good, and whose password it is for.
+struct Link {
+    id: Uuid,
+    token: String,
+    whose: Resettable,
+    factors: Factors,
+}
+
+pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
+    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
+    let Some(token) = parameters.get("token") else { return show(&app, &visit, StatusCode::OK, &ask(&app, None)) };
+    match link(&app, &visit, token).await {
+        Ok(Some(link)) => show(&app, &visit, StatusCode::OK, &choice(&app, &link, None)),
+        Ok(None) => dead(&app, &visit),
+        Err(failure) => answer::failure(&app, &visit, &failure),
+    }
+}
+
+pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+    let done = match form.0.get("token") {
+        Some(token) => reset(&app, &visit, token, &form.0).await,
+        None => send(&app, &visit, &form.0).await,
+    };
+    done.unwrap_or_else(|failure| answer::failure(&app, &visit, &failure))
+}
+
+/// Writes to whoever is meant. The same answer, and as many statements, whether that is somebody or nobody.
+async fn send(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpResponse> {
+    let name = users::username_key(form.get("username").unwrap_or_default());
+    if name.is_empty() || name.len() > 256 {
+        let error = "Please enter your username or your email address.";
+        return Ok(show(app, visit, StatusCode::BAD_REQUEST, &ask(app, Some(error))));
+    }
+    let source = visit.trace.source_hash.clone().unwrap_or_default();
+    app.db
+        .work(visit.now, &visit.trace, async |tx| {
+            app.sources
+                .count(tx, Attempt::PasswordReset, &name, &source)
+                .await?
+                .or_later("too many links were asked for; please wait before you ask again")?;
+            let asked = password_resets::ask(tx, &name, ResetLinks::LIFETIME).await?;
+            if asked.is_empty() {
+                let hashed = app.sources.hash(&name);
+                let event = Event::refused(
+                    Action::PasswordResetAsked,
+                    Actor::Visitor,
+                    Subject::default(),
+                    "nobody_to_write_to",
+                );
+                audit::record(tx, event.detail(json!({ "account": crate::jose::base64url(&hashed) })));
+            }
+            for (reset, user_id) in asked {
+                let subject = Subject { user_id: Some(user_id), ..Subject::default() };
+                audit::record(tx, Event::done(Action::PasswordResetAsked, Actor::Visitor, subject));
+                notices::tell(tx, user_id, &Message::PasswordResetLink { reset }).await?;
+            }
+            Ok::<_, Failure>(())
+        })
+        .await?;
+    Ok(show(app, visit, StatusCode::OK, &views::ResetPassword { sent: true, ..ask(app, None) }))
+}
+
+async fn link(app: &App, visit: &Visit, token: &str) -> Outcome<Option<Link>> {
+    let Some(id) = app.resets.verify(token) else { return Ok(None) };
+    app.db
+        .single(visit.now, &visit.trace, async |tx| {
+            let Some(whose) = password_resets::find(tx, id).await? else { return Ok(None) };
+            let factors = Factors::load(tx, whose.user_id).await?;
+            Ok(Some(Link { id, token: token.to_owned(), whose, factors }))
+        })
+        .await
+}
+
+async fn reset(app: &App, visit: &Visit, token: &str, form: &Parameters) -> Outcome<HttpResponse> {
+    let Some(link) = link(app, visit, token).await? else { return Ok(dead(app, visit)) };
+    let wrong = |status, error: &str| Ok(show(app, visit, status, &choice(app, &link, Some(error))));
+    let alone = !link.factors.has_another();
+    let chosen = match choose(app, form, &link.whose.username, &link.whose.claims, alone).await? {
+        Ok(chosen) => chosen,
+        Err(error) => return wrong(StatusCode::BAD_REQUEST, &error),
+    };
+    let code = form.get("code").unwrap_or_default().trim();
+    if link.factors.totp {
+        if code.is_empty() || code.len() > 64 {
+            return wrong(StatusCode::BAD_REQUEST, "Please enter a code of your authenticator app, too.");
+        }
+        let source = visit.trace.source_hash.clone().unwrap_or_default();
+        let account = link.whose.user_id.to_string();
+        let gate = app
+            .db
+            .work(visit.now, &visit.trace, async |tx| {
+                app.sources.count(tx, Attempt::SecondFactor, &account, &source).await.map_err(Failure::from)
+            })
+            .await?;
+        if let Gate::Closed(seconds) = gate {
+            let error = Error::new(ErrorCode::TemporarilyUnavailable, "too many codes; please wait a moment");
+            return Err(error.retry_after(seconds).into());
+        }
+    }
+    let done = app
+        .db
+        .work(visit.now, &visit.trace, async |tx| {
+            set(app, tx, &link, &chosen, code, form.get("end_others").is_some()).await
+        })
+        .await?;
+    Ok(match done {
+        Done::Set => {
+            let context =
+                views::ResetPassword { done: true, strength: chosen.strength.said().to_owned(), ..ask(app, None) };
+            show(app, visit, StatusCode::OK, &context)
+        }
+        Done::WrongCode => return wrong(StatusCode::UNAUTHORIZED, "That code is not right, or was used before."),
+        Done::Dead => dead(app, visit),
+    })
+}
+
+enum Done {
+    Set,
+    WrongCode,
+    Dead,
+}
+
+/// Sets the password, the code first: a wrong one leaves the link as it is. It commits whatever it says.
+async fn set(app: &App, tx: &mut Tx, link: &Link, chosen: &Chosen, code: &str, end_all: bool) -> Outcome<Done> {
+    let user_id = link.whose.user_id;
+    let subject = Subject { user_id: Some(user_id), ..Subject::default() };
+    // Again, and now with the change: an app may have been added while the page was open.
+    let factors = Factors::load(tx, user_id).await?;
+    if factors.totp
+        && let Code::Wrong(reason) = app.codes.take(tx, user_id, code).await?
+    {
+        audit::record(tx, Event::refused(Action::PasswordReset, Actor::Visitor, subject, reason));
+        return Ok(Done::WrongCode);
+    }
+    if !password_resets::consume(tx, link.id).await? {
+        return Ok(Done::Dead);
+    }
+    users::set_password(tx, user_id, &chosen.phc, None).await?;
+    let ended = if end_all { sessions::end_all_of_user(tx, user_id, "ended_by_user", Actor::User).await? } else { 0 };
+    let event = Event::done(Action::PasswordReset, Actor::Visitor, subject);
+    audit::record(tx, event.detail(json!({ "code": factors.totp, "sessions_ended": ended })));
+    notices::tell(tx, user_id, &Message::PasswordReset).await?;
+    Ok(Done::Set)
+}
+
+fn ask(app: &App, error: Option<&str>) -> views::ResetPassword {
+    views::ResetPassword {
+        action: app.config.issuer.url("/reset-password"),
+        sign_in: app.config.issuer.url("/account"),
+        minutes: ResetLinks::LIFETIME.num_minutes(),
+        error: error.map(str::to_owned),
+        ..views::ResetPassword::default()
+    }
+}
+
+fn choice(app: &App, link: &Link, error: Option<&str>) -> views::ResetPassword {
+    views::ResetPassword {
+        token: Some(link.token.clone()),
+        username: link.whose.username.clone(),
+        code: link.factors.totp,
+        least: least(!link.factors.has_another()),
+        ..ask(app, error)
+    }
+}
+
+fn show(app: &App, visit: &Visit, status: StatusCode, context: &views::ResetPassword) -> HttpResponse {
+    answer::page(app, visit, Page::new(PageName::ResetPassword).status(status), context)
+}
+
+fn dead(app: &App, visit: &Visit) -> HttpResponse {
+    let message = "It was used, it is too old, or the password was changed since.";
+    let hint = "Ask for a new one with \"Forgotten your password?\" on the sign-in page.";
+    answer::error_page(app, visit, StatusCode::NOT_FOUND, "This link is not good any more", message, Some(hint), None)
+}

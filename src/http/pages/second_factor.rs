@@ -1,0 +1,227 @@
+//! The code after the password. It returns to what the password was given for.
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    authentication::second_factor::{self, Answer},
+    db::{
+        Outcome,
+        ceremonies::{self, Purpose as Asked},
+        sessions as session_rows,
+    },
+    failure::Failure,
+    http::{
+        csrf,
+        extract::{Browser, Form, Visit, session_cookie},
+        render::{Page, PageName, answer, views},
+        signing_in::{Destination, Purpose},
+    },
+    oauth::{Error, Parameters},
+    risk::{Attempt, Gate},
+    sessions::{self, Proof, SignIn, SignedIn},
+};
+
+/// A code that is asked for, and of whom.
+struct Question {
+    ceremony: Uuid,
+    user_id: Uuid,
+    purpose: Purpose,
+}
+
+pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
+    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
+    match question(&app, &visit, parameters.get("ceremony")).await {
+        Ok(question) => show(&app, &visit, &question, StatusCode::OK, None, None),
+        Err(response) => response,
+    }
+}
+
+pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+    let form = form.0;
+    match again(&app, &visit, &form).await {
+        Ok(Some(response)) => return response,
+        Ok(None) => {}
+        Err(failure) => return answer::failure(&app, &visit, &failure),
+    }
+    let question = match question(&app, &visit, form.get("ceremony")).await {
+        Ok(question) => question,
+        Err(response) => return response,
+    };
+    match attempt(&app, &visit, &question, &form).await {
+        Ok(response) => response,
+        Err(failure) => answer::failure(&app, &visit, &failure),
+    }
+}
+
+/// What this browser was asked. `Err`: what to show instead.
+async fn question(app: &App, visit: &Visit, ceremony: Option<&str>) -> Result<Question, HttpResponse> {
+    let Some(id) = ceremony.and_then(|id| id.parse::<Uuid>().ok()) else { return Err(gone(app, visit)) };
+    let found = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            let Some(session) = Browser::find(app, visit, tx).await?.session else { return Ok(None) };
+            ceremonies::find(tx, id, session.id, Asked::SecondFactor).await.map_err(Failure::from)
+        })
+        .await
+        .map_err(|failure| answer::failure(app, visit, &failure))?;
+    let Some((asked, user_id)) = found.and_then(|asked| asked.user_id.map(|user_id| (asked, user_id))) else {
+        return Err(gone(app, visit));
+    };
+    let request = asked.request_id.map(|id| id.to_string());
+    let (purpose, _) = Purpose::find(app, visit, request.as_deref(), asked.state["confirm"].as_str(), false).await?;
+    Ok(Question { ceremony: id, user_id, purpose })
+}
+
+async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameters) -> Outcome<HttpResponse> {
+    let Some(session) = &question.purpose.browser().session else { return Ok(gone(app, visit)) };
+    if !csrf::fits(app, session, form) {
+        return Err(Error::invalid_request("this form is out of date; please reload the page").into());
+    }
+    let typed = form.get("code").unwrap_or_default().trim();
+    if typed.is_empty() || typed.len() > 64 {
+        return Ok(show(app, visit, question, StatusCode::BAD_REQUEST, Some("Please enter the code."), None));
+    }
+    let source = visit.trace.source_hash.clone().unwrap_or_default();
+    let account = question.user_id.to_string();
+    // Counted and committed before the code is looked at.
+    let gate = app
+        .db
+        .work(visit.now, &visit.trace, async |tx| {
+            app.sources.count(tx, Attempt::SecondFactor, &account, &source).await.map_err(Failure::from)
+        })
+        .await?;
+    let buckets = match gate {
+        Gate::Open(buckets) => buckets,
+        Gate::Closed(seconds) => {
+            crate::metrics::refused("second_factor_throttled");
+            let error = "Too many attempts. Please wait a moment before you try again.";
+            return Ok(show(app, visit, question, StatusCode::TOO_MANY_REQUESTS, Some(error), Some(seconds)));
+        }
+    };
+    let answered = app
+        .db
+        .work(visit.now, &visit.trace, async |tx| {
+            let user = match second_factor::take(tx, &app.codes, question.ceremony, session, typed).await? {
+                Answer::Right(user) => user,
+                Answer::Wrong => return Ok(Err(Some(()))),
+                Answer::Over | Answer::Gone => return Ok(Err(None)),
+            };
+            app.sources.forgive(tx, &buckets).await?;
+            let sign_in = SignIn {
+                user: &user,
+                proof: Proof::PASSWORD_AND_CODE,
+                request_id: question.purpose.request_id(),
+                current: Some(session),
+                outdated: None,
+            };
+            let signed_in = sessions::sign_in(tx, &sign_in, &app.config.sessions).await?;
+            second_factor::note(tx, question.ceremony, &user, typed, signed_in.session_id).await?;
+            Ok::<_, Failure>(Ok(signed_in))
+        })
+        .await?;
+    Ok(match answered {
+        Ok(signed_in) => welcome(app, &question.purpose.next(app), &signed_in),
+        Err(Some(())) => {
+            crate::metrics::refused("wrong_code");
+            show(
+                app,
+                visit,
+                question,
+                StatusCode::UNAUTHORIZED,
+                Some("That code is not right, or was used before."),
+                None,
+            )
+        }
+        Err(None) => {
+            // It may have been answered while this one waited.
+            if let Some(response) = again(app, visit, form).await? {
+                return Ok(response);
+            }
+            crate::metrics::refused("wrong_code");
+            gone(app, visit)
+        }
+    })
+}
+
+/// The form was sent twice, and the first has signed somebody in: the second gets the same cookie, so that it does not matter
+/// which answer the browser keeps.
+async fn again(app: &App, visit: &Visit, form: &Parameters) -> Outcome<Option<HttpResponse>> {
+    let Some(ceremony) = form.get("ceremony").and_then(|id| id.parse::<Uuid>().ok()) else { return Ok(None) };
+    let typed = form.get("code").unwrap_or_default();
+    let found = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            let browser = Browser::find(app, visit, tx).await?;
+            let Some(asked) = browser.outdated.or(browser.session.map(|session| session.id)) else { return Ok(None) };
+            let Some((became, settled)) = second_factor::just_answered(tx, ceremony, asked, typed).await? else {
+                return Ok(None);
+            };
+            let session = session_rows::find_live(tx, became).await?;
+            Ok::<_, Failure>(session.map(|session| (session, settled)))
+        })
+        .await?;
+    let Some((session, settled)) = found else { return Ok(None) };
+    let confirmed = settled.state["confirm"].as_str().and_then(Destination::parse).unwrap_or(Destination::Account);
+    let next = settled
+        .request_id
+        .map_or_else(|| confirmed.url(app), |id| app.config.issuer.url(&format!("/oauth/authorize/{id}")));
+    let signed_in = SignedIn { session_id: session.id, generation: session.secret_generation };
+    Ok(Some(welcome(app, &next, &signed_in)))
+}
+
+fn welcome(app: &App, next: &str, signed_in: &SignedIn) -> HttpResponse {
+    let mut response = answer::see_other(next);
+    if let Err(error) = response.add_cookie(&session_cookie(app, signed_in.session_id, signed_in.generation)) {
+        tracing::error!(%error, "session cookie");
+    }
+    response
+}
+
+fn show(
+    app: &App,
+    visit: &Visit,
+    question: &Question,
+    status: StatusCode,
+    error: Option<&str>,
+    retry_after: Option<u32>,
+) -> HttpResponse {
+    let (client, target) = match &question.purpose {
+        Purpose::Request(pending) => (
+            Some(answer::client_view(&pending.client, Some(&pending.request.redirect_uri))),
+            Some(pending.request.redirect_uri.as_str()),
+        ),
+        Purpose::Own(..) => (None, None),
+    };
+    let retry_after = retry_after.map(u64::from);
+    let context = views::SecondFactor {
+        action: app.config.issuer.url("/second-factor"),
+        csrf: question.purpose.browser().session.as_ref().map(|session| csrf::token(app, session)).unwrap_or_default(),
+        ceremony: question.ceremony.to_string(),
+        client,
+        error: error.map(str::to_owned),
+        retry_after,
+    };
+    let page = Page::new(PageName::SecondFactor)
+        .status(status)
+        .retry_after(retry_after)
+        .may_redirect_to(target)
+        .may_show(context.client.as_ref().and_then(|client| client.logo.as_deref()));
+    answer::page(app, visit, page, &context)
+}
+
+/// Answered, too old, given up, or another browser's.
+fn gone(app: &App, visit: &Visit) -> HttpResponse {
+    let message = "It has expired, there were too many wrong codes, or it was begun in another browser.";
+    let hint = "Go back to where you came from and sign in from there.";
+    answer::error_page(
+        app,
+        visit,
+        StatusCode::BAD_REQUEST,
+        "This sign-in cannot be continued",
+        message,
+        Some(hint),
+        None,
+    )
+}

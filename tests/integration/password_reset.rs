@@ -1,0 +1,236 @@
+//! A forgotten password: a link by mail, and everything it must not do.
+
+use chrono::TimeDelta;
+use mooring::db::users;
+
+use crate::support::{
+    ALICE, BOB, PASSWORD, Server, Settings,
+    agent::{Agent, Page},
+    authenticator,
+    page::Form,
+};
+
+const NEW: &str = "nine gulls over the quay";
+const SUBJECT: &str = "choose a new password";
+
+async fn with_jobs() -> Server {
+    Server::start(Settings::default().jobs()).await
+}
+
+/// Asks for a link, as somebody who stands before the sign-in page.
+async fn ask(server: &Server, agent: &Agent, name: &str) -> Page {
+    let page = agent.open(&server.at("/login")).await;
+    assert!(page.body.contains("/reset-password\""), "{}", page.body);
+    let page = agent.open(&server.at("/reset-password")).await;
+    agent.submit(&page.form_to("/reset-password").fill("username", name)).await
+}
+
+/// The link that alice gets.
+async fn link(server: &Server) -> String {
+    let before = server.mails().len();
+    let answer = ask(server, &server.agent(), ALICE).await;
+    assert_eq!((answer.status, answer.heading().as_str()), (200, "Look into your mailbox"), "{}", answer.body);
+    for _ in 0..200 {
+        if server.mails().len() > before {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    server.mail(SUBJECT).await.link("/reset-password?token=")
+}
+
+fn filled(page: &Page, password: &str) -> Form {
+    page.form_to("/reset-password").fill("password", password).fill("password_again", password)
+}
+
+async fn sign_in(server: &Server, password: &str) -> (Agent, Page) {
+    let agent = server.agent();
+    let page = agent.open(&server.at("/account")).await;
+    let page = agent.sign_in(&page, ALICE, password).await;
+    (agent, page)
+}
+
+#[tokio::test]
+async fn a_link_sets_a_password_once() {
+    let server = with_jobs().await;
+    let client = server.client("web");
+    let (before, _) = sign_in(&server, PASSWORD).await;
+    let tokens = client.tokens(&before, "openid offline_access").await;
+    let link = link(&server).await;
+    let agent = server.agent();
+    // Looking at it, as mail programs do, does not use it up.
+    agent.open(&link).await;
+    let page = agent.open(&link).await;
+    assert_eq!(page.heading(), "Choose a new password");
+    assert!(page.body.contains("<strong>alice</strong>"), "{}", page.body);
+    for (password, again) in [("short", "short"), (NEW, "another"), ("passwordpassword", "passwordpassword")] {
+        let form = filled(&page, password).fill("password_again", again);
+        assert_eq!(agent.submit(&form).await.status, 400, "{password}");
+    }
+    let done = agent.submit(&filled(&page, NEW).fill("end_others", "yes")).await;
+    assert_eq!(done.heading(), "You have a new password", "{}", done.body);
+    assert!(done.body.contains("<strong>strong</strong>"), "{}", done.body);
+    assert!(agent.cookies().is_empty(), "nobody is signed in by it: {:?}", agent.cookies());
+    assert!(server.mail("you have a new password").await.text.contains("Firefox on Linux"));
+    assert_eq!(server.events("password.reset", "done").await, 1);
+    // Everything before is over.
+    assert!(before.open(&server.at("/account")).await.asks_for_password());
+    client.refresh(&tokens.refresh).await.refused("invalid_grant");
+    assert_eq!(sign_in(&server, PASSWORD).await.1.status, 401);
+    assert_eq!(sign_in(&server, NEW).await.1.heading(), "Alice Example");
+    // And the link with it.
+    agent.open(&link).await.is_error_page(404);
+    agent.submit(&filled(&page, "another one of my own")).await.is_error_page(404);
+    assert_eq!(sign_in(&server, NEW).await.1.heading(), "Alice Example");
+}
+
+/// Whoever does not want it ended keeps what they had.
+#[tokio::test]
+async fn sessions_are_kept_where_that_is_wanted() {
+    let server = with_jobs().await;
+    let (before, _) = sign_in(&server, PASSWORD).await;
+    let page = server.agent().open(&link(&server).await).await;
+    assert!(page.body.contains("name=\"end_others\" type=\"checkbox\" value=\"yes\" checked"), "{}", page.body);
+    server.agent().submit(&filled(&page, NEW)).await;
+    assert_eq!(before.open(&server.at("/account")).await.heading(), "Alice Example");
+}
+
+#[tokio::test]
+async fn racing_one_link_sets_one_password() {
+    let server = Server::start(Settings::default().jobs().set("server.workers", "2").connections(8)).await;
+    let page = server.agent().open(&link(&server).await).await;
+    let passwords = ["one gull over the quay", "two gulls over the quay", "four gulls over the quay"];
+    let answers = futures_util::future::join_all(passwords.map(|password| {
+        let (agent, form) = (server.agent(), filled(&page, password));
+        async move { agent.submit(&form).await }
+    }))
+    .await;
+    let won: Vec<&str> =
+        passwords.iter().zip(&answers).filter(|(_, page)| page.status == 200).map(|(password, _)| *password).collect();
+    assert_eq!(won.len(), 1, "{won:?}");
+    assert_eq!(sign_in(&server, won[0]).await.1.heading(), "Alice Example");
+}
+
+/// It is old, another came after it, the password was changed since, the person was disabled, or it is nobody's.
+#[tokio::test]
+async fn a_dead_link_is_dead() {
+    let server = with_jobs().await;
+    let old = link(&server).await;
+    let new = link(&server).await;
+    assert_ne!(old, new);
+    server.agent().open(&old).await.is_error_page(404);
+    let page = server.agent().open(&new).await;
+    server.advance(TimeDelta::minutes(31)).await;
+    server.agent().open(&new).await.is_error_page(404);
+    server.agent().submit(&filled(&page, NEW)).await.is_error_page(404);
+
+    let changed = link(&server).await;
+    server.advance(TimeDelta::seconds(1)).await;
+    let (agent, _) = sign_in(&server, PASSWORD).await;
+    let form = agent.open(&server.at("/account/password")).await.form_to("/account/password");
+    agent.submit(&form.fill("password", NEW).fill("password_again", NEW)).await;
+    server.agent().open(&changed).await.is_error_page(404);
+
+    let link = link(&server).await;
+    let tampered = format!("{}{}", &link[..link.len() - 2], if link.ends_with("AA") { "BB" } else { "AA" });
+    for wrong in [tampered.as_str(), &server.at("/reset-password?token=mo_pr_"), &server.at("/reset-password?token=x")]
+    {
+        server.agent().open(wrong).await.is_error_page(404);
+    }
+    let page = server.agent().open(&link).await;
+    let alice = server.user_id(ALICE).await.parse().unwrap();
+    server.work(async |tx| users::disable(tx, alice).await).await;
+    server.agent().submit(&filled(&page, "three gulls over the quay")).await.is_error_page(404);
+    assert_eq!(server.events("password.reset", "done").await, 0);
+}
+
+/// The same answer for everybody and nobody; written to is who has a password and an address of theirs.
+#[tokio::test]
+async fn asking_reveals_nothing() {
+    let server = with_jobs().await;
+    server.rows("UPDATE users SET disabled_at = now() WHERE username = 'bob'").await;
+    let mut answers = Vec::new();
+    for name in [ALICE, " ALICE@Example.com ", "nobody", "nobody@example.com", BOB, "bob@example.com", "' OR 1=1 --"] {
+        let page = server.agent().open(&server.at("/reset-password")).await;
+        let answer = server.agent().submit(&page.form_to("/reset-password").fill("username", name)).await;
+        answers.push((name, answer.status, answer.body));
+    }
+    for (name, status, body) in &answers {
+        assert_eq!((*status, body), (200, &answers[0].2), "{name}");
+    }
+    server.mail(SUBJECT).await;
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    let to: Vec<String> = server.mails().into_iter().map(|mail| mail.to).collect();
+    assert_eq!(to, ["alice@example.com", "alice@example.com"]);
+    assert_eq!(server.events("password.reset_asked", "refused").await, 5);
+    let page = server.agent().open(&server.at("/reset-password")).await;
+    assert_eq!(server.agent().submit(&page.form_to("/reset-password").fill("username", " ")).await.status, 400);
+    let stored = server.rows("SELECT a::text FROM audit_events a").await;
+    assert!(stored.iter().flatten().flatten().all(|row| !row.contains("nobody@example.com")));
+}
+
+/// An address that is known not to be verified is nobody's; without a password there is none to forget.
+#[tokio::test]
+async fn a_link_goes_to_a_verified_address_for_a_password_that_is_there() {
+    let server = with_jobs().await;
+    ask(&server, &server.agent(), BOB).await;
+    server.rows("UPDATE credentials SET ended_at = now() WHERE kind = 'password'").await;
+    ask(&server, &server.agent(), ALICE).await;
+    assert_eq!(server.events("password.reset_asked", "refused").await, 2);
+    assert_eq!(server.value("SELECT count(*) FROM password_resets").await, "0");
+}
+
+/// It stands for the password alone: where a code is asked for, it is asked for here.
+#[tokio::test]
+async fn it_never_bypasses_another_factor() {
+    let server = with_jobs().await;
+    let (agent, _) = sign_in(&server, PASSWORD).await;
+    let (app, codes) = authenticator::add(&server, &agent).await;
+    let link = link(&server).await;
+    let page = server.agent().open(&link).await;
+    let form = filled(&page, NEW);
+    assert_eq!(server.agent().submit(&form).await.status, 400, "without a code");
+    let wrong = server.agent().submit(&form.clone().fill("code", &app.wrong_code(&server))).await;
+    assert_eq!(wrong.status, 401, "{}", wrong.body);
+    let forged = form.clone().fill("code", "AAAA-AAAA-AAAA-AAAA");
+    assert_eq!(server.agent().submit(&forged).await.status, 401);
+    assert_eq!(server.events("password.reset", "refused").await, 2);
+    assert_eq!(sign_in(&server, PASSWORD).await.1.heading(), "Enter your code", "it is as it was");
+    let done = server.agent().submit(&form.fill("code", &app.code(&server))).await;
+    assert_eq!(done.heading(), "You have a new password", "{}", done.body);
+    // The code is used up, and the next sign-in asks for another.
+    let (agent, page) = sign_in(&server, NEW).await;
+    let again = agent.submit(&page.form_to("/second-factor").fill("code", &app.code(&server))).await;
+    assert_eq!(again.status, 401);
+
+    // With a recovery code it works, too.
+    let link = self::link(&server).await;
+    let page = server.agent().open(&link).await;
+    let done = server.agent().submit(&filled(&page, "three gulls over the quay").fill("code", &codes[0])).await;
+    assert_eq!(done.heading(), "You have a new password", "{}", done.body);
+}
+
+/// Nobody fills a mailbox, or tries one name after the other.
+#[tokio::test]
+async fn asking_is_throttled() {
+    let server = Server::start(Settings::default().set("trusted_proxies", "127.0.0.1/32")).await;
+    let until_closed = async |next: &dyn Fn(u32) -> (String, String)| -> u32 {
+        for turn in 0..100 {
+            let (name, address) = next(turn);
+            let agent = server.agent().forwarded_for(&address);
+            let page = agent.open(&server.at("/reset-password")).await;
+            let answer = agent.submit(&page.form_to("/reset-password").fill("username", &name)).await;
+            if answer.status == 429 {
+                assert!(answer.header("retry-after").parse::<u32>().is_ok(), "{:?}", answer.headers);
+                return turn;
+            }
+        }
+        panic!("never");
+    };
+    let one_name_one_source = until_closed(&|_| (ALICE.to_owned(), "203.0.113.9".to_owned())).await;
+    assert!((3..=6).contains(&one_name_one_source), "{one_name_one_source}");
+    let one_name = until_closed(&|turn| ("somebody".to_owned(), format!("203.{turn}.113.9"))).await;
+    assert!((5..=12).contains(&one_name), "{one_name}");
+    let one_source = until_closed(&|turn| (format!("name-{turn}"), "198.51.100.7".to_owned())).await;
+    assert!((10..=40).contains(&one_source), "{one_source}");
+}

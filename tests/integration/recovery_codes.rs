@@ -1,0 +1,108 @@
+//! Recovery codes: in place of a code of the app, each once, ended as a set.
+
+use chrono::TimeDelta;
+
+use crate::support::{
+    ALICE, BOB, PASSWORD, Server, Settings,
+    agent::{Agent, Page},
+    authenticator::{self, App},
+};
+
+async fn with_codes(server: &Server, username: &str) -> (Agent, App, Vec<String>) {
+    let agent = server.agent();
+    let page = agent.open(&server.at("/account")).await;
+    agent.sign_in(&page, username, PASSWORD).await;
+    let (app, codes) = authenticator::add(server, &agent).await;
+    (agent, app, codes)
+}
+
+/// Signs in with the password and this code.
+async fn sign_in(server: &Server, username: &str, code: &str) -> (Agent, Page) {
+    let agent = server.agent();
+    let page = agent.open(&server.at("/account")).await;
+    let page = agent.sign_in(&page, username, PASSWORD).await;
+    let page = agent.submit(&page.form_to("/second-factor").fill("code", code)).await;
+    (agent, page)
+}
+
+fn is_in(page: &Page) -> bool {
+    page.status == 200 && page.url.path().ends_with("/account")
+}
+
+#[tokio::test]
+async fn each_signs_in_once() {
+    let server = Server::start(Settings::default().jobs()).await;
+    let (_, _, codes) = with_codes(&server, ALICE).await;
+    assert!(codes.iter().all(|code| code.len() == 19 && code.split('-').count() == 4), "{codes:?}");
+    let distinct: std::collections::BTreeSet<_> = codes.iter().collect();
+    assert_eq!(distinct.len(), 10);
+    let (_, page) = sign_in(&server, ALICE, &codes[0]).await;
+    assert!(is_in(&page) && page.body.contains("9 recovery codes left"), "{}", page.body);
+    let mail = server.mail("a recovery code was used").await;
+    assert!(mail.text.contains("9 left") && !mail.text.contains(&codes[0]), "{}", mail.text);
+    assert_eq!(sign_in(&server, ALICE, &codes[0]).await.1.status, 401);
+    // However it is typed.
+    let typed = [
+        codes[1].to_lowercase(),
+        codes[2].replace('-', ""),
+        format!("  {} ", codes[3].replace('-', " ").to_lowercase()),
+    ];
+    for code in typed {
+        assert!(is_in(&sign_in(&server, ALICE, &code).await.1), "{code}");
+    }
+    assert_eq!(server.events("recovery_code.used", "done").await, 4);
+    assert_eq!(
+        server.value("SELECT acr FROM sessions WHERE kind = 'user' ORDER BY id DESC LIMIT 1").await,
+        "urn:mooring:acr:mfa"
+    );
+    // None of them can be read.
+    let stored = server.rows("SELECT c::text FROM credentials c UNION ALL SELECT a::text FROM audit_events a").await;
+    let bare: Vec<String> = codes.iter().map(|code| code.replace('-', "")).collect();
+    for row in stored.iter().flatten().flatten() {
+        assert!(codes.iter().chain(&bare).all(|code| !row.contains(code.as_str())), "{row}");
+    }
+}
+
+#[tokio::test]
+async fn racing_one_signs_in_one() {
+    let server = Server::start(Settings::default().set("server.workers", "2").connections(8)).await;
+    let (_, _, codes) = with_codes(&server, ALICE).await;
+    for code in &codes[..3] {
+        let answers = futures_util::future::join_all((0..3).map(|_| sign_in(&server, ALICE, code))).await;
+        assert_eq!(answers.iter().filter(|(_, page)| is_in(page)).count(), 1, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn they_are_their_persons() {
+    let server = Server::usual().await;
+    let (_, _, alices) = with_codes(&server, ALICE).await;
+    let (_, _, bobs) = with_codes(&server, BOB).await;
+    assert_eq!(sign_in(&server, BOB, &alices[0]).await.1.status, 401);
+    assert!(is_in(&sign_in(&server, ALICE, &alices[0]).await.1));
+    assert!(is_in(&sign_in(&server, BOB, &bobs[0]).await.1));
+    // What is none is none.
+    for wrong in ["0000-0000-0000-0000", "AAAA", "é", "' OR 1=1 --", "000000 "] {
+        assert_eq!(sign_in(&server, ALICE, wrong).await.1.status, 401, "{wrong}");
+    }
+}
+
+/// A new set ends the old one; making one takes a proof of now.
+#[tokio::test]
+async fn a_new_set_ends_the_old_one() {
+    let server = Server::start(Settings::default().jobs()).await;
+    let (_, app, old) = with_codes(&server, ALICE).await;
+    let (agent, page) = sign_in(&server, ALICE, &app.code(&server)).await;
+    let renew = page.form_to("/account/authenticator/codes");
+    let new = authenticator::codes(&agent.submit(&renew).await);
+    assert!(new.iter().all(|code| !old.contains(code)));
+    server.mail("you have new recovery codes").await;
+    assert_eq!(sign_in(&server, ALICE, &old[0]).await.1.status, 401);
+    let (agent, page) = sign_in(&server, ALICE, &new[0]).await;
+    assert!(is_in(&page), "{}", page.body);
+    server.advance(TimeDelta::minutes(6)).await;
+    let page = agent.open(&server.at("/account")).await;
+    assert!(agent.submit(&page.form_to("/account/authenticator/codes")).await.asks_for_password());
+    let ended = "SELECT count(*) FROM credentials WHERE kind = 'recovery' AND ended_at IS NOT NULL";
+    assert_eq!(server.value(ended).await, "11");
+}
