@@ -68,6 +68,24 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether it is part of what leads to privileged work, or keeps it from beginning: that is told in the privileged trail,
+    /// though the session at hand is not a privileged one.
+    fn leads_to_privilege(self) -> bool {
+        matches!(
+            self,
+            Self::PrivilegeRequested
+                | Self::PrivilegeProved
+                | Self::AccessRefused
+                | Self::ElevationRequested
+                | Self::ElevationApproved
+                | Self::ElevationRefused
+                | Self::ElevationVoided
+                | Self::ElevationUsed
+                | Self::ElevationBreakGlass
+                | Self::ElevationReviewed
+        )
+    }
+
     /// The name in the trail.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -210,7 +228,11 @@ impl Event {
             (_, detail) => detail,
         };
         AuditEvent {
-            kind: kind(self.subject.session_kind.as_deref()),
+            kind: if self.action.leads_to_privilege() {
+                "privileged"
+            } else {
+                kind(self.subject.session_kind.as_deref())
+            },
             session_id: self.subject.session_id,
             actor: self.actor.as_str(),
             user_id: self.subject.user_id,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Tx,
-    ids::new_id,
+    ids::event_id,
     statement::Cached,
     work::{OrBroken, Trace},
 };
@@ -80,11 +80,11 @@ pub(super) fn with_event<'q>(
     tx: &mut Tx,
     statement: &'static str,
 ) -> Result<BoxedSqlQuery<'q, Pg, diesel::query_builder::SqlQuery>, Broken> {
-    let event = tx.take_event()?;
+    let (sequence, event) = tx.take_event()?;
     let trace = tx.trace.clone();
     Ok(diesel::sql_query(statement)
         .into_boxed()
-        .bind::<SqlUuid, _>(new_id(tx.now))
+        .bind::<SqlUuid, _>(event_id(tx.now, sequence))
         .bind::<Timestamptz, _>(tx.now)
         .bind::<Text, _>(event.kind)
         .bind::<Nullable<SqlUuid>, _>(event.session_id)
@@ -100,14 +100,14 @@ pub(super) fn with_event<'q>(
         .bind::<Text, _>(trace.request_id))
 }
 
-pub(super) fn as_rows(events: Vec<AuditEvent>, now: DateTime<Utc>, trace: &Trace) -> Value {
+pub(super) fn as_rows(events: Vec<(usize, AuditEvent)>, now: DateTime<Utc>, trace: &Trace) -> Value {
     let hex = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| hex(bytes));
     Value::Array(
         events
             .into_iter()
-            .map(|event| {
+            .map(|(sequence, event)| {
                 json!({
-                    "id": new_id(now), "at": now, "kind": event.kind, "session_id": event.session_id, "actor": event.actor,
+                    "id": event_id(now, sequence), "at": now, "kind": event.kind, "session_id": event.session_id, "actor": event.actor,
                     "user_id": event.user_id, "client_id": event.client_id, "action": event.action,
                     "outcome": event.outcome, "reason": event.reason, "detail": event.detail,
                     "source_hash": hex(&trace.source_hash), "agent_hash": hex(&trace.agent_hash), "trace": trace.request_id,
@@ -206,12 +206,22 @@ pub async fn load_after(
 
 /// What happened in a session, in order: its newest `limit` events, for people who look at it now. A reader that must not
 /// miss one takes [`load_after`].
+///
+/// A privileged session's begins before it does: with what led to it, told in its parent since the privileged session before
+/// this one died.
 pub async fn load_timeline(tx: &mut Tx, session_id: Uuid, limit: i64) -> Result<Vec<ExportedEvent>, Broken> {
     Cached(
         diesel::sql_query(concat!(
-            "SELECT * FROM (SELECT ",
+            "WITH own AS (SELECT s.parent_id, least(s.ended_at, s.expires_at, a.last_seen_at + s.idle_timeout) AS until \
+                 FROM sessions s JOIN session_activity a ON a.session_id = s.id WHERE s.id = $1), \
+             before AS (SELECT max(least(s.ended_at, s.expires_at, a.last_seen_at + s.idle_timeout)) AS until \
+                 FROM own JOIN sessions s ON s.parent_id = own.parent_id JOIN session_activity a ON a.session_id = s.id \
+                 WHERE s.id < $1) \
+             SELECT * FROM (SELECT ",
             exported_columns!(),
-            " FROM audit_events WHERE session_id = $1 ORDER BY id DESC LIMIT $2) newest ORDER BY id",
+            " FROM audit_events WHERE session_id = $1 OR (session_id = (SELECT parent_id FROM own) AND kind = 'privileged' \
+                 AND at > coalesce((SELECT until FROM before), '-infinity') AND at <= (SELECT until FROM own)) \
+             ORDER BY id DESC LIMIT $2) newest ORDER BY id",
         ))
         .bind::<SqlUuid, _>(session_id)
         .bind::<diesel::sql_types::BigInt, _>(limit),

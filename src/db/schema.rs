@@ -46,7 +46,7 @@ diesel::table! {
         id -> Uuid,
         /// The instant of the request.
         at -> Timestamptz,
-        /// Kind of the session concerned, or server.
+        /// Which trail it is in: that of the kind of session concerned, or server. What leads to privileged work, or keeps it from beginning, is in the privileged one.
         kind -> Text,
         /// The session concerned.
         session_id -> Nullable<Uuid>,

@@ -34,7 +34,9 @@ pub struct Tx {
     conn: Lent,
     pub now: DateTime<Utc>,
     pub trace: Trace,
-    pub(super) events: Vec<AuditEvent>,
+    /// Each with its place in the story of this unit.
+    pub(super) events: Vec<(usize, AuditEvent)>,
+    told: usize,
     /// Whether notices wait for the commit.
     queued: bool,
     in_transaction: bool,
@@ -64,7 +66,8 @@ impl Tx {
 
     /// Keeps an event until the change commits.
     pub fn record(&mut self, event: AuditEvent) {
-        self.events.push(event);
+        self.events.push((self.told, event));
+        self.told += 1;
     }
 
     /// Hands the events to a statement that writes them together with its change.
@@ -75,7 +78,7 @@ impl Tx {
     /// Hands the latest event to the statement whose change it tells. Others can only be there in a transaction, which
     /// writes them before it commits.
     #[track_caller]
-    pub(super) fn take_event(&mut self) -> Result<AuditEvent, Broken> {
+    pub(super) fn take_event(&mut self) -> Result<(usize, AuditEvent), Broken> {
         match self.events.pop() {
             Some(event) if self.events.is_empty() || self.in_transaction => Ok(event),
             Some(_) => Err(Broken::new("a statement by itself cannot tell two events")),
@@ -198,12 +201,12 @@ impl Database {
             Some(reader) => Lent::Reader(reader),
             None => Lent::Own(self.connection().await?),
         };
-        Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), queued: false, in_transaction: false })
+        Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), told: 0, queued: false, in_transaction: false })
     }
 
     async fn unit(&self, now: DateTime<Utc>, trace: &Trace) -> Result<Tx, Broken> {
         let conn = Lent::Own(self.connection().await?);
-        Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), queued: false, in_transaction: false })
+        Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), told: 0, queued: false, in_transaction: false })
     }
 }
 

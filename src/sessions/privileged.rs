@@ -76,7 +76,6 @@ pub async fn elevate(
     let own = open.iter().position(|session| session.parent_id == root.id).map(|at| open.remove(at));
     let (session_id, expires_at) = if let Some(own) = own {
         privileged_sessions::renew(tx, own.id, elevation.acr, elevation.amr, elevation.proved_at).await?;
-        record(tx, elevation, own.id, Action::PrivilegeProved);
         (own.id, own.expires_at)
     } else {
         let room = usize::try_from(limits.per_person).map_err(Broken::new)?;
@@ -89,6 +88,7 @@ pub async fn elevate(
         }
         start(tx, limits, elevation).await?
     };
+    record(tx, elevation, session_id, Action::PrivilegeProved);
     let step_up = StepUp {
         session_id,
         scope: elevation.scope.to_vec(),

@@ -36,6 +36,7 @@ mod password_reset;
 mod passwords;
 mod plans;
 mod privileged_sessions;
+mod privileged_story;
 mod processes;
 mod pushed_requests;
 mod recovery_codes;

@@ -272,7 +272,7 @@ async fn a_second_party_joins() {
     assert!(first["auth_time"].as_i64() < second["auth_time"].as_i64());
     assert_ne!(first["sid"], second["sid"]);
     assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'privileged'").await, "1");
-    assert_eq!(server.events("privilege.proved", "done").await, 1);
+    assert_eq!(server.events("privilege.proved", "done").await, 2);
 }
 
 #[tokio::test]
