@@ -42,7 +42,7 @@ pub fn ed25519(time: Duration) -> Fallible<Duration> {
 }
 
 /// The processor time of one call, over as many as fit.
-fn spend(time: Duration, mut call: impl FnMut() -> bool) -> Fallible<Duration> {
+pub fn spend(time: Duration, mut call: impl FnMut() -> bool) -> Fallible<Duration> {
     let (from, before, mut count) = (Instant::now(), cpu::this_thread(), 0_u32);
     while from.elapsed() < time {
         if !call() {

@@ -6,6 +6,7 @@
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
+mod assertion;
 mod cpu;
 mod http;
 mod journey;
@@ -142,6 +143,7 @@ async fn limits(time: Duration, postgres: Option<&Postgres>) -> Fallible<()> {
     ] {
         println!("  {name:<28} {:>8.4}", signature.as_secs_f64() * 1000.0);
     }
+    assertion::print(time)?;
     if let Some(postgres) = postgres {
         let (rate, spent) = postgres.insert_commits(time).await?;
         println!(

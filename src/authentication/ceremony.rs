@@ -19,6 +19,7 @@ use crate::{
         users::User,
     },
     failure::Broken,
+    notices::{self, Message},
     sessions::{self, Proof},
 };
 
@@ -124,7 +125,7 @@ async fn verify(
             Ok(Ok(Proved { user, proof: verified.proof }))
         }
         Err(Refusal::CounterWentBack) => {
-            suspend(tx, &user, passkey.id).await?;
+            suspend(tx, &user, passkey.id, passkey.label.as_deref().unwrap_or_default()).await?;
             Ok(Err(Refusal::CounterWentBack))
         }
         Err(refusal) => Ok(Err(refusal)),
@@ -132,12 +133,13 @@ async fn verify(
 }
 
 /// There may be a copy of its key: nobody uses it any more, and its person is told.
-async fn suspend(tx: &mut Tx, user: &User, id: Uuid) -> Result<(), Broken> {
+async fn suspend(tx: &mut Tx, user: &User, id: Uuid, label: &str) -> Result<(), Broken> {
     let reason = Refusal::CounterWentBack.as_str();
     if credentials::suspend(tx, id, reason).await? {
         let subject = Subject { user_id: Some(user.id), ..Subject::default() };
         let event = Event::done(Action::CredentialSuspended, Actor::Server, subject).reason(reason);
         audit::record(tx, event.detail(json!({ "credential": id, "kind": "passkey" })));
+        notices::tell(tx, user.id, &Message::PasskeySuspended { label }).await?;
     }
     Ok(())
 }

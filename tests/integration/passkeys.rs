@@ -1,9 +1,14 @@
 //! Signing in with a passkey: what is taken, and the many things that are not.
 
+mod hardware;
+mod in_a_browser;
+
 use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::support::{ALICE, BOB, PASSWORD, Server, agent::Agent, client::Code, cluster::hex, passkey::Passkey, token};
+use crate::support::{
+    ALICE, BOB, PASSWORD, Server, Settings, agent::Agent, client::Code, cluster::hex, passkey::Passkey, token,
+};
 
 /// Why the latest attempt was refused, as the trail says.
 async fn reason(server: &Server) -> String {
@@ -127,7 +132,7 @@ async fn a_ceremony_is_for_its_request_and_takes_five_minutes() {
 /// There may be a copy: nobody uses it any more.
 #[tokio::test]
 async fn a_counter_that_goes_back_suspends_the_passkey() {
-    let server = Server::usual().await;
+    let server = Server::start(Settings::default().jobs()).await;
     let (_, mut passkey) = server.with_passkey(ALICE).await;
     server
         .rows("UPDATE credentials SET passkey = jsonb_set(passkey, '{cred,counter}', '1000') WHERE kind = 'passkey'")
@@ -146,11 +151,14 @@ async fn a_counter_that_goes_back_suspends_the_passkey() {
         server.value("SELECT suspend_reason FROM credentials WHERE kind = 'passkey'").await,
         "counter_went_back"
     );
+    assert!(server.mail("suspended").await.text.contains("somebody\nhas a copy"));
     // Its person signs in another way, sees it, and removes it.
     let account = agent.walk(&server.at("/account"), ALICE).await;
     assert!(account.body.contains("there may be a copy"), "{}", account.body);
     let removed = agent.submit(&account.form_to("/passkeys/remove").press_first()).await;
     assert!(removed.body.contains("is removed"), "{}", removed.body);
+    server.mail("passkey was removed").await;
+    server.mail("passkey was added").await;
 }
 
 /// Who is to prove again who they are is the only one who can.
@@ -299,4 +307,35 @@ async fn a_disabled_person_stays_out() {
     assert_eq!(agent.answer(&asked, &signed).await.status, 403);
     assert_eq!(reason(&server).await, "disabled_user");
     assert!(agent.sign_in(&agent.open(&server.at("/login")).await, ALICE, PASSWORD).await.status >= 400);
+}
+
+/// Pages of other origins that the configuration names may use the same passkeys.
+#[tokio::test]
+async fn related_origins() {
+    let settings = Settings::default().path("/tenant").set("passkeys.related_origins", "https://www.example");
+    let server = Server::start(settings).await;
+    let root = server.issuer.strip_suffix("/tenant").unwrap();
+    let published = server.http().get(format!("{root}/.well-known/webauthn")).send().await.unwrap();
+    assert_eq!(published.headers()["content-type"], "application/json");
+    assert_eq!(published.text().await.unwrap(), "{\"origins\":[\"https://www.example\"]}");
+    let (_, mut passkey) = server.with_passkey(ALICE).await;
+    let agent = server.agent();
+    passkey.origin = Some("https://www.example".to_owned());
+    let page = agent.open(&server.at("/login")).await;
+    assert_eq!(agent.use_passkey(&page, &mut passkey).await.heading(), "Alice Example");
+
+    let plain = Server::usual().await;
+    plain.agent().open(&plain.at("/.well-known/webauthn")).await.is_error_page(404);
+}
+
+/// An address is no name: there are no passkeys, and nothing speaks of them.
+#[tokio::test]
+async fn an_issuer_on_an_address_has_none() {
+    let server = Server::start(Settings::default().set("issuer", "https://127.0.0.1")).await;
+    let port = server.app.config.listen.port();
+    let login = server.http().get(format!("http://localhost:{port}/login")).send().await.unwrap();
+    let body = login.text().await.unwrap();
+    assert!(body.contains("name=\"password\"") && !body.contains("passkey"), "{body}");
+    let call = server.http().post(format!("http://localhost:{port}/passkeys/sign-in/options")).json(&json!({}));
+    assert_eq!(call.send().await.unwrap().status(), 404);
 }

@@ -6,7 +6,7 @@ use mooring::{
     jose::{base64url, random_bytes, sha256},
 };
 
-use crate::support::{PASSWORD, Server, agent::Page};
+use crate::support::{PASSWORD, Server, agent::Page, passkey::Passkey};
 
 /// A link as the server prints it at its start.
 async fn link(server: &Server) -> String {
@@ -107,4 +107,64 @@ async fn what_is_wrong_is_said_and_the_link_stays_good() {
     assert_eq!(taken.status, 400, "{}", taken.body);
     assert!(agent.submit(&filled(&page, "root")).await.status < 400);
     assert_eq!(administrators(&server).await, "root");
+}
+
+/// The first administrator needs no password at all.
+#[tokio::test]
+async fn the_link_enrols_a_passkey() {
+    let server = Server::usual().await;
+    let (agent, mut passkey) = (server.agent(), Passkey::new());
+    let page = agent.open(&link(&server).await).await;
+    for (username, status) in [("", 400), ("\u{202e}toor", 400), (" ALICE ", 409)] {
+        let refused = agent.ask(&page, "add-passkey", &[("username", username)]).await.unwrap_err();
+        assert_eq!(refused.status, status, "{username}: {}", refused.body);
+    }
+    let asked =
+        agent.ask(&page, "add-passkey", &[("username", "root")]).await.unwrap_or_else(|page| panic!("{}", page.body));
+    let made = passkey.create(asked.page(), &asked.options);
+    // Nobody else finishes what this browser began.
+    let thief = server.agent();
+    thief.ask(&page, "add-passkey", &[("username", "thief")]).await.unwrap_or_else(|page| panic!("{}", page.body));
+    assert_eq!(thief.answer(&asked, &made).await.status, 403);
+    let answer = agent.answer(&asked, &made).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let login = agent.go_on(&answer).await;
+    assert_eq!(administrators(&server).await, "root");
+    assert_eq!(
+        server.value("SELECT count(*) FROM credentials WHERE kind = 'password'").await,
+        "2",
+        "Alice's and Bob's"
+    );
+    let account = agent.use_passkey(&login, &mut passkey).await;
+    assert_eq!(account.heading(), "root");
+    // It is their only way in.
+    let kept = agent.submit(&account.form_to("/passkeys/remove").press_first()).await;
+    assert!(kept.body.contains("your only way"), "{}", kept.body);
+    // The link is used up, for passwords too.
+    agent.open(page.url.as_str()).await.is_error_page(404);
+    assert!(agent.submit(&filled(&page, "second")).await.status >= 400);
+    assert_eq!(administrators(&server).await, "root");
+}
+
+#[tokio::test]
+async fn a_passkey_and_a_password_racing_make_one_administrator() {
+    for _ in 0..4 {
+        let server = Server::usual().await;
+        let link = link(&server).await;
+        let (first, second) = (server.agent(), server.agent());
+        let page = first.open(&link).await;
+        let asked = first
+            .ask(&page, "add-passkey", &[("username", "first")])
+            .await
+            .unwrap_or_else(|page| panic!("{}", page.body));
+        let made = Passkey::new().create(asked.page(), &asked.options);
+        let form = filled(&second.open(&link).await, "second");
+        let (one, other) = tokio::join!(first.answer(&asked, &made), second.submit(&form));
+        assert_eq!([one.status, other.status].iter().filter(|status| **status < 400).count(), 1);
+        assert!(["first", "second"].contains(&administrators(&server).await.as_str()));
+        assert_eq!(
+            server.value("SELECT count(*) FROM credentials WHERE user_id NOT IN (SELECT id FROM users)").await,
+            "0"
+        );
+    }
 }

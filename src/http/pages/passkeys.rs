@@ -20,6 +20,7 @@ use crate::{
         render::answer,
         signing_in::Destination,
     },
+    notices::{self, Message},
     oauth::{Error, Parameters},
     sessions,
 };
@@ -81,6 +82,8 @@ async fn remove(tx: &mut Tx, session: &LiveSession, user_id: Uuid, id: Uuid) -> 
         return Err(none());
     }
     tell(tx, session, Action::CredentialRemoved, id);
+    let label = passkey.label.as_deref().unwrap_or_default();
+    notices::tell(tx, user_id, &Message::PasskeyRemoved { label }).await?;
     Ok("passkey-removed")
 }
 

@@ -18,6 +18,7 @@ use crate::{
         extract::{Browser, JsonBody, Visit},
         signing_in::Destination,
     },
+    notices::{self, Message},
     sessions,
 };
 
@@ -79,7 +80,10 @@ async fn add(app: &App, visit: &Visit, passkeys: &Passkeys, mut call: Call) -> O
             };
             let added = ceremony::add(tx, user_id, &made.enrolled, &label, sessions::subject(&session)).await?;
             Ok::<_, Failure>(match added {
-                Ok(_) => go(&app.config.issuer.url("/account?done=passkey-added")),
+                Ok(_) => {
+                    notices::tell(tx, user_id, &Message::PasskeyAdded { label: &label }).await?;
+                    go(&app.config.issuer.url("/account?done=passkey-added"))
+                }
                 Err(refusal) => refused(visit, refusal),
             })
         })

@@ -15,6 +15,7 @@ use std::{
 };
 
 use fantoccini::{Client, ClientBuilder};
+use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Map, Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -84,6 +85,63 @@ impl Browser {
             fs::create_dir_all(folder).expect("a folder for the screenshot");
         }
         fs::write(path, picture).expect("a file for the screenshot");
+    }
+}
+
+/// A virtual authenticator (WebAuthn Level 3 §11): built in, discoverable passkeys, and a person who consents.
+pub struct Authenticator<'b> {
+    browser: &'b Browser,
+    id: String,
+}
+
+impl Browser {
+    /// `verifies`: it verifies the person.
+    pub async fn add_authenticator(&self, verifies: bool) -> Authenticator<'_> {
+        let wanted = json!({
+            "protocol": "ctap2_1", "transport": "internal", "hasResidentKey": true, "hasUserVerification": true,
+            "isUserConsenting": true, "isUserVerified": verifies,
+        });
+        let id = self.web_authn(Method::POST, "", Some(wanted)).await;
+        Authenticator { browser: self, id: id.as_str().expect("an id").to_owned() }
+    }
+
+    /// An extension command of the driver, below `webauthn/authenticator`.
+    async fn web_authn(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let session = self.client.session_id().await.expect("a session").expect("its id");
+        let url = format!("http://127.0.0.1:{}/session/{session}/webauthn/authenticator{path}", self.driver.port);
+        let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
+        let mut request = http.request(method, &url);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.expect("the driver answers");
+        let (status, mut said) = (answer.status(), answer.json::<Value>().await.expect("JSON"));
+        assert!(status.is_success(), "{url}: {said}");
+        said["value"].take()
+    }
+}
+
+impl Authenticator<'_> {
+    /// A command about this authenticator.
+    pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        self.browser.web_authn(method, &format!("/{}/{path}", self.id), body).await
+    }
+
+    /// Its passkeys, their private keys included.
+    pub async fn credentials(&self) -> Vec<Value> {
+        match self.call(Method::GET, "credentials", None).await {
+            Value::Array(all) => all,
+            other => panic!("{other}"),
+        }
+    }
+
+    pub async fn remove(&self, credential_id: &str) {
+        self.call(Method::DELETE, &format!("credentials/{credential_id}"), None).await;
+    }
+
+    /// Whether it verifies the person from now on.
+    pub async fn verifies(&self, verifies: bool) {
+        self.call(Method::POST, "uv", Some(json!({ "isUserVerified": verifies }))).await;
     }
 }
 
