@@ -10,7 +10,7 @@ use aws_lc_rs::{
 use mooring::{
     authentication::{
         Passkeys,
-        passkey::{Assertion, Enrolee},
+        passkey::{Assertion, Enrolee, Refusal},
     },
     config::{self, Issuer},
     jose::from_base64url,
@@ -79,7 +79,7 @@ impl Case {
         let challenge: CreationChallengeResponse = serde_json::from_value(json!({ "publicKey": begun.options }))?;
         let made = AuthenticatorBackend::perform_register(&mut soft, Url::parse(ORIGIN)?, challenge.public_key, 1000);
         let made = serde_json::to_value(made.map_err(|error| format!("{error:?}"))?)?;
-        let enrolled = passkeys.finish_enrolment(&begun.state, made)?.map_err(|refusal| refusal.as_str())?;
+        let enrolled = passkeys.finish_enrolment(&begun.state, made)?.map_err(Refusal::as_str)?;
         let begun = passkeys.begin_sign_in(Some(std::slice::from_ref(&enrolled.passkey)))?;
         let challenge: RequestChallengeResponse = serde_json::from_value(json!({ "publicKey": begun.options }))?;
         let signed = AuthenticatorBackend::perform_auth(&mut soft, Url::parse(ORIGIN)?, challenge.public_key, 1000);

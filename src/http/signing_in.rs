@@ -14,9 +14,10 @@ use super::{
 };
 use crate::{
     app::App,
+    authentication::freshness::Factors,
     authorize::{csrf, csrf_fits},
     failure::Failure,
-    oauth::Parameters,
+    oauth::{Acr, Parameters},
     sessions,
 };
 
@@ -65,11 +66,19 @@ impl Destination {
     }
 }
 
+/// Whoever is there is to prove again who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confirm {
+    pub to: Destination,
+    /// The strongest that they can show, which is what it takes.
+    pub required: Acr,
+}
+
 /// What the sign-in is for.
 pub enum Purpose {
     Request(Box<Pending>),
-    /// A page of our own; whoever is there is to prove it again.
-    Own(Box<Browser>, Option<Destination>),
+    /// A page of our own.
+    Own(Box<Browser>, Option<Confirm>),
 }
 
 /// A cookie to go with the answer.
@@ -98,13 +107,21 @@ impl Purpose {
                     begun = Some(session_cookie(app, session.id, 0));
                     browser.session = Some(session);
                 }
-                Ok::<_, Failure>((browser, begun))
+                let mut confirm = None;
+                if let Some(to) = destination {
+                    let factors = match browser.signed_in() {
+                        Some((_, user_id)) => Factors::load(tx, user_id).await?,
+                        None => Factors::default(),
+                    };
+                    confirm = Some(Confirm { to, required: factors.strongest() });
+                }
+                Ok::<_, Failure>((browser, confirm, begun))
             })
             .await
             .map_err(|failure| answer::failure(app, visit, &failure))
-            .and_then(|(browser, begun)| {
+            .and_then(|(browser, confirm, begun)| {
                 browser.refuse_locked(app, visit)?;
-                Ok((Self::Own(Box::new(browser), destination), begun))
+                Ok((Self::Own(Box::new(browser), confirm), begun))
             })
     }
 
@@ -122,11 +139,11 @@ impl Purpose {
         }
     }
 
-    /// The page that asks for it again.
-    pub fn confirm(&self) -> Option<Destination> {
+    /// The page that asks for it again, and what it takes.
+    pub fn confirm(&self) -> Option<Confirm> {
         match self {
             Self::Request(_) => None,
-            Self::Own(_, destination) => *destination,
+            Self::Own(_, confirm) => *confirm,
         }
     }
 
@@ -134,7 +151,7 @@ impl Purpose {
     pub fn next(&self, app: &App) -> String {
         app.config.issuer.url(&match self {
             Self::Request(pending) => format!("/oauth/authorize/{}", pending.stored.id),
-            Self::Own(_, destination) => destination.unwrap_or(Destination::Account).path().to_owned(),
+            Self::Own(_, confirm) => confirm.map_or(Destination::Account, |it| it.to).path().to_owned(),
         })
     }
 
@@ -181,20 +198,23 @@ impl Purpose {
             Self::Request(pending) => {
                 pending.request.is_about(known_as(app, &pending.client, Some(session)).as_deref())
             }
-            Self::Own(_, destination) => destination.is_some(),
+            Self::Own(_, confirm) => confirm.is_some(),
         };
         bound.then_some(user_id)
     }
 
-    /// How a page offers to prove it with a passkey; `None` where there can be none.
+    /// How a page offers to prove it with a passkey; `None` where there is none.
     pub fn passkey(&self, app: &App, another: bool) -> Option<views::UsePasskey> {
         app.passkeys.as_ref()?;
+        if self.bound_to(app, another).is_some() && self.confirm().is_some_and(|it| it.required != Acr::Phr) {
+            return None;
+        }
         Some(views::UsePasskey {
             options: app.config.issuer.url("/passkeys/sign-in/options"),
             finish: app.config.issuer.url("/passkeys/sign-in"),
             csrf: self.csrf(app),
             request: self.request_id().map(|id| id.to_string()),
-            confirm: self.confirm().map(|destination| destination.as_str().to_owned()),
+            confirm: self.confirm().map(|it| it.to.as_str().to_owned()),
             another: another.then(|| "another".to_owned()),
             autofill: self.bound_to(app, another).is_none(),
         })

@@ -17,7 +17,7 @@ use crate::{
         extract::{Browser, Form, Visit, session_cookie},
         pending::{Pending, known_as},
         render::{Page, PageName, answer, views},
-        signing_in::{Destination, Purpose},
+        signing_in::Purpose,
     },
     oauth::{Error, Parameters},
     risk::{Attempt, Gate},
@@ -100,7 +100,8 @@ fn show(app: &App, visit: &Visit, purpose: &Purpose, status: StatusCode, shown: 
         action: app.config.issuer.url("/login"),
         csrf: purpose.csrf(app),
         request,
-        confirm: purpose.confirm().map(|destination| destination.as_str().to_owned()),
+        confirm: purpose.confirm().map(|it| it.to.as_str().to_owned()),
+        required: purpose.confirm().filter(|_| user.is_some()).map(|it| it.required.as_str().to_owned()),
         client,
         user,
         another: another_address(app, purpose),
@@ -196,7 +197,7 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
                 user: &user,
                 phc: rehashed.as_deref().or(verified.as_deref()).unwrap_or_default(),
                 request_id: purpose.request_id(),
-                confirm: purpose.confirm().map(Destination::as_str),
+                confirm: purpose.confirm().map(|it| it.to.as_str()),
             };
             if let Some(asked) = ask_for_code(app, tx, browser, &fitted).await? {
                 return Ok(asked);

@@ -66,6 +66,7 @@ pub fn login() -> Login {
         csrf: "c5rf".into(),
         request: Some("0198c0de".into()),
         confirm: None,
+        required: None,
         client: Some(client()),
         user: None,
         another: "/login?request=0198c0de&as=another".into(),

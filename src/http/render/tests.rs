@@ -131,6 +131,7 @@ fn hostile_values_are_text() {
             redirect_host: Some(attack.into()),
         }),
         confirm: Some(attack.into()),
+        required: None,
         user: None,
         another: attack.into(),
         passkey: Some(UsePasskey { csrf: attack.into(), another: Some(attack.into()), ..samples::use_passkey() }),

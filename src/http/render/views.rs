@@ -59,6 +59,8 @@ pub struct Login {
     pub request: Option<String>,
     /// The page of our own that asks somebody to prove again who they are.
     pub confirm: Option<String>,
+    /// What that takes, as an `acr`.
+    pub required: Option<String>,
     pub client: Option<Client>,
     /// Who is signed in and to prove it again.
     pub user: Option<Person>,

@@ -24,7 +24,7 @@ fn der(name: &str) -> Vec<u8> {
 /// CBOR (RFC 8949): a head, and octets behind it.
 fn cbor(major: u8, octets: &[u8]) -> Vec<u8> {
     let length = u16::try_from(octets.len()).unwrap().to_be_bytes();
-    [&[major << 5 | 25], &length[..], octets].concat()
+    [&[(major << 5) | 0x19], &length[..], octets].concat()
 }
 
 fn text(text: &str) -> Vec<u8> {
