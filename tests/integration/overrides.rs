@@ -72,7 +72,7 @@ async fn a_template_in_the_folder_replaces_its_page_and_no_other() {
 
     // But it may do no more: what a page may load and run is not for it to say.
     let policy = page.header("content-security-policy");
-    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'none'"), "{policy}");
+    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"), "{policy}");
     let usual = Server::usual().await;
     let built_in = usual.agent().open(&usual.client("web").request("openid").url()).await;
     let at_home = |policy: &str, server: &Server| policy.replace(&server.issuer, "");

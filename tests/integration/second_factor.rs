@@ -8,6 +8,7 @@ use crate::support::{
     agent::{Agent, Page},
     authenticator::{self, App},
     client::Code,
+    declared::{REDIRECT_URI, SECRET},
     token,
 };
 
@@ -352,4 +353,33 @@ async fn a_disabled_person_is_not_asked_for_a_code() {
     let page = agent.open(&server.at("/account")).await;
     let page = agent.sign_in(&page, ALICE, PASSWORD).await;
     assert!(page.asks_for_password() && page.status == 401, "the same answer as ever: {}", page.body);
+}
+
+/// What two factors are enough for is had by password and code, given for that very request.
+#[tokio::test]
+async fn a_code_steps_up() {
+    let tables = format!(
+        "[[scope]]\nname = \"ledger:write\"\nprivileged = true\nacr = \"urn:mooring:acr:mfa\"\n[[client]]\n\
+         client_id = \"books\"\nclient_secret = \"{SECRET}\"\nredirect_uris = [\"{REDIRECT_URI}\"]\n\
+         grant_types = [\"authorization_code\", \"refresh_token\"]\nscope = \"openid ledger:write\"\n\
+         token_endpoint_auth_method = \"client_secret_basic\"\n"
+    );
+    let server = Server::start(Settings::default().declare(&tables)).await;
+    let client = server.client("books");
+    let (agent, app, _) = with_app(&server).await;
+    let request = client.request("openid ledger:write");
+    let page = agent.walk(&request.url(), ALICE).await;
+    assert!(page.url.path().ends_with("/step-up"), "{}: {}", page.url, page.body);
+    let form = page.forms().into_iter().find_map(|form| form.field("request").map(str::to_owned)).unwrap();
+    let login = agent.open(&server.at(&format!("/login?request={form}&as=again"))).await;
+    let asked = agent.sign_in(&login, ALICE, PASSWORD).await;
+    assert_eq!(asked.heading(), "Enter your code", "{}", asked.body);
+    // The password by itself has proved nothing.
+    let waiting = agent.open(&server.at(&format!("/oauth/authorize/{form}"))).await;
+    assert!(waiting.url.path().ends_with("/step-up"), "{}", waiting.url);
+    let page = answer(&agent, &asked, &app.code(&server)).await;
+    let tokens = client.redeem(&Code { code: page.code(), verifier: request.verifier }).await.tokens();
+    assert_eq!(tokens.all["scope"], "openid ledger:write");
+    assert_eq!(token::claims(&tokens.id)["acr"], "urn:mooring:acr:mfa");
+    assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'privileged'").await, "1");
 }
