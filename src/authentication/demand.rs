@@ -19,6 +19,8 @@ pub struct Demand {
     pub duration: TimeDelta,
     /// Whether a second person must agree.
     pub four_eyes: bool,
+    /// Whether the person can go on without them.
+    pub break_glass: bool,
     /// Who may ask, from where and when: what each scope says holds.
     pub access: Vec<config::Access>,
 }
@@ -36,6 +38,7 @@ impl Demand {
                 max_age: privileged.max_age,
                 duration: privileged.duration,
                 four_eyes: privileged.approval == config::Approval::FourEyes,
+                break_glass: privileged.break_glass || privileged.approval == config::Approval::None,
                 access: vec![privileged.access.clone()],
             };
             demand = Some(match demand {
@@ -55,6 +58,7 @@ impl Demand {
             max_age: self.max_age.min(other.max_age),
             duration: self.duration.min(other.duration),
             four_eyes: self.four_eyes || other.four_eyes,
+            break_glass: self.break_glass && other.break_glass,
             access: self.access,
         }
     }
@@ -84,6 +88,7 @@ mod tests {
         let both = of("openid pay read see").unwrap();
         assert_eq!(both.scope, ["pay", "see"]);
         assert_eq!((both.acr, both.four_eyes), (Acr::Phr, true));
+        assert!(!both.break_glass && both.access.len() == 2);
         assert_eq!((both.max_age, both.duration), (TimeDelta::minutes(1), TimeDelta::minutes(15)));
         assert_eq!(of("see").unwrap().acr, Acr::Mfa);
     }

@@ -5,9 +5,10 @@ use uuid::Uuid;
 
 use super::AuthorizationRequest;
 use crate::{
-    authentication::Demand,
-    clients, config,
+    authentication::{Demand, Refusal},
+    clients,
     db::{authorization_requests, privileged_sessions::Privilege, sessions::LiveSession},
+    elevations::Approval,
     oauth::{Acr, Error, ErrorCode, Prompt, Scope},
 };
 
@@ -16,9 +17,15 @@ pub struct Standing<'a> {
     pub session: Option<&'a LiveSession>,
     /// What the person could prove and has proved; looked up where the request asks for more than their sign-in.
     pub privilege: Option<&'a Privilege>,
+    /// Why the person may not have what is asked for, here and now.
+    pub refusal: Option<Refusal>,
+    /// What a second person agreed to; looked up where the scope needs one.
+    pub approval: Option<Approval>,
     /// How the client knows whoever is there; looked at only where the request names somebody.
     pub known_as: Option<String>,
     pub consented: &'a [String],
+    /// The client is this server's own.
+    pub is_own: bool,
     /// A native client without a secret, answered elsewhere than on https: nothing shows that it is itself.
     pub is_impersonable: bool,
     /// The stored request, once it had to wait for a person.
@@ -35,6 +42,10 @@ pub enum Decision {
     SelectAccount,
     /// Ask the person for these.
     Consent(Scope),
+    /// The person may not have a privileged scope, here and now.
+    Forbid(Refusal),
+    /// A second person has to agree.
+    Approval,
     /// Issue a code for this person.
     Issue(Uuid),
     /// Begin or join the privileged session that this proof is good for, and issue a code on it.
@@ -118,6 +129,9 @@ pub fn decide(request: &AuthorizationRequest, standing: &Standing<'_>) -> Decisi
     if !silent && !declined && !request.wish_is_met(has) && request.wish_is_met(reach) {
         return Decision::StepUp;
     }
+    if let Some(refusal) = &standing.refusal {
+        return Decision::Forbid(refusal.clone());
+    }
     if let Some(scope) = consent(request, standing) {
         return or_refuse(Decision::Consent(scope), ErrorCode::ConsentRequired, "the person has not consented");
     }
@@ -131,13 +145,10 @@ pub fn decide(request: &AuthorizationRequest, standing: &Standing<'_>) -> Decisi
     if !privilege.reach.satisfies(demand.acr) {
         return unmet_by("the scope needs a stronger proof than this person has enrolled for");
     }
-    if demand.four_eyes || demand.access.iter().any(|access| *access != config::Access::default()) {
-        return Decision::Refuse(Error::new(
-            ErrorCode::AccessDenied,
-            "nobody can say here that this person may have it",
-        ));
-    }
     match held(request, demand, privilege, standing, user_id) {
+        Some(_) if demand.four_eyes && standing.approval.is_none() => {
+            or_refuse(Decision::Approval, ErrorCode::InteractionRequired, "another person has to agree to this scope")
+        }
         Some(proof) => Decision::Elevate(user_id, proof),
         None => {
             or_refuse(Decision::StepUp, ErrorCode::LoginRequired, "the person has to prove themselves for this scope")
@@ -174,6 +185,10 @@ fn held(
 
 /// What the person still has to be asked for.
 fn consent(request: &AuthorizationRequest, standing: &Standing<'_>) -> Option<Scope> {
+    // Nobody is asked whether this server may tell itself something.
+    if standing.is_own {
+        return None;
+    }
     // Claims asked for by name amount to scopes: asking that way gets round nobody.
     let wanted = request.scope.union(&request.claims.scopes());
     let answered = standing.stored.is_some_and(|stored| stored.consented_at.is_some());

@@ -15,6 +15,7 @@ pub use sector::check_sector;
 pub use self_registration::{Information, Registrar, expire_unused};
 
 use crate::{
+    config::builtin::HUB_CLIENT,
     db::clients::ClientRow,
     failure::Broken,
     jose::Algorithm,
@@ -51,6 +52,12 @@ impl Client {
     #[must_use]
     pub fn scope(&self) -> Scope {
         self.metadata.scope.as_deref().and_then(|scope| Scope::parse(scope).ok()).unwrap_or_default()
+    }
+
+    /// Whether it is this server's own: the Identity Hub.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.id == HUB_CLIENT
     }
 
     /// The name to show; the identifier where it has none.

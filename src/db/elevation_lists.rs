@@ -17,8 +17,6 @@ use crate::failure::Broken;
 pub struct ListedElevation {
     #[diesel(embed)]
     pub elevation: Elevation,
-    #[diesel(sql_type = sql::Text)]
-    pub username: String,
     #[diesel(sql_type = sql::Nullable<sql::Text>)]
     pub name: Option<String>,
     #[diesel(sql_type = sql::Nullable<sql::Text>)]
@@ -49,7 +47,7 @@ macro_rules! listed {
         concat!(
             "SELECT ",
             elevation_columns!(),
-            ", u.username, u.claims ->> 'name' AS name, c.metadata ->> 'client_name' AS client_name, t.device, t.place, \
+            ", u.claims ->> 'name' AS name, c.metadata ->> 'client_name' AS client_name, t.device, t.place, \
              v.username AS reviewer, e.review_note FROM elevation_requests e \
              JOIN users u ON u.id = e.user_id JOIN clients c ON c.client_id = e.client_id \
              LEFT JOIN session_activity t ON t.session_id = e.session_id \

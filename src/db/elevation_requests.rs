@@ -46,6 +46,9 @@ pub struct Elevation {
     pub request_id: Option<Uuid>,
     #[diesel(sql_type = sql::Uuid)]
     pub user_id: Uuid,
+    /// What they are called.
+    #[diesel(sql_type = sql::Text)]
+    pub username: String,
     #[diesel(sql_type = sql::Text)]
     pub client_id: String,
     #[diesel(sql_type = sql::Array<sql::Text>)]
@@ -100,7 +103,8 @@ type Statement<'q> = BoxedSqlQuery<'q, Pg, diesel::query_builder::SqlQuery>;
 /// The columns of [`Elevation`], from `elevation_requests e`.
 macro_rules! elevation_columns {
     () => {
-        "e.id, e.session_id, e.request_id, e.user_id, e.client_id, e.scope, e.reason, e.minutes, e.created_at, \
+        "e.id, e.session_id, e.request_id, e.user_id, (SELECT r.username FROM users r WHERE r.id = e.user_id) AS username, \
+         e.client_id, e.scope, e.reason, e.minutes, e.created_at, \
          e.expires_at, e.approver_id, (SELECT a.username FROM users a WHERE a.id = e.approver_id) AS approver, \
          e.approved_at, e.refused_at, e.note, e.voided_at, e.void_reason, e.break_glass_at, e.used_at, \
          e.privileged_session_id, e.reviewed_at"

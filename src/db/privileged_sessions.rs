@@ -27,6 +27,16 @@ pub struct Privilege {
     pub has_code: bool,
     /// The last proof for this client in the live privileged session of this browser.
     pub step_up: Option<StepUp>,
+    pub who: Who,
+}
+
+/// What is asked of people, besides what they can prove.
+#[derive(Clone, Debug)]
+pub struct Who {
+    pub is_administrator: bool,
+    pub groups: Vec<String>,
+    /// They used a browser of this kind (user agent) in another user session, begun an hour ago or earlier.
+    pub knows_device: bool,
 }
 
 /// A proof that stays good for its client while it is fresh.
@@ -56,17 +66,29 @@ pub async fn find_privilege(tx: &mut Tx, client_id: &str, user_id: Uuid, root_id
         is_self_registered: bool,
         #[diesel(sql_type = sql::Array<sql::Text>)]
         factors: Vec<String>,
+        #[diesel(sql_type = sql::Bool)]
+        is_administrator: bool,
+        #[diesel(sql_type = sql::Array<sql::Text>)]
+        groups: Vec<String>,
+        #[diesel(sql_type = sql::Bool)]
+        knows_device: bool,
         #[diesel(embed)]
         step_up: Maybe<StepUp>,
     }
     let now = tx.now;
+    let agent_hash = tx.trace.agent_hash.clone();
     let row: Option<Row> = Cached(
         diesel::sql_query(
-            "SELECT c.registration_generation IS NOT NULL AS is_self_registered, k.factors, p.id AS privileged_session_id, u.scope AS proved_scope, u.acr AS proved_acr, \
+            "SELECT c.registration_generation IS NOT NULL AS is_self_registered, k.factors, w.is_administrator, w.groups, \
+             EXISTS (SELECT FROM sessions o JOIN LATERAL (SELECT agent_hash FROM session_activity \
+                 WHERE session_id = o.id OFFSET 0) s ON s.agent_hash = $5 WHERE o.user_id = $2 AND o.kind = 'user' \
+                 AND o.id <> $3 AND o.created_at <= $4 - interval '1 hour') AS knows_device, \
+             p.id AS privileged_session_id, u.scope AS proved_scope, u.acr AS proved_acr, \
              u.amr AS proved_amr, u.proved_at FROM clients c \
              CROSS JOIN LATERAL (SELECT coalesce(array_agg(DISTINCT CASE WHEN attested_at IS NULL THEN kind \
                  ELSE 'hardware' END), '{}') AS factors FROM credentials \
                  WHERE user_id = $2 AND ended_at IS NULL AND suspended_at IS NULL) k \
+             JOIN LATERAL (SELECT admin_at IS NOT NULL AS is_administrator, groups FROM users WHERE id = $2 OFFSET 0) w ON true \
              LEFT JOIN LATERAL (SELECT p.id FROM sessions q \
                  JOIN LATERAL (SELECT id FROM live_sessions($4) WHERE id = q.id OFFSET 0) p ON true \
                  WHERE q.parent_id = $3 ORDER BY q.created_at DESC LIMIT 1) p ON true \
@@ -76,7 +98,8 @@ pub async fn find_privilege(tx: &mut Tx, client_id: &str, user_id: Uuid, root_id
         .bind::<sql::Text, _>(client_id)
         .bind::<sql::Uuid, _>(user_id)
         .bind::<sql::Uuid, _>(root_id)
-        .bind::<sql::Timestamptz, _>(now),
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Nullable<sql::Bytea>, _>(agent_hash),
     )
     .load::<Row>(&mut tx.conn())
     .await
@@ -91,7 +114,13 @@ pub async fn find_privilege(tx: &mut Tx, client_id: &str, user_id: Uuid, root_id
         () if has("totp") => Acr::Mfa,
         () => Acr::Pwd,
     };
-    Ok(Privilege { is_self_registered: row.is_self_registered, reach, has_code: has("totp"), step_up: row.step_up.0 })
+    Ok(Privilege {
+        is_self_registered: row.is_self_registered,
+        reach,
+        has_code: has("totp"),
+        step_up: row.step_up.0,
+        who: Who { is_administrator: row.is_administrator, groups: row.groups, knows_device: row.knows_device },
+    })
 }
 
 /// A privileged session of a person that nothing has ended on paper, as the one who is about to begin another sees it.
@@ -164,6 +193,21 @@ pub async fn renew(tx: &mut Tx, id: Uuid, acr: &str, amr: &[String], at: DateTim
     .execute(&mut tx.conn())
     .await
     .or_broken("renew privileged session")?;
+    Ok(())
+}
+
+/// The session ends by then at the latest: somebody agreed to no more.
+pub async fn shorten(tx: &mut Tx, id: Uuid, by: DateTime<Utc>) -> Result<(), Broken> {
+    Cached(
+        diesel::sql_query(
+            "UPDATE sessions SET expires_at = least(expires_at, $2), look_at = least(look_at, $2) WHERE id = $1",
+        )
+        .bind::<sql::Uuid, _>(id)
+        .bind::<sql::Timestamptz, _>(by),
+    )
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("shorten privileged session")?;
     Ok(())
 }
 

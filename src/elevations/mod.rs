@@ -14,8 +14,9 @@ pub use crate::db::elevation_requests::{Approval, Approvers, Elevation, Need, Ne
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     config::{self, builtin::HUB_ELEVATIONS},
-    db::{Tx, elevation_requests, sessions::LiveSession},
+    db::{Tx, elevation_lists, elevation_requests, sessions::LiveSession},
     failure::Broken,
+    notices::mail::{self, Message},
 };
 
 /// A person asks for no more than this at once: nobody is to bury a request under others.
@@ -50,9 +51,10 @@ pub async fn ask(tx: &mut Tx, new: &NewElevation<'_>) -> Result<Asked, Broken> {
         return Ok(Asked::TooMany);
     }
     let Some(elevation) = elevation_requests::insert(tx, new).await? else { return Ok(Asked::Already) };
-    record(tx, &elevation, Action::ElevationRequested, Actor::User, json!({}));
     if new.break_glass {
-        tell_break_glass(tx, &elevation);
+        tell_break_glass(tx, &elevation).await?;
+    } else {
+        record(tx, &elevation, Action::ElevationRequested, Actor::User, json!({}));
     }
     Ok(Asked::New(Box::new(elevation)))
 }
@@ -61,15 +63,26 @@ pub async fn ask(tx: &mut Tx, new: &NewElevation<'_>) -> Result<Asked, Broken> {
 pub async fn break_glass(tx: &mut Tx, id: Uuid, user_id: Uuid) -> Result<Option<Elevation>, Broken> {
     let elevation = elevation_requests::break_glass(tx, id, user_id).await?;
     if let Some(elevation) = &elevation {
-        tell_break_glass(tx, elevation);
+        tell_break_glass(tx, elevation).await?;
     }
     Ok(elevation)
 }
 
-fn tell_break_glass(tx: &mut Tx, elevation: &Elevation) {
+/// Loud: in the log, in the trail, and by mail to every administrator.
+async fn tell_break_glass(tx: &mut Tx, elevation: &Elevation) -> Result<(), Broken> {
     tracing::warn!(elevation = %elevation.id, user = %elevation.user_id, client = elevation.client_id,
         scope = elevation.scope.join(" "), reason = elevation.reason, "somebody broke the glass: a review is open");
     record(tx, elevation, Action::ElevationBreakGlass, Actor::User, json!({}));
+    let message = Message::GlassBroken {
+        who: &elevation.username,
+        scope: &elevation.scope.join(" "),
+        client: &elevation.client_id,
+        reason: &elevation.reason,
+    };
+    for administrator in elevation_lists::load_administrators(tx, elevation.user_id).await? {
+        mail::tell(tx, administrator, &message).await?;
+    }
+    Ok(())
 }
 
 /// Whoever asked takes it back. `false`: it was used or over before.

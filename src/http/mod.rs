@@ -3,6 +3,7 @@
 //! It turns requests into the values of the product and its answers into HTTP. It decides nothing about sessions,
 //! grants or clients.
 
+mod access;
 pub mod assets;
 mod choosing_password;
 mod client_call;

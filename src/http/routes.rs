@@ -16,11 +16,11 @@ use super::{
     cors::preflight,
     endpoints::{authorize, discovery, end_session, health, introspect, jwks, par, register, revoke, token, userinfo},
     extract::Visit,
-    hub::api,
+    hub::{self, api},
     middleware::around,
     pages::{
-        self, account, authenticator, change_password, consent, login, privileged_elsewhere, reset_password,
-        second_factor, select_account, set_up, step_up, welcome,
+        self, access, account, authenticator, change_password, consent, elevation, login, privileged_elsewhere,
+        reset_password, second_factor, select_account, set_up, step_up, welcome,
     },
     passkeys::{self, related_origins},
     render::answer,
@@ -98,6 +98,12 @@ fn routes(service: &mut web::ServiceConfig) {
         at("/set-up/passkey/options", vec![post().to(passkeys::set_up::options)]),
         at("/set-up/passkey", vec![post().to(passkeys::set_up::finish)]),
         at("/assets/{name}", vec![get().to(asset)]),
+        at("/access", vec![get().to(access::get), post().to(access::post)]),
+        at("/elevation", vec![get().to(elevation::get), post().to(elevation::post)]),
+        // ── the hub ────────────────────────────────────────────────────────────────────────────────────────────────
+        at("/hub", vec![get().to(hub::get)]),
+        at("/hub/callback", vec![get().to(hub::callback::get)]),
+        at("/hub/elevations", vec![get().to(hub::elevations::get), post().to(hub::elevations::post)]),
         // ── the hub's admin API ────────────────────────────────────────────────────────────────────────────────────
         at("/hub/api/v1/openapi.json", vec![get().to(api::openapi)]),
         at("/hub/api/v1/sessions", vec![get().to(api::sessions::list)]),

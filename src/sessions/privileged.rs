@@ -31,6 +31,8 @@ pub struct Elevation<'a> {
     pub proved_at: DateTime<Utc>,
     /// How long it may live.
     pub duration: TimeDelta,
+    /// When it ends at the latest, though it has been joined: no more was agreed to.
+    pub ends_by: Option<DateTime<Utc>>,
     /// The person agreed that one of theirs in another browser ends for this.
     pub may_supersede: bool,
 }
@@ -76,7 +78,10 @@ pub async fn elevate(
     let own = open.iter().position(|session| session.parent_id == root.id).map(|at| open.remove(at));
     let (session_id, expires_at) = if let Some(own) = own {
         privileged_sessions::renew(tx, own.id, elevation.acr, elevation.amr, elevation.proved_at).await?;
-        (own.id, own.expires_at)
+        if let Some(by) = elevation.ends_by {
+            privileged_sessions::shorten(tx, own.id, by).await?;
+        }
+        (own.id, elevation.ends_by.map_or(own.expires_at, |by| own.expires_at.min(by)))
     } else {
         let room = usize::try_from(limits.per_person).map_err(Broken::new)?;
         let too_many = (open.len() + 1).saturating_sub(room);

@@ -39,6 +39,7 @@ const ALSO: &[(&str, &str, &str)] = &[
     ("authentication", "audit", "a sign-in and its failure write their events"),
     ("authentication", "notices", "a changed factor is told to its person"),
     ("risk", "audit", "a verdict writes its event"),
+    ("elevations", "notices", "every administrator is written to when somebody goes on without a second person"),
     ("elevations", "audit", "a request, a decision and what came of it write their events"),
     ("notices", "clients", "a notice goes where the client's registration says"),
     ("notices", "audit", "a skipped delivery is an event"),

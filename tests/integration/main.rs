@@ -13,6 +13,7 @@ mod contracts;
 mod cors;
 mod database_over_tls;
 mod demo;
+mod elevations;
 mod endings;
 mod front_channel_logout;
 mod guides;

@@ -132,9 +132,13 @@ async fn commands_work_beside_a_server_and_a_second_server_does_not() {
     assert_eq!(second.stdout, "");
 
     // People.
-    let added = installation
-        .run_with(&["user", "add", BOB, "--email", "bob@example.com", "--password-stdin"], &format!("{PASSWORD}\n"));
+    let added = installation.run_with(
+        &["user", "add", BOB, "--email", "bob@example.com", "--group", "ops", "--group", "duty", "--password-stdin"],
+        &format!("{PASSWORD}\n"),
+    );
     assert!(added.done().contains(BOB));
+    let told = installation.run(&["audit", "export"]);
+    assert!(told.done().contains(r#""groups":["ops","duty"]"#), "{}", told.done());
     let twice = installation.run_with(&["user", "add", BOB, "--password-stdin"], PASSWORD);
     assert!(twice.failed(1).contains(BOB));
     assert!(signs_in(&server, BOB, PASSWORD).await);

@@ -4,6 +4,7 @@
 //! and every page returns to [`resume`].
 
 mod elevated;
+mod facts;
 mod resume;
 
 use std::borrow::Cow;
@@ -11,24 +12,23 @@ use std::borrow::Cow;
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use chrono::TimeDelta;
 use elevated::Elevated;
+use facts::Facts;
 pub use resume::resume;
 use uuid::Uuid;
 
 use crate::{
     app::App,
+    authentication::Refusal,
     authorize::{self, Arrival, AuthorizationRequest, Decision, Endpoint, Issue, Standing},
-    db::{
-        Outcome, Tx, authorization_requests,
-        privileged_sessions::{self, Privilege},
-        sessions::LiveSession,
-    },
+    db::{Outcome, Tx, authorization_requests, sessions::LiveSession},
     failure::{Broken, Failure},
     http::{
+        access,
         extract::{Browser, Form, Visit, session_cookie},
         pending::{Known, answer_misunderstood, known_as, reader, told, understand},
         render::answer,
     },
-    oauth::{Acr, ClaimsRequest, Error, Parameters},
+    oauth::{ClaimsRequest, Error, ErrorCode, Parameters, Prompt},
     sessions,
     tokens::PlainToken,
 };
@@ -115,13 +115,16 @@ async fn proceed(
     parameters: &Parameters,
     stored: Option<&authorization_requests::AuthorizationRequest>,
 ) -> HttpResponse {
-    let privilege = match privilege(app, visit, known, request).await {
+    let Facts { privilege, refusal, approval } = match Facts::load(app, visit, known, request, stored).await {
         Ok(found) => found,
         Err(failure) => return answer::failure(app, visit, &failure),
     };
     let standing = Standing {
         session: known.session.as_ref(),
         privilege: privilege.as_ref(),
+        refusal,
+        approval,
+        is_own: known.client.is_own(),
         known_as: known_as(app, &known.client, known.session.as_ref()),
         consented: &known.consented,
         is_impersonable: known.client.is_impersonable(request.redirect_uri.as_str()),
@@ -138,7 +141,12 @@ async fn proceed(
     let page = match decision {
         Decision::Issue(user_id) => return issue(app, visit, known, request, stored, Some(user_id)).await,
         Decision::Elevate(user_id, proof) => {
-            return elevated::issue(app, visit, &Elevated { known, request, parameters, stored, user_id, proof }).await;
+            return elevated::issue(
+                app,
+                visit,
+                &Elevated { known, request, parameters, stored, user_id, proof, approval },
+            )
+            .await;
         }
         Decision::IssueToVisitor(scope) => {
             // A visitor has nothing to tell but that it is here.
@@ -148,33 +156,17 @@ async fn proceed(
         Decision::Refuse(error) => {
             return refuse(app, visit, known, request, &error);
         }
+        Decision::Forbid(refusal) if request.prompts.contains(Prompt::None) => {
+            return forbid(app, visit, known, request, &refusal).await;
+        }
         Decision::SignIn => "/login",
+        Decision::Forbid(_) => "/access",
+        Decision::Approval => "/elevation",
         Decision::StepUp => "/step-up",
         Decision::SelectAccount => "/select-account",
         Decision::Consent(_) => "/consent",
     };
     ask(app, visit, known, parameters, stored, page).await
-}
-
-/// What only requests for more than a sign-in have to know.
-async fn privilege(
-    app: &App,
-    visit: &Visit,
-    known: &Known,
-    request: &AuthorizationRequest,
-) -> Outcome<Option<Privilege>> {
-    let Some((session, user_id)) = known.session.as_ref().and_then(|session| Some((session, session.user_id?))) else {
-        return Ok(None);
-    };
-    if !request.asks_for_more_than(session.acr.parse().unwrap_or(Acr::Visitor)) {
-        return Ok(None);
-    }
-    app.db
-        .read(visit.now, &visit.trace, async |tx| {
-            let client_id = known.client.id.as_str();
-            Ok(Some(privileged_sessions::find_privilege(tx, client_id, user_id, session.root_id).await?))
-        })
-        .await
 }
 
 /// Sends the browser to a page, with the request stored so that the page can return to it.
@@ -340,4 +332,26 @@ fn refuse(app: &App, visit: &Visit, known: &Known, request: &AuthorizationReques
     told(visit, error);
     let response = request.refuse(app.config.issuer.as_str(), error);
     answer::respond(app, visit, &known.client, &response)
+}
+
+/// Refuses without a page what is not for this person, here and now.
+async fn forbid(
+    app: &App,
+    visit: &Visit,
+    known: &Known,
+    request: &AuthorizationRequest,
+    refusal: &Refusal,
+) -> HttpResponse {
+    let noted = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            access::note(tx, known.session.as_ref(), &known.client.id, request.demand.as_ref(), refusal);
+            Ok::<_, Failure>(())
+        })
+        .await;
+    let error = Error::new(ErrorCode::AccessDenied, "the scope is not for this person, here and now");
+    match noted {
+        Ok(()) => refuse(app, visit, known, request, &error),
+        Err(failure) => answer::failure(app, visit, &failure),
+    }
 }

@@ -61,6 +61,9 @@ fn needs_sign_in(app: &App, pending: &Pending, visit: &Visit) -> bool {
     let standing = Standing {
         session: pending.browser.session.as_ref(),
         privilege: None,
+        refusal: None,
+        approval: None,
+        is_own: false,
         known_as: known_as(app, &pending.client, pending.browser.session.as_ref()),
         consented: &[],
         is_impersonable: false,

@@ -185,6 +185,71 @@ pub fn demo_signed_in() -> DemoSignedIn {
     }
 }
 
+pub fn hub_elevations() -> HubElevations {
+    let item = |id: &str, outcome: &'static str, own: bool| HubElevation {
+        id: id.into(),
+        person: if own { alice() } else { Person { username: "bob".into(), name: None } },
+        own,
+        client: "Harbour Notes".into(),
+        scopes: vec![Scope { name: "payments:write".into(), description: "Move money".into(), offline: false }],
+        reason: "The harbour dues of May are to be paid today".into(),
+        minutes: 10,
+        device: Some("Firefox on Linux".into()),
+        place: Some("203.0.x.x".into()),
+        asked_at: moment(-4),
+        expires_at: moment(56),
+        outcome,
+        used: true,
+        by: Some("carol".into()),
+        note: Some("As agreed this morning".into()),
+        at: Some(moment(-2)),
+    };
+    HubElevations {
+        pages: vec![HubLink { title: "Elevations", href: "/hub/elevations".into(), current: true }],
+        action: "/hub/elevations".into(),
+        csrf: "c5rf".into(),
+        user: alice(),
+        notice: Some("Approved. They can go on now."),
+        error: Some("That is not open any more."),
+        waiting: vec![item("0198-e1", "", false), item("0198-e2", "", true)],
+        reviews: vec![item("0198-e3", "Break-glass", false)],
+        settled: vec![item("0198-e4", "Approved, used", false), item("0198-e5", "Refused", true)],
+    }
+}
+
+fn access() -> Access {
+    Access {
+        action: "/access".into(),
+        csrf: "c5rf".into(),
+        request: "0198c0de".into(),
+        client: client(),
+        scopes: vec![Scope { name: "payments:write".into(), description: "Move money".into(), offline: false }],
+        reason: "This can be done only at certain times: Mon-Fri 08:00-18:00 UTC.".into(),
+    }
+}
+
+pub fn elevation(state: &'static str) -> Elevation {
+    Elevation {
+        action: "/elevation".into(),
+        again: "/elevation?request=0198c0de".into(),
+        csrf: "c5rf".into(),
+        request: "0198c0de".into(),
+        client: client(),
+        user: alice(),
+        scopes: vec![Scope { name: "payments:write".into(), description: "Move money".into(), offline: false }],
+        state,
+        error: (state == "ask").then(|| "Please say why you need it.".into()),
+        reason: "The harbour dues".into(),
+        minutes: 10,
+        longest: 15,
+        break_glass: true,
+        asked_at: Some(moment(-1)),
+        expires_at: Some(moment(59)),
+        decided_by: (state == "refused").then(|| "bob".into()),
+        note: (state == "refused").then(|| "Not on a Sunday".into()),
+    }
+}
+
 fn shown(view: impl Serialize) -> Value {
     Value::from(Serde(view))
 }
@@ -359,6 +424,19 @@ pub fn all() -> Vec<(PageName, Value)> {
                 error: None,
             }),
         ),
+        (PageName::Access, shown(access())),
+        (PageName::Elevation, shown(elevation("ask"))),
+        (PageName::Elevation, shown(elevation("waiting"))),
+        (PageName::Elevation, shown(elevation("refused"))),
+        (
+            PageName::HubClosed,
+            shown(HubClosed {
+                title: "Elevations",
+                why: "You went back, or you may not do this.".into(),
+                again: "/hub/elevations".into(),
+            }),
+        ),
+        (PageName::HubElevations, shown(hub_elevations())),
         (PageName::DemoSignedIn, shown(demo_signed_in())),
     ];
     pages.extend(factors());

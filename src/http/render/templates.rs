@@ -41,6 +41,10 @@ pub enum PageName {
     ResetPassword,
     FormPost,
     Welcome,
+    Access,
+    Elevation,
+    HubClosed,
+    HubElevations,
     DemoHome,
     DemoSignedIn,
 }
@@ -68,6 +72,10 @@ impl PageName {
             Self::ResetPassword => "reset_password.html",
             Self::FormPost => "form_post.html",
             Self::Welcome => "welcome.html",
+            Self::Access => "access.html",
+            Self::Elevation => "elevation.html",
+            Self::HubClosed => "hub/closed.html",
+            Self::HubElevations => "hub/elevations.html",
             Self::DemoHome => "demo/home.html",
             Self::DemoSignedIn => "demo/signed_in.html",
         }
@@ -90,7 +98,7 @@ macro_rules! embedded {
     };
 }
 
-const EMBEDDED: [(&str, &str); 25] = embedded![
+const EMBEDDED: [(&str, &str); 30] = embedded![
     "base.html",
     "_mark.html",
     "_client.html",
@@ -114,6 +122,11 @@ const EMBEDDED: [(&str, &str); 25] = embedded![
     "reset_password.html",
     "form_post.html",
     "welcome.html",
+    "access.html",
+    "elevation.html",
+    "hub/_nav.html",
+    "hub/closed.html",
+    "hub/elevations.html",
     "demo/home.html",
     "demo/signed_in.html",
 ];

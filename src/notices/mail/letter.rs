@@ -16,7 +16,7 @@ macro_rules! embedded {
     };
 }
 
-const EMBEDDED: [(&str, &str); 12] = embedded![
+const EMBEDDED: [(&str, &str); 13] = embedded![
     "_foot",
     "passkey_added",
     "passkey_removed",
@@ -29,6 +29,7 @@ const EMBEDDED: [(&str, &str); 12] = embedded![
     "codes_guessed",
     "recovery_codes_made",
     "recovery_code_used",
+    "glass_broken",
 ];
 
 /// Every template, parsed.

@@ -37,6 +37,13 @@ pub enum Message<'a> {
     RecoveryCodeUsed {
         left: usize,
     },
+    /// To administrators: somebody did privileged work without the second person that it needs.
+    GlassBroken {
+        who: &'a str,
+        scope: &'a str,
+        client: &'a str,
+        reason: &'a str,
+    },
 }
 
 impl Message<'_> {
@@ -76,5 +83,6 @@ pub(super) fn samples() -> Vec<Message<'static>> {
         Message::CodesGuessed,
         Message::RecoveryCodesMade,
         Message::RecoveryCodeUsed { left: 9 },
+        Message::GlassBroken { who: "bob", scope: "vault:open", client: "The Vault", reason: "Fire" },
     ]
 }

@@ -1,13 +1,15 @@
 //! A proof is there: the privileged session begins, or is joined, and the code is issued on it, in one transaction.
 
 use actix_web::HttpResponse;
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::{answer_with, ask, refuse};
 use crate::{
     app::App,
     authorize::{self, AuthorizationRequest, HeldProof, Issue, Privileged},
-    db::{Outcome, Tx, authorization_requests},
+    db::{Tx, authorization_requests},
+    elevations::{self, Approval, Approvers, Need},
     failure::{Broken, Failure},
     http::{extract::Visit, pending::Known, render::answer},
     oauth::{Error, ErrorCode, Parameters, Prompt},
@@ -23,41 +25,56 @@ pub struct Elevated<'a> {
     pub stored: Option<&'a authorization_requests::AuthorizationRequest>,
     pub user_id: Uuid,
     pub proof: HeldProof,
+    /// What a second person agreed to, where one has to.
+    pub approval: Option<Approval>,
 }
 
-/// What came of it.
-enum Came {
-    Code(Option<PlainToken>),
+/// Why there is no code, and nothing is changed.
+enum Halt {
     Instead(sessions::Elevated),
+    /// The approval does not stand any more.
+    Unapproved,
+    Failure(Failure),
+}
+
+impl From<Broken> for Halt {
+    fn from(broken: Broken) -> Self {
+        Self::Failure(broken.into())
+    }
 }
 
 pub async fn issue(app: &App, visit: &Visit, of: &Elevated<'_>) -> HttpResponse {
     let Elevated { known, request, stored, .. } = *of;
-    let came = app.db.work(visit.now, &visit.trace, async |tx| elevate(app, tx, of).await).await;
-    match came {
-        Ok(Came::Code(code)) => answer_with(app, visit, known, request, stored, code),
-        Ok(Came::Instead(sessions::Elevated::Locked)) => {
-            let error = Error::new(ErrorCode::AccessDenied, "this person's privileged session is locked");
-            refuse(app, visit, known, request, &error)
+    let is_silent = request.prompts.contains(Prompt::None);
+    let refuse = |code, description| refuse(app, visit, known, request, &Error::new(code, description));
+    match app.db.work(visit.now, &visit.trace, async |tx| elevate(app, tx, of).await).await {
+        Ok(code) => answer_with(app, visit, known, request, stored, code),
+        Err(Halt::Instead(sessions::Elevated::Locked)) => {
+            refuse(ErrorCode::AccessDenied, "this person's privileged session is locked")
         }
-        Ok(Came::Instead(sessions::Elevated::Full)) if request.prompts.contains(Prompt::None) => {
-            let description = "this person has a privileged session in another browser";
-            refuse(app, visit, known, request, &Error::new(ErrorCode::InteractionRequired, description))
+        Err(Halt::Instead(sessions::Elevated::Full)) if is_silent => {
+            refuse(ErrorCode::InteractionRequired, "this person has a privileged session in another browser")
         }
-        Ok(Came::Instead(sessions::Elevated::Full)) => {
+        Err(Halt::Instead(sessions::Elevated::Full)) => {
             ask(app, visit, known, of.parameters, stored, "/privileged-elsewhere").await
         }
+        Err(Halt::Unapproved) if is_silent => {
+            refuse(ErrorCode::InteractionRequired, "another person has to agree to this scope")
+        }
+        Err(Halt::Unapproved) => ask(app, visit, known, of.parameters, stored, "/elevation").await,
         // It ended while the request was on its way.
-        Ok(Came::Instead(_)) => ask(app, visit, known, of.parameters, stored, "/login").await,
-        Err(failure) => answer::failure(app, visit, &failure),
+        Err(Halt::Instead(_)) => ask(app, visit, known, of.parameters, stored, "/login").await,
+        Err(Halt::Failure(failure)) => answer::failure(app, visit, &failure),
     }
 }
 
-async fn elevate(app: &App, tx: &mut Tx, of: &Elevated<'_>) -> Outcome<Came> {
-    let Elevated { known, request, stored, user_id, ref proof, .. } = *of;
+/// An `Err` takes everything back: an approval is not used up where no code comes of it.
+async fn elevate(app: &App, tx: &mut Tx, of: &Elevated<'_>) -> Result<Option<PlainToken>, Halt> {
+    let Elevated { known, request, stored, user_id, ref proof, approval, .. } = *of;
     let (Some(root), Some(demand)) = (&known.session, &request.demand) else {
-        return Err(Failure::from(Broken::new("a step-up without a session, or for nothing")));
+        return Err(Broken::new("a step-up without a session, or for nothing").into());
     };
+    let agreed = approval.map(|approval| TimeDelta::minutes(approval.minutes.into()));
     let elevation = Elevation {
         root,
         user_id,
@@ -66,13 +83,27 @@ async fn elevate(app: &App, tx: &mut Tx, of: &Elevated<'_>) -> Outcome<Came> {
         acr: proof.acr.as_str(),
         amr: &proof.amr,
         proved_at: proof.at,
-        duration: demand.duration,
+        duration: demand.duration.min(agreed.unwrap_or(demand.duration)),
+        // One that begins with an approval ends with it, and one that is joined with it, too.
+        ends_by: approval
+            .filter(|approval| approval.privileged_session_id.is_none())
+            .map(|_| tx.now + demand.duration.min(agreed.unwrap_or(demand.duration))),
         may_supersede: stored.is_some_and(|stored| stored.supersede_at.is_some()),
     };
     let (session_id, expires_at) = match sessions::elevate(tx, &app.config.privileged, &elevation).await? {
         sessions::Elevated::On { session_id, expires_at } => (session_id, expires_at),
-        instead => return Ok(Came::Instead(instead)),
+        instead => return Err(Halt::Instead(instead)),
     };
+    if demand.four_eyes {
+        let need = Need {
+            request_id: stored.map(|stored| stored.id),
+            user_id,
+            session_id: root.id,
+            client_id: &known.client.id,
+            scope: &demand.scope,
+        };
+        approve(app, tx, approval, &need, session_id).await?;
+    }
     let what = Issue {
         request,
         request_id: stored.map(|stored| stored.id),
@@ -82,5 +113,23 @@ async fn elevate(app: &App, tx: &mut Tx, of: &Elevated<'_>) -> Outcome<Came> {
         user_id: Some(user_id),
         privileged: Some(Privileged { session_id, expires_at, proof: proof.clone() }),
     };
-    Ok(Came::Code(authorize::issue(tx, &app.mint.codes, &app.config.tokens, &what).await?))
+    Ok(authorize::issue(tx, &app.mint.codes, &app.config.tokens, &what).await?)
+}
+
+/// The approval is used for this session, or was before; else nothing comes of it.
+async fn approve(
+    app: &App,
+    tx: &mut Tx,
+    approval: Option<Approval>,
+    need: &Need<'_>,
+    session_id: Uuid,
+) -> Result<(), Halt> {
+    if approval.is_some_and(|approval| approval.privileged_session_id == Some(session_id)) {
+        return Ok(());
+    }
+    let approvers = Approvers::of(&app.config.scopes);
+    match elevations::consume(tx, &approvers, need, session_id).await? {
+        Some(minutes) if approval.is_some_and(|approval| approval.minutes == minutes) => Ok(()),
+        _ => Err(Halt::Unapproved),
+    }
 }

@@ -1,0 +1,37 @@
+//! Who may ask for a privileged scope, from where and when, asked of the browser at hand.
+
+use serde_json::json;
+
+use super::extract::Visit;
+use crate::{
+    audit::{self, Action, Actor, Event},
+    authentication::{self, Circumstances, Demand, Refusal},
+    config,
+    db::{Tx, privileged_sessions::Who, sessions::LiveSession},
+    sessions,
+};
+
+/// Judges every rule of the demand.
+pub fn judge(visit: &Visit, of: &Who, demand: &Demand) -> Result<(), Refusal> {
+    demand.access.iter().try_for_each(|rule| judge_one(visit, of, rule))
+}
+
+/// Judges one rule.
+pub fn judge_one(visit: &Visit, of: &Who, rule: &config::Access) -> Result<(), Refusal> {
+    let circumstances = Circumstances {
+        administrator: of.is_administrator,
+        groups: &of.groups,
+        address: visit.address,
+        known_device: of.knows_device,
+        now: visit.now,
+    };
+    authentication::judge(rule, &circumstances)
+}
+
+/// Notes that somebody was refused.
+pub fn note(tx: &mut Tx, session: Option<&LiveSession>, client_id: &str, demand: Option<&Demand>, refusal: &Refusal) {
+    let mut subject = session.map(sessions::subject).unwrap_or_default();
+    subject.client_id = Some(client_id.to_owned());
+    let event = Event::refused(Action::AccessRefused, Actor::User, subject, refusal.as_str());
+    audit::record(tx, event.detail(json!({ "scope": demand.map(|demand| &demand.scope) })));
+}

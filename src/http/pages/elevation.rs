@@ -1,0 +1,294 @@
+//! Asking for a second person's approval, and waiting for it. Whoever has it goes on with the request at hand.
+//!
+//! Nothing here decides whether somebody may have a scope: the request is decided anew when it goes on.
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    audit::{self, Action, Actor, Event},
+    authentication::Demand,
+    authorize::{csrf, csrf_fits},
+    db::{
+        Outcome, Tx,
+        authorization_requests::{self, Mark},
+        elevation_requests, privileged_sessions,
+        sessions::LiveSession,
+    },
+    elevations::{self, Approvers, Asked, Elevation, Need, NewElevation},
+    failure::Failure,
+    http::{
+        csrf::person,
+        extract::{Form, Visit},
+        pending::{Pending, back, pending},
+        render::{Moment, Page, PageName, answer, views},
+        scope_names::describe,
+    },
+    oauth::{Acr, Error, Parameters},
+    sessions,
+};
+
+/// Longer reasons are not read.
+const LONGEST_REASON: usize = 500;
+/// Seconds until the page of whoever waits looks again.
+const LOOK_AGAIN: u64 = 5;
+
+/// Somebody who may ask here: they have proved who they are for this request, or lately for this client.
+struct Asking<'a> {
+    pending: &'a Pending,
+    demand: &'a Demand,
+    session: &'a LiveSession,
+    user_id: Uuid,
+    /// The latest of theirs for this request.
+    latest: Option<Elevation>,
+}
+
+/// What was written into the form.
+#[derive(Default)]
+struct Written<'a> {
+    reason: &'a str,
+    minutes: &'a str,
+    error: Option<&'static str>,
+}
+
+pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
+    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
+    let pending = match pending(&app, &visit, parameters.get("request")).await {
+        Ok(pending) => pending,
+        Err(response) => return response,
+    };
+    match asking(&app, &visit, &pending).await {
+        Ok(Some(asking)) => show(&app, &visit, &asking, &Written::default()),
+        Ok(None) => back(&app, &pending),
+        Err(failure) => answer::failure(&app, &visit, &failure),
+    }
+}
+
+pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+    let form = form.0;
+    let pending = match pending(&app, &visit, form.get("request")).await {
+        Ok(pending) => pending,
+        Err(response) => return response,
+    };
+    let person = pending.browser.signed_in().map(|(_, user_id)| user_id);
+    if !form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, person, tag)) {
+        return answer::refusal(&app, &visit, &Error::invalid_request("this form is out of date"));
+    }
+    let done = match asking(&app, &visit, &pending).await {
+        Ok(Some(asking)) => run(&app, &visit, &asking, &form).await,
+        Ok(None) => Ok(back(&app, &pending)),
+        Err(failure) => Err(failure),
+    };
+    done.unwrap_or_else(|failure| answer::failure(&app, &visit, &failure))
+}
+
+/// `None`: there is nothing to ask for, or not yet; the request says what comes next.
+async fn asking<'a>(app: &App, visit: &Visit, pending: &'a Pending) -> Outcome<Option<Asking<'a>>> {
+    let Some((session, user_id)) = pending.browser.signed_in() else { return Ok(None) };
+    let Some(demand) = pending.request.demand.as_ref().filter(|demand| demand.four_eyes) else { return Ok(None) };
+    let approvers = Approvers::of(&app.config.scopes);
+    let request_id = pending.stored.id;
+    app.db
+        .work(visit.now, &visit.trace, async |tx| {
+            let has_proved = is_proved(pending, user_id, demand)
+                || privileged_sessions::find_privilege(tx, &pending.client.id, user_id, session.root_id)
+                    .await?
+                    .step_up
+                    .is_some();
+            if !has_proved {
+                return Ok(None);
+            }
+            elevations::void_fallen(tx, &approvers, Some(request_id), 1).await?;
+            let need = Need {
+                request_id: Some(request_id),
+                user_id,
+                session_id: session.root_id,
+                client_id: &pending.client.id,
+                scope: &demand.scope,
+            };
+            if elevation_requests::find_approval(tx, &approvers, &need).await?.is_some() {
+                return Ok(None);
+            }
+            let latest = elevation_requests::find_of_request(tx, request_id, user_id).await?;
+            Ok(Some(Asking { pending, demand, session, user_id, latest }))
+        })
+        .await
+}
+
+/// Whether the person has proved themselves for this very request, as strongly as it takes; how lately is looked at when it
+/// goes on.
+fn is_proved(pending: &Pending, user_id: Uuid, demand: &Demand) -> bool {
+    let proved = pending.stored.proved_acr.as_deref().and_then(|acr| acr.parse::<Acr>().ok());
+    pending.stored.proved_by == Some(user_id) && proved.is_some_and(|acr| acr.satisfies(demand.acr))
+}
+
+async fn run(app: &App, visit: &Visit, asking: &Asking<'_>, form: &Parameters) -> Outcome<HttpResponse> {
+    let here = || answer::see_other(&address(app, asking));
+    let open = asking.open().map(|elevation| elevation.id);
+    let decision = form.get("decision");
+    match (decision, open) {
+        // Somebody has refused: that is the end of it.
+        (Some("ask" | "break-glass"), None) if asking.refused().is_some() => Ok(here()),
+        (Some("ask"), None) => ask(app, visit, asking, form, false).await,
+        // Asked twice: a form sent twice, a second tab.
+        (Some("ask"), Some(_)) => Ok(here()),
+        (Some("break-glass"), _) if !asking.demand.break_glass => {
+            Err(Error::invalid_request("this cannot be had without a second person").into())
+        }
+        (Some("break-glass"), None) => ask(app, visit, asking, form, true).await,
+        (Some("break-glass"), Some(id)) => {
+            let work = async |tx: &mut Tx| elevations::break_glass(tx, id, asking.user_id).await.map_err(Failure::from);
+            app.db.work(visit.now, &visit.trace, work).await?;
+            Ok(here())
+        }
+        (Some("withdraw"), _) => {
+            app.db.work(visit.now, &visit.trace, async |tx| withdraw(tx, asking).await).await?;
+            Ok(here())
+        }
+        (Some("leave"), _) => {
+            app.db
+                .work(visit.now, &visit.trace, async |tx| {
+                    withdraw(tx, asking).await?;
+                    if authorization_requests::mark(tx, asking.pending.stored.id, Mark::Denied).await? {
+                        let mut subject = sessions::subject(asking.session);
+                        subject.client_id = Some(asking.pending.client.id.clone());
+                        let event = Event::refused(Action::PrivilegeRequested, Actor::User, subject, "denied");
+                        audit::record(tx, event.detail(serde_json::json!({ "scope": asking.demand.scope })));
+                    }
+                    Ok::<_, Failure>(())
+                })
+                .await?;
+            Ok(back(app, asking.pending))
+        }
+        _ => Err(Error::invalid_request("decision must be ask, break-glass, withdraw or leave").into()),
+    }
+}
+
+async fn withdraw(tx: &mut Tx, asking: &Asking<'_>) -> Outcome<()> {
+    if let Some(open) = asking.open() {
+        elevations::withdraw(tx, open.id, asking.user_id).await?;
+    }
+    Ok(())
+}
+
+async fn ask(
+    app: &App,
+    visit: &Visit,
+    asking: &Asking<'_>,
+    form: &Parameters,
+    break_glass: bool,
+) -> Outcome<HttpResponse> {
+    let mut written = Written {
+        reason: form.get("reason").unwrap_or_default().trim(),
+        minutes: form.get("minutes").unwrap_or_default().trim(),
+        error: None,
+    };
+    let minutes = match asking.read(&written) {
+        Ok(minutes) => minutes,
+        Err(error) => {
+            written.error = Some(error);
+            return Ok(show(app, visit, asking, &written));
+        }
+    };
+    let new = NewElevation {
+        session_id: asking.session.root_id,
+        request_id: asking.pending.stored.id,
+        user_id: asking.user_id,
+        client_id: &asking.pending.client.id,
+        scope: &asking.demand.scope,
+        reason: written.reason,
+        minutes,
+        break_glass,
+    };
+    let asked =
+        app.db.work(visit.now, &visit.trace, async |tx| elevations::ask(tx, &new).await.map_err(Failure::from)).await?;
+    Ok(match asked {
+        Asked::New(_) | Asked::Already => answer::see_other(&address(app, asking)),
+        Asked::TooMany => {
+            written.error = Some("You wait for too many approvals. Take some back, or wait for an answer.");
+            show(app, visit, asking, &written)
+        }
+    })
+}
+
+fn address(app: &App, asking: &Asking<'_>) -> String {
+    app.config.issuer.url(&format!("/elevation?request={}", asking.pending.stored.id))
+}
+
+impl Asking<'_> {
+    /// What waits for a decision.
+    fn open(&self) -> Option<&Elevation> {
+        self.latest.as_ref().filter(|latest| latest.is_undecided())
+    }
+
+    fn refused(&self) -> Option<&Elevation> {
+        self.latest.as_ref().filter(|latest| latest.refused_at.is_some())
+    }
+
+    /// How long the privileged session may live.
+    fn longest(&self) -> i64 {
+        self.demand.duration.num_minutes().max(1)
+    }
+
+    /// The minutes asked for, where everything that was written will do; else what is to be mended.
+    fn read(&self, written: &Written<'_>) -> Result<i32, &'static str> {
+        if written.reason.is_empty() {
+            return Err("Please say why you need it: somebody has to decide about it.");
+        }
+        if written.reason.chars().count() > LONGEST_REASON || written.reason.chars().any(char::is_control) {
+            return Err("Please say it in at most 500 characters, on one line.");
+        }
+        match written.minutes.parse::<i32>() {
+            Ok(minutes) if minutes > 0 && i64::from(minutes) <= self.longest() => Ok(minutes),
+            _ => Err("Please give a number of minutes that is not more than what is possible here."),
+        }
+    }
+}
+
+fn show(app: &App, visit: &Visit, asking: &Asking<'_>, written: &Written<'_>) -> HttpResponse {
+    let Asking { pending, demand, user_id, .. } = asking;
+    let waiting = asking.open();
+    let refused = asking.refused();
+    let state = match (waiting, refused) {
+        (Some(_), _) => "waiting",
+        (None, Some(_)) => "refused",
+        (None, None) => "ask",
+    };
+    let fallen = asking.latest.as_ref().and_then(|latest| latest.void_reason.as_deref()).and_then(|why| match why {
+        "lapsed" => Some("Nobody has decided in time. You can ask again."),
+        "approver_lost_rights" => {
+            Some("Whoever agreed may not decide any more, so it does not count. You can ask again.")
+        }
+        _ => None,
+    });
+    let context = views::Elevation {
+        action: app.config.issuer.url("/elevation"),
+        again: address(app, asking),
+        csrf: csrf(&app.csrf, pending.stored.id, Some(*user_id)),
+        request: pending.stored.id.to_string(),
+        client: answer::client_view(&pending.client, Some(&pending.request.redirect_uri)),
+        user: person(asking.session),
+        scopes: demand.scope.iter().map(|name| describe(app, name)).collect(),
+        state,
+        error: written.error.or(fallen).map(str::to_owned),
+        reason: waiting.map_or(written.reason, |waiting| waiting.reason.as_str()).to_owned(),
+        minutes: match waiting {
+            Some(waiting) => i64::from(waiting.minutes),
+            None => written.minutes.parse().unwrap_or_else(|_| asking.longest()),
+        },
+        longest: asking.longest(),
+        break_glass: demand.break_glass,
+        asked_at: waiting.map(|waiting| Moment::new(waiting.created_at, visit.now)),
+        expires_at: waiting.map(|waiting| Moment::new(waiting.expires_at, visit.now)),
+        decided_by: refused.and_then(|refused| refused.approver.clone()),
+        note: refused.and_then(|refused| refused.note.clone()),
+    };
+    let status = if written.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let page = Page::new(PageName::Elevation)
+        .status(status)
+        .may_redirect_to(Some(pending.request.redirect_uri.as_str()))
+        .may_show(context.client.logo.as_deref())
+        .look_again(waiting.map(|_| LOOK_AGAIN));
+    answer::page(app, visit, page, &context)
+}

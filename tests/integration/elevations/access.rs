@@ -1,0 +1,125 @@
+//! Who may ask for which privileged scope, from where and when.
+
+use chrono::{Datelike, TimeDelta};
+use mooring::sessions::Proof;
+
+use super::{ALICE, BOB, CAROL, proved};
+use crate::support::{
+    Server, Settings,
+    agent::{Agent, Page},
+    declared::{PASSWORD, REDIRECT_URI, SECRET},
+};
+
+/// A server with one scope that demands this, and somebody in the group `ops`.
+async fn demanding(demand: &str) -> Server {
+    let declared = format!(
+        "[[scope]]\nname = \"mast:climb\"\ndescription = \"Climb the mast\"\nprivileged = true\n{demand}\n\
+         [[client]]\nclient_id = \"mast\"\nclient_secret = \"{SECRET}\"\nredirect_uris = [\"{REDIRECT_URI}\"]\n\
+         scope = \"openid mast:climb\"\n\
+         [[user]]\nusername = \"{CAROL}\"\npassword = \"{PASSWORD}\"\ngroups = [\"crew\", \"ops\"]\nadmin = true\n"
+    );
+    let settings = Settings::default().set("trusted_proxies", "127.0.0.0/8").declare(&declared);
+    let server = Server::start(settings).await;
+    for name in [ALICE, BOB, CAROL] {
+        server.enrol(name, "passkey").await;
+    }
+    server
+}
+
+async fn ask(server: &Server, agent: &Agent, username: &str) -> Page {
+    proved(server, agent, username, &server.client("mast").request("openid mast:climb").url()).await
+}
+
+#[track_caller]
+fn refused<'p>(page: &'p Page, why: &str) -> &'p Page {
+    assert!(page.url.path().ends_with("/access") && page.status == 403, "{}:\n{}", page.url, page.body);
+    assert!(page.body.contains(why) && page.body.contains("Climb the mast"), "{why}:\n{}", page.body);
+    page
+}
+
+#[tokio::test]
+async fn groups() {
+    let server = demanding("groups = [\"ops\"]").await;
+    let agent = server.agent();
+    let page = ask(&server, &agent, ALICE).await;
+    let page = refused(&page, "certain groups");
+    assert_eq!(agent.decide(page, "leave").await.error(), "access_denied");
+    ask(&server, &server.agent(), CAROL).await.code();
+    let about = "SELECT reason || ' ' || (detail ->> 'scope') FROM audit_events WHERE action = 'access.refused'";
+    assert_eq!(server.value(about).await, "not_in_group [\"mast:climb\"]");
+
+    // Told before anybody has to prove anything, and to a client that asks silently, too.
+    let silent = server.client("mast").request("openid mast:climb").with("prompt", "none");
+    assert_eq!(agent.open(&silent.url()).await.error(), "access_denied");
+    assert_eq!(server.events("access.refused", "refused").await, 2);
+    // What the person became meanwhile counts.
+    let page = ask(&server, &agent, ALICE).await;
+    server.rows("UPDATE users SET groups = '{ops}' WHERE username = 'alice'").await;
+    let page = agent.walk(page.url.as_str(), ALICE).await;
+    assert!(page.url.path().ends_with("/step-up"), "{}", page.url);
+}
+
+/// What was allowed at the step-up and is not any more at the code is not given.
+#[tokio::test]
+async fn it_is_judged_again_when_the_code_is_issued() {
+    let server = demanding("groups = [\"ops\"]").await;
+    let agent = server.agent();
+    let url = server.client("mast").request("openid mast:climb").url();
+    let step_up = agent.walk(&url, CAROL).await;
+    server.prove(&step_up, CAROL, Proof::PASSKEY).await;
+    server.rows("UPDATE users SET groups = '{crew}' WHERE username = 'carol'").await;
+    let id = super::request_of(&step_up);
+    refused(&agent.open(&server.at(&format!("/oauth/authorize/{id}"))).await, "certain groups");
+    assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'privileged'").await, "0");
+}
+
+#[tokio::test]
+async fn networks() {
+    let server = demanding("networks = [\"10.0.0.0/8\", \"2001:db8::/32\"]").await;
+    for good in ["10.1.2.3", "2001:db8:1::9", "::ffff:10.9.9.9"] {
+        let agent = server.agent().forwarded_for(good);
+        ask(&server, &agent, ALICE).await.code();
+        super::hub::end_of(&server, ALICE).await;
+    }
+    for bad in ["203.0.113.9", "2001:db9::1"] {
+        let agent = server.agent().forwarded_for(bad);
+        refused(&ask(&server, &agent, ALICE).await, "certain networks");
+    }
+    let trail = server.value("SELECT count(*) FROM audit_events e WHERE e::text LIKE '%203.0.113.9%'").await;
+    assert_eq!(trail, "0", "no address is written down");
+}
+
+#[tokio::test]
+async fn hours() {
+    let server = demanding("hours = \"Mon-Fri 08:00-18:00\"").await;
+    let agent = server.agent();
+    // On to the next Monday, 07:59.
+    let now = server.clock.now();
+    let midnight = now.date_naive().and_hms_opt(0, 0, 0).unwrap().and_utc();
+    let days = 7 - i64::from(now.weekday().num_days_from_monday());
+    server.advance(midnight + TimeDelta::days(days) + TimeDelta::minutes(7 * 60 + 59) - now).await;
+    refused(&ask(&server, &agent, ALICE).await, "Mon-Fri 08:00-18:00 UTC");
+    server.advance(TimeDelta::minutes(2)).await;
+    ask(&server, &agent, ALICE).await.code();
+    server.advance(TimeDelta::hours(10)).await;
+    refused(&ask(&server, &server.agent(), ALICE).await, "Mon-Fri 08:00-18:00 UTC");
+}
+
+#[tokio::test]
+async fn known_devices() {
+    let server = demanding("known_device = true").await;
+    let agent = server.agent();
+    refused(&ask(&server, &agent, ALICE).await, "a kind of browser that you have used here before");
+    // Waiting is not enough: this very session vouches for nothing.
+    server.advance(TimeDelta::minutes(29)).await;
+    agent.open(&server.at("/account")).await;
+    server.advance(TimeDelta::minutes(29)).await;
+    agent.open(&server.at("/account")).await;
+    server.advance(TimeDelta::minutes(5)).await;
+    refused(&ask(&server, &agent, ALICE).await, "a kind of browser");
+    // A later session in the same kind of browser is known, though the one before has ended; other people's is not.
+    let account = agent.open(&server.at("/account")).await;
+    agent.submit(&account.form_to("/sign-out")).await;
+    ask(&server, &agent, ALICE).await.code();
+    refused(&ask(&server, &server.agent(), BOB).await, "a kind of browser");
+}
