@@ -1,7 +1,7 @@
 //! The token response, and the tokens in it.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -124,7 +124,7 @@ impl Prepared {
         let access_token = self.minted.token.into_text();
         let id_token = match self.subject.as_deref() {
             Some(subject) if self.granted.contains(OPENID) => {
-                let requested = requested_claims(origin);
+                let requested = requested_claims(origin)?;
                 Some(exchange.mint.id_token(
                     client.signing_algorithm(),
                     &IdTokenFacts {
@@ -158,10 +158,10 @@ impl Prepared {
 }
 
 /// What the `claims` parameter asked for in the ID token (OIDC Core §5.5).
-fn requested_claims(origin: &Origin<'_>) -> Map<String, Value> {
-    let requested: Option<ClaimsRequest> = origin.claims.and_then(|claims| serde_json::from_value(claims.clone()).ok());
-    match (requested, origin.user_claims.and_then(Value::as_object)) {
+fn requested_claims(origin: &Origin<'_>) -> Result<Map<String, Value>, Broken> {
+    let requested = origin.claims.map(ClaimsRequest::deserialize).transpose().map_err(Broken::new)?;
+    Ok(match (requested, origin.user_claims.and_then(Value::as_object)) {
         (Some(requested), Some(person)) => claims::release(person, &Scope::default(), &requested.id_token),
         _ => Map::new(),
-    }
+    })
 }
