@@ -1,10 +1,7 @@
 //! `users` and their password in `credentials`.
 
 use chrono::{DateTime, Utc};
-use diesel::{
-    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper, dsl::sql,
-    expression::SqlLiteral, sql_types::Text,
-};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
@@ -45,17 +42,11 @@ pub async fn find_by_username(tx: &mut Tx, username: &str) -> Result<Option<User
         .or_broken("find user")
 }
 
-/// The kind of a password, said in the statement itself: the index of passwords has it as its condition, and a plan for any
-/// kind could not use it.
-fn password() -> SqlLiteral<Text> {
-    sql("'password'")
-}
-
 /// The person and the Argon2id hash of their password, in one look-up.
 pub async fn find_with_password(tx: &mut Tx, username: &str) -> Result<Option<(User, Option<String>)>, Broken> {
     let hash = credentials::table
         .filter(credentials::user_id.eq(users::id))
-        .filter(credentials::kind.eq(password()))
+        .filter(credentials::kind.eq("password"))
         .filter(credentials::ended_at.is_null())
         .select(credentials::secret_hash)
         .single_value();
@@ -178,7 +169,7 @@ pub async fn set_password(tx: &mut Tx, user_id: Uuid, phc: &str, declared: Optio
     let changed = diesel::update(
         credentials::table
             .filter(credentials::user_id.eq(user_id))
-            .filter(credentials::kind.eq(password()))
+            .filter(credentials::kind.eq("password"))
             .filter(credentials::ended_at.is_null()),
     )
     .set((credentials::secret_hash.eq(phc), credentials::declared.eq(declared), credentials::changed_at.eq(now)))
@@ -208,7 +199,7 @@ pub async fn rehash_password(tx: &mut Tx, user_id: Uuid, verified: &str, phc: &s
     diesel::update(
         credentials::table
             .filter(credentials::user_id.eq(user_id))
-            .filter(credentials::kind.eq(password()))
+            .filter(credentials::kind.eq("password"))
             .filter(credentials::ended_at.is_null())
             .filter(credentials::secret_hash.eq(verified)),
     )
@@ -224,7 +215,7 @@ pub async fn rehash_password(tx: &mut Tx, user_id: Uuid, verified: &str, phc: &s
 pub async fn find_declared_password(tx: &mut Tx, user_id: Uuid) -> Result<Option<Option<Vec<u8>>>, Broken> {
     credentials::table
         .filter(credentials::user_id.eq(user_id))
-        .filter(credentials::kind.eq(password()))
+        .filter(credentials::kind.eq("password"))
         .filter(credentials::ended_at.is_null())
         .select(credentials::declared)
         .for_update()
