@@ -32,15 +32,20 @@ pub async fn grant(tx: &mut Tx, user_id: Uuid, client_id: &str, scope: &[&str]) 
     Ok(())
 }
 
-/// Takes consent back and ends what the client holds for the person. Returns how many grants that ended.
+/// Takes consent back and ends what the client holds for the person: the families on their open sessions, for those on ended
+/// ones are dead. Returns how many that ended.
 pub async fn withdraw(tx: &mut Tx, user_id: Uuid, client_id: &str) -> Result<usize, Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
             "WITH k AS (UPDATE consents SET withdrawn_at = $3 WHERE user_id = $1 AND client_id = $2 \
-             AND withdrawn_at IS NULL RETURNING user_id, client_id) UPDATE grants g SET ended_at = $3, \
-             end_reason = 'consent_withdrawn' FROM k WHERE g.user_id = k.user_id AND g.client_id = k.client_id \
-             AND g.ended_at IS NULL",
+                 AND withdrawn_at IS NULL RETURNING user_id), \
+             theirs AS (SELECT g.id FROM k JOIN LATERAL (SELECT id FROM sessions WHERE user_id = k.user_id \
+                 AND ended_at IS NULL OFFSET 0) s ON true JOIN LATERAL (SELECT id FROM grants WHERE session_id = s.id \
+                 AND client_id = $2 UNION ALL SELECT id FROM grants WHERE offline_session_id = s.id AND client_id = $2 \
+                 OFFSET 0) g ON true) \
+             UPDATE grants SET ended_at = $3, end_reason = 'consent_withdrawn' \
+             WHERE id = ANY (ARRAY(SELECT id FROM theirs)) AND ended_at IS NULL",
         )
         .bind::<diesel::sql_types::Uuid, _>(user_id)
         .bind::<Text, _>(client_id)

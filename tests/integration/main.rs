@@ -54,6 +54,7 @@ mod set_up;
 mod sign_in;
 mod signed_answers;
 mod statements;
+mod step_up;
 mod strangers;
 mod subjects;
 mod suite;

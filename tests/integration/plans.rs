@@ -93,6 +93,8 @@ async fn take_every_path(server: &Server) {
         let page = agent.open(&server.at("/account")).await;
         agent.submit(&page.form_to("/end-others")).await;
         let page = agent.open(&server.at("/account")).await;
+        agent.submit(&page.form_to("/withdraw")).await;
+        let page = agent.open(&server.at("/account")).await;
         agent.submit(&page.form_to("/sign-out")).await;
     }
     // Privileged work, in one browser and then in another, which ends it in the first.
