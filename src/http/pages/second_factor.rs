@@ -40,19 +40,11 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
 
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     let form = form.0;
-    match again(&app, &visit, &form).await {
-        Ok(Some(response)) => return response,
-        Ok(None) => {}
-        Err(failure) => return answer::failure(&app, &visit, &failure),
-    }
-    let question = match question(&app, &visit, form.get("ceremony")).await {
-        Ok(question) => question,
-        Err(response) => return response,
+    let answered = match question(&app, &visit, form.get("ceremony")).await {
+        Ok(question) => attempt(&app, &visit, &question, &form).await,
+        Err(response) => again(&app, &visit, &form).await.map(|again| again.unwrap_or(response)),
     };
-    match attempt(&app, &visit, &question, &form).await {
-        Ok(response) => response,
-        Err(failure) => answer::failure(&app, &visit, &failure),
-    }
+    answered.unwrap_or_else(|failure| answer::failure(&app, &visit, &failure))
 }
 
 /// What this browser was asked. `Err`: what to show instead.
@@ -75,7 +67,9 @@ async fn question(app: &App, visit: &Visit, ceremony: Option<&str>) -> Result<Qu
 }
 
 async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameters) -> Outcome<HttpResponse> {
-    let Some(session) = &question.purpose.browser().session else { return Ok(gone(app, visit)) };
+    let Some(session) = &question.purpose.browser().session else {
+        return Ok(again(app, visit, form).await?.unwrap_or_else(|| gone(app, visit)));
+    };
     if !csrf::fits(app, session, form) {
         return Err(Error::invalid_request("this form is out of date; please reload the page").into());
     }
