@@ -3,6 +3,7 @@
 mod access;
 mod break_glass;
 mod hub;
+mod in_a_browser;
 mod races;
 
 use chrono::TimeDelta;

@@ -18,7 +18,7 @@ use fantoccini::{Client, ClientBuilder};
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Map, Value, json};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
 /// At once, in one test process: more would only wait for each other.
 static SEATS: Semaphore = Semaphore::const_new(2);
@@ -48,6 +48,13 @@ impl Browser {
     /// Nothing where this machine has no Chromium, which is printed; a panic there with `CI=true`.
     pub async fn start() -> Option<Self> {
         Self::start_with(&[]).await
+    }
+
+    /// Two of them, for a story of two people. Two such stories do not each hold a seat and wait for another.
+    pub async fn start_two() -> Option<(Self, Self)> {
+        static PAIRS: Mutex<()> = Mutex::const_new(());
+        let _turn = PAIRS.lock().await;
+        Some((Self::start().await?, Self::start().await?))
     }
 
     /// The same, with further flags for Chromium, such as `--force-dark-mode`.
