@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 
 use crate::config::Access;
 
@@ -14,7 +15,8 @@ use crate::config::Access;
 pub struct Circumstances<'a> {
     pub administrator: bool,
     pub groups: &'a [String],
-    pub address: IpAddr,
+    /// `None`: a proxy did not tell in a way that can be believed.
+    pub address: Option<IpAddr>,
     /// The person used a browser of this kind in another session, begun an hour ago or earlier.
     pub known_device: bool,
     pub now: DateTime<Utc>,
@@ -76,8 +78,9 @@ pub fn judge(access: &Access, of: &Circumstances<'_>) -> Result<(), Refusal> {
         return Err(Refusal::NotInGroup(access.groups.clone()));
     }
     // An IPv4 address may arrive in the form of an IPv6 one.
-    let address = of.address.to_canonical();
-    if !access.networks.is_empty() && !access.networks.iter().any(|network| network.contains(&address)) {
+    let address = of.address.map(|address| address.to_canonical());
+    let is_in = |network: &IpNet| address.is_some_and(|address| network.contains(&address));
+    if !access.networks.is_empty() && !access.networks.iter().any(is_in) {
         return Err(Refusal::Network);
     }
     if let Some(hours) = access.hours.as_ref().filter(|hours| !hours.include(of.now)) {
@@ -110,7 +113,7 @@ mod tests {
         Circumstances {
             administrator: false,
             groups,
-            address: "10.1.2.3".parse().unwrap(),
+            address: "10.1.2.3".parse().ok(),
             known_device: false,
             // A Monday.
             now: Utc.with_ymd_and_hms(2026, 5, 4, 9, 0, 0).unwrap(),
@@ -134,7 +137,7 @@ mod tests {
         assert_eq!(refused("groups = ['Ops', 'op']", &circumstances(&ops)), "not_in_group");
         assert_eq!(judge(&access("groups = ['duty', 'ops']"), &circumstances(&ops)), Ok(()));
         assert_eq!(refused("networks = ['10.2.0.0/16']", &nobody), "network");
-        let mapped = Circumstances { address: "::ffff:10.1.2.3".parse().unwrap(), ..nobody };
+        let mapped = Circumstances { address: "::ffff:10.1.2.3".parse().ok(), ..nobody };
         assert_eq!(judge(&access("networks = ['fd00::/8', '10.1.0.0/16']"), &mapped), Ok(()));
         assert_eq!(refused("networks = ['::/0']", &mapped), "network");
         assert_eq!(refused("hours = 'Tue-Sun 00:00-24:00'", &nobody), "hours");
@@ -151,7 +154,8 @@ mod tests {
         for bad in [
             Circumstances { known_device: false, ..good },
             Circumstances { groups: &[], ..good },
-            Circumstances { address: "192.0.2.1".parse().unwrap(), ..good },
+            Circumstances { address: "192.0.2.1".parse().ok(), ..good },
+            Circumstances { address: None, ..good },
         ] {
             assert!(judge(&all, &bad).is_err());
         }

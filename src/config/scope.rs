@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     failure::Stop,
-    oauth::{Acr, client_metadata::is_scope_token},
+    oauth::{Acr, client_metadata::is_scope_token, scope::STANDARD_SCOPES},
 };
 
 /// What a step-up must have shown.
@@ -177,6 +177,13 @@ fn one(from: &Reader<'_>) -> Result<Scope, Stop> {
         return Err(
             from.wrong(&PRIVILEGED, format!("{name} is asked for at every sign-in: declare a scope of your own"))
         );
+    }
+    // OIDC Core §5.5: what such a scope tells can be asked for with `claims`, and without it.
+    if privileged && STANDARD_SCOPES.iter().any(|standard| standard.name == name) {
+        return Err(from.wrong(
+            &PRIVILEGED,
+            format!("what {name} tells can be asked for without it, claim by claim: declare a scope of your own"),
+        ));
     }
     let privileged = if privileged {
         let (approval, break_glass) = (from.get(&APPROVAL)?, from.get(&BREAK_GLASS)?);

@@ -296,6 +296,7 @@ fn privileged_scopes_say_what_they_demand() {
     assert!(privileged("duration = '0s'").unwrap_err().to_string().contains("scope.duration"));
     in_file("[[scope]]\nname = 'a'\nacr = 'phr'", &["mooring.toml:3", "scope.acr", "privileged = true"]);
     in_file("[[scope]]\nname = 'offline_access'\nprivileged = true", &["scope.privileged"]);
+    in_file("[[scope]]\nname = 'email'\nprivileged = true", &["scope.privileged", "claim by claim"]);
     in_file("[[scope]]\nname = 'a b'", &["scope.name = \"a b\""]);
     in_file("[[scope]]\nname = 'a'\n[[scope]]\ndescription = 'b'", &["mooring.toml:3", "[[scope]]", "no name"]);
 }

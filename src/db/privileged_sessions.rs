@@ -133,6 +133,7 @@ pub struct Open {
     #[diesel(sql_type = sql::Timestamptz)]
     pub expires_at: DateTime<Utc>,
     #[diesel(sql_type = sql::Bool)]
+    /// Or the user session that it hangs on is.
     pub is_locked: bool,
     /// Why it is dead all the same; `None`: it lives, or would if nobody had locked it.
     #[diesel(sql_type = sql::Nullable<sql::Text>)]
@@ -153,12 +154,13 @@ pub async fn lock_person(tx: &mut Tx, user_id: Uuid) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Those that nothing has ended on paper, oldest first.
+/// Those that nothing has ended on paper, oldest first; and, until their time is over, those that were locked and ended
+/// all the same by something that is the person's to do: what a watcher stopped is not freed by signing out.
 pub async fn load_open(tx: &mut Tx, user_id: Uuid) -> Result<Vec<Open>, Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
-            "SELECT s.id, s.parent_id, s.expires_at, s.locked_at IS NOT NULL AS is_locked, \
+            "SELECT s.id, s.parent_id, s.expires_at, s.locked_at IS NOT NULL OR p.locked_at IS NOT NULL AS is_locked, \
              CASE WHEN s.expires_at <= $2 THEN 'expired' \
                   WHEN s.locked_at IS NOT NULL OR p.locked_at IS NOT NULL OR l.id IS NOT NULL THEN NULL \
                   WHEN a.last_seen_at + s.idle_timeout <= $2 THEN 'idle' ELSE 'ended_with_parent' END AS died \
@@ -166,7 +168,9 @@ pub async fn load_open(tx: &mut Tx, user_id: Uuid) -> Result<Vec<Open>, Broken> 
              JOIN LATERAL (SELECT last_seen_at FROM session_activity WHERE session_id = s.id OFFSET 0) a ON true \
              JOIN LATERAL (SELECT locked_at FROM sessions WHERE id = s.parent_id OFFSET 0) p ON true \
              LEFT JOIN LATERAL (SELECT id FROM live_sessions($2) WHERE id = s.id OFFSET 0) l ON true \
-             WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.kind = 'privileged' ORDER BY s.created_at",
+             WHERE s.user_id = $1 AND s.kind = 'privileged' AND (s.ended_at IS NULL OR (s.expires_at > $2 \
+                 AND s.end_reason IN ('signed_out', 'ended_by_user', 'ended_with_parent', 'superseded', 'idle') \
+                 AND (s.locked_at IS NOT NULL OR p.locked_at IS NOT NULL))) ORDER BY s.created_at",
         )
         .bind::<sql::Uuid, _>(user_id)
         .bind::<sql::Timestamptz, _>(now),

@@ -21,7 +21,7 @@ pub fn judge_one(visit: &Visit, of: &Who, rule: &config::Access) -> Result<(), R
     let circumstances = Circumstances {
         administrator: of.is_administrator,
         groups: &of.groups,
-        address: visit.address,
+        address: Some(visit.address).filter(|_| visit.is_address_known),
         known_device: of.knows_device,
         now: visit.now,
     };

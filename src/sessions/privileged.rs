@@ -1,7 +1,8 @@
 //! Privileged sessions: the short ones that a proof begins, children of the browser's user session.
 //!
 //! Their number is kept by locking the person's row: whoever is about to begin one first ends those that died by
-//! themselves, then counts. A locked one is not dead; nobody gets round a lock by proving who they are again.
+//! themselves, then counts. A locked one is not dead; nobody gets round a lock by proving who they are again, nor by ending
+//! what is locked: until its time is over there is no other.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;

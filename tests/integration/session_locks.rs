@@ -2,13 +2,17 @@
 //! does not get round it by signing in again.
 
 use chrono::TimeDelta;
-use mooring::{audit::Actor, sessions};
+use mooring::{
+    audit::Actor,
+    sessions::{self, Proof},
+};
 use uuid::Uuid;
 
 use crate::support::{
     ALICE, BOB, PASSWORD, Server, Settings,
     agent::{Agent, Page},
     client::Tokens,
+    proof::request_of,
 };
 
 const LOCKED: &str = "Your session is locked";
@@ -199,4 +203,38 @@ async fn the_idle_clock_stands_still_and_the_absolute_end_does_not() {
     assert_eq!(server.value(&format!("SELECT end_reason FROM sessions WHERE id = '{id}'")).await, "expired");
     assert!(!unlock(&server, id).await);
     assert!(!client.is_active(&tokens.access).await);
+}
+
+/// Privileged work that a watcher stopped does not begin anew in another browser: not beside the locked session, not in
+/// place of it, and not after the person has ended it.
+#[tokio::test]
+async fn privileged_work_does_not_get_round_it_in_another_browser() {
+    let server = Server::usual().await;
+    server.enrol(ALICE, "passkey").await;
+    let first = server.agent();
+    privileged(&server, &first).await.code();
+    let (id, child) = (session_of(&server, "user").await, session_of(&server, "privileged").await);
+    assert!(lock(&server, id, "odd").await);
+    let other = server.agent();
+    assert_eq!(privileged(&server, &other).await.error(), "access_denied");
+    assert!(unlock(&server, id).await);
+    assert!(lock(&server, child, "odd").await);
+    assert_eq!(privileged(&server, &other).await.error(), "access_denied");
+
+    let account = other.open(&server.at("/account")).await;
+    other.submit(&account.form_to("/end-others")).await;
+    assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'privileged' AND ended_at IS NULL").await, "0");
+    assert_eq!(privileged(&server, &other).await.error(), "access_denied");
+    // For as long as it would have lived.
+    server.advance(TimeDelta::minutes(16)).await;
+    privileged(&server, &other).await.code();
+}
+
+/// Asks for a privileged scope and proves what it takes.
+async fn privileged(server: &Server, agent: &Agent) -> Page {
+    let page = agent.walk(&server.client("web").request("openid payments:write").url(), ALICE).await;
+    assert!(page.url.path().ends_with("/step-up"), "{}:\n{}", page.url, page.body);
+    server.prove(&page, ALICE, Proof::PASSKEY).await;
+    let id = request_of(&page);
+    agent.walk(&server.at(&format!("/oauth/authorize/{id}")), ALICE).await
 }

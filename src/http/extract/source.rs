@@ -6,41 +6,52 @@ use actix_web::HttpRequest;
 use ipnet::IpNet;
 
 /// The address of the client: the peer's, or the nearest one behind our own proxies.
-pub fn address(request: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    pub address: IpAddr,
+    /// Whether that is the client's. Else it is the nearest that is known, one of our own proxies', and says nothing of
+    /// where the client is.
+    pub is_known: bool,
+}
+
+/// Looks where a request comes from.
+pub fn find(request: &HttpRequest, trusted: &[IpNet]) -> Source {
+    let known = |address| Source { address, is_known: true };
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| canonical(peer.ip()));
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     if !is_trusted(&peer) {
-        return peer;
+        return known(peer);
     }
     // From the nearest hop outwards: the first that is not ours is whom our own proxy saw, and what stands further out
     // was written by whoever sent the request. A hop that cannot be read (RFC 7239 §6.3) ends the walk: nothing beyond
     // it can be believed.
-    let mut nearest = peer;
-    for hop in forwarded(request).into_iter().rev() {
+    let mut nearest = Source { address: peer, is_known: true };
+    let Some(hops) = forwarded(request) else { return Source { is_known: false, ..nearest } };
+    for hop in hops.into_iter().rev() {
         match hop {
-            Some(hop) if is_trusted(&hop) => nearest = hop,
-            Some(hop) => return hop,
-            None => break,
+            Some(hop) if is_trusted(&hop) => nearest = known(hop),
+            Some(hop) => return known(hop),
+            None => return Source { is_known: false, ..nearest },
         }
     }
     nearest
 }
 
 /// The hops that `Forwarded` (RFC 7239 §4) or `X-Forwarded-For` tells, outermost first. A proxy writes one of them and
-/// passes the other on as it came, so where both are there neither can be told from a forgery.
-fn forwarded(request: &HttpRequest) -> Vec<Option<IpAddr>> {
+/// passes the other on as it came, so where both are there neither can be told from a forgery: `None`.
+fn forwarded(request: &HttpRequest) -> Option<Vec<Option<IpAddr>>> {
     let lines = |name: &str| -> Vec<String> {
         let values = request.headers().get_all(name);
         values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
     };
     match (lines("forwarded"), lines("x-forwarded-for")) {
         (standard, usual) if standard.is_empty() => {
-            usual.iter().flat_map(|line| line.split(',')).map(|hop| parse(hop.trim())).collect()
+            Some(usual.iter().flat_map(|line| line.split(',')).map(|hop| parse(hop.trim())).collect())
         }
         (standard, usual) if usual.is_empty() => {
-            standard.iter().flat_map(|line| line.split(',')).map(forwarded_for).collect()
+            Some(standard.iter().flat_map(|line| line.split(',')).map(forwarded_for).collect())
         }
-        _ => Vec::new(),
+        _ => None,
     }
 }
 
@@ -101,6 +112,10 @@ mod tests {
     use super::*;
     use crate::oauth::hostile;
 
+    fn address(request: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
+        find(request, trusted).address
+    }
+
     fn seen(peer: &str, header: (&str, &str), trusted: &[&str]) -> String {
         let request = TestRequest::default().peer_addr(peer.parse().unwrap()).insert_header(header).to_http_request();
         let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
@@ -130,7 +145,8 @@ mod tests {
             .insert_header(("x-forwarded-for", "198.51.100.7"))
             .insert_header(("forwarded", "for=6.6.6.6"))
             .to_http_request();
-        assert_eq!(address(&request, &["127.0.0.0/8".parse().unwrap()]).to_string(), "127.0.0.1");
+        let source = find(&request, &["127.0.0.0/8".parse().unwrap()]);
+        assert_eq!((source.address.to_string().as_str(), source.is_known), ("127.0.0.1", false));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Inner {
     pub trace: Trace,
     /// Where it comes from, as far as the proxies that are trusted tell. Never stored or logged.
     pub address: IpAddr,
+    /// Whether that is where it comes from, and not only a proxy that did not tell.
+    pub is_address_known: bool,
     /// The session cookie, if there is one of the right form.
     pub cookie: Option<PresentedCookie>,
     pub authorization: Option<String>,
@@ -42,12 +44,13 @@ impl Visit {
             return visit.clone();
         }
         let now = app.clock.now();
-        let address = source::address(request, &app.config.trusted_proxies);
+        let source::Source { address, is_known } = source::find(request, &app.config.trusted_proxies);
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         let agent = text(header::USER_AGENT);
         let visit = Self(Arc::new(Inner {
             now,
             address,
+            is_address_known: is_known,
             trace: Trace {
                 request_id: ids::new_id(now).to_string(),
                 source_hash: Some(app.sources.hash(&source::network(address))),

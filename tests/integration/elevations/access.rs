@@ -89,6 +89,17 @@ async fn networks() {
     assert_eq!(trail, "0", "no address is written down");
 }
 
+/// Whoever makes our own proxy unbelievable is nowhere, and not where the proxy is.
+#[tokio::test]
+async fn a_proxy_that_does_not_tell_is_no_network() {
+    let server = demanding("networks = [\"127.0.0.0/8\"]").await;
+    for hidden in ["unknown", "203.0.113.9, unknown"] {
+        let agent = server.agent().forwarded_for(hidden);
+        refused(&ask(&server, &agent, ALICE).await, "certain networks");
+    }
+    ask(&server, &server.agent(), ALICE).await.code();
+}
+
 #[tokio::test]
 async fn hours() {
     let server = demanding("hours = \"Mon-Fri 08:00-18:00\"").await;
