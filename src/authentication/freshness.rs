@@ -6,6 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use super::passkey::PATIENCE;
 use crate::{
     db::{Tx, credentials, sessions::LiveSession},
     failure::Broken,
@@ -76,6 +77,14 @@ pub async fn may_change_factors(tx: &mut Tx, session: &LiveSession) -> Result<bo
     let Some(user_id) = session.user_id else { return Ok(false) };
     let factors = Factors::load(tx, user_id).await?;
     Ok(is_fresh(&session.acr, session.auth_time, factors.strongest(), tx.now))
+}
+
+/// Whether a change that the session's person was allowed to begin may be finished: they are as strong as it takes by now, and
+/// it did not take longer than a ceremony may.
+pub async fn may_finish_change(tx: &mut Tx, session: &LiveSession) -> Result<bool, Broken> {
+    let Some(user_id) = session.user_id else { return Ok(false) };
+    let factors = Factors::load(tx, user_id).await?;
+    Ok(is_fresh(&session.acr, session.auth_time, factors.strongest(), tx.now - PATIENCE))
 }
 
 #[cfg(test)]

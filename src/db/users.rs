@@ -194,6 +194,22 @@ pub async fn set_password(tx: &mut Tx, user_id: Uuid, phc: &str, declared: Optio
     Ok(())
 }
 
+/// Whether this is still the hash of the person's password. Locks it: who changes it, and ends what it has begun, comes after
+/// what is begun with it now, or before.
+pub async fn hold_password(tx: &mut Tx, user_id: Uuid, verified: &str) -> Result<bool, Broken> {
+    let stored: Option<Option<String>> = credentials::table
+        .filter(credentials::user_id.eq(user_id))
+        .filter(credentials::kind.eq("password"))
+        .filter(credentials::ended_at.is_null())
+        .select(credentials::secret_hash)
+        .for_no_key_update()
+        .first(&mut tx.conn())
+        .await
+        .optional()
+        .or_broken("hold password")?;
+    Ok(stored.flatten().as_deref() == Some(verified))
+}
+
 /// Replaces the hash of an unchanged password by one of other parameters; a password that was changed meanwhile stays.
 pub async fn rehash_password(tx: &mut Tx, user_id: Uuid, verified: &str, phc: &str) -> Result<(), Broken> {
     diesel::update(

@@ -1,9 +1,11 @@
 //! What somebody tried, and what it came to. Each of these worked once.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{ALICE, BOB, PASSWORD, Server, client::Code};
+use crate::support::{ALICE, BOB, PASSWORD, Server, authenticator, client::Code, passkey::Passkey};
 
 /// A code and its verifier in two hands, redeemed at once: the family is dead, the one for ever-lasting access too.
 #[tokio::test]
@@ -155,4 +157,79 @@ async fn a_client_without_consent_does_not_learn_who_is_there() {
         }
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+}
+
+/// Begun while the password was all there was, finished when there is an app: it takes a code by now.
+#[tokio::test]
+async fn a_passkey_asked_for_before_there_was_an_app_is_not_added_after() {
+    let server = Server::usual().await;
+    let (thief, alice) = (server.agent(), server.agent());
+    let account = thief.walk(&server.at("/account"), ALICE).await;
+    let asked = thief.ask(&account, "add-passkey", &[]).await.unwrap();
+    let made = Passkey::new().create(asked.page(), &asked.options);
+    alice.walk(&server.at("/account"), ALICE).await;
+    authenticator::add(&server, &alice).await;
+    let answer = thief.answer(&asked, &made).await;
+    assert_eq!(thief.go_on(&answer).await.heading(), "Confirm it is you", "{}", answer.body);
+    assert_eq!(server.value("SELECT count(*) FROM credentials WHERE kind = 'passkey'").await, "0");
+}
+
+/// Holds what a person's change writes for as long as whatever else is begun meanwhile takes to get there.
+fn slowly(change: &str) -> String {
+    format!("WITH changed AS ({change}) SELECT pg_sleep(3) FROM (SELECT count(*) FROM changed) c")
+}
+
+const PASSWORDS: &str = "kind = 'password' AND user_id = (SELECT id FROM users WHERE username = 'alice')";
+
+/// The old password fits, and is changed while it is hashed: what it begins then would outlive what the change has ended.
+#[tokio::test]
+async fn a_password_that_is_being_changed_signs_nobody_in() {
+    let server = Server::usual().await;
+    let agent = server.agent();
+    let page = agent.open(&server.at("/account")).await;
+    let change = slowly(&format!("UPDATE credentials SET ended_at = now() WHERE {PASSWORDS} RETURNING id"));
+    let (_, page) = tokio::join!(server.rows(&change), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        agent.sign_in(&page, ALICE, PASSWORD).await
+    });
+    assert_eq!(page.status, 401, "{}", page.body);
+    assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'user'").await, "0");
+}
+
+/// Another hash of the same password, as two sign-ins at once make where it is an old one: the person is let in.
+#[tokio::test]
+async fn a_password_that_is_being_rehashed_signs_in() {
+    let server = Server::usual().await;
+    let agent = server.agent();
+    let page = agent.open(&server.at("/account")).await;
+    let change = slowly(&format!(
+        "UPDATE credentials SET secret_hash = (SELECT secret_hash FROM credentials WHERE kind = 'password' AND user_id = \
+         (SELECT id FROM users WHERE username = 'bob')) WHERE {PASSWORDS} RETURNING id"
+    ));
+    let (_, page) = tokio::join!(server.rows(&change), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        agent.sign_in(&page, ALICE, PASSWORD).await
+    });
+    assert_eq!(page.heading(), "Alice Example", "{}", page.body);
+}
+
+/// A session that is ended while the password that it chose is hashed has chosen nothing.
+#[tokio::test]
+async fn a_session_that_ends_changes_no_password() {
+    let server = Server::usual().await;
+    let agent = server.agent();
+    agent.walk(&server.at("/account"), ALICE).await;
+    let form = agent.open(&server.at("/account/password")).await.form_to("/account/password");
+    let form = form.fill("password", "nine gulls over the quay").fill("password_again", "nine gulls over the quay");
+    let end = slowly(&format!(
+        "UPDATE credentials SET last_used_at = now() WHERE {PASSWORDS} RETURNING id), \
+         ended AS (UPDATE sessions SET ended_at = now(), end_reason = 'test' WHERE kind = 'user'"
+    ));
+    let (_, page) = tokio::join!(server.rows(&end), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        agent.submit(&form).await
+    });
+    assert_eq!(page.status, 400, "{}", page.body);
+    assert_eq!(server.events("password.changed", "done").await, 0);
+    assert_eq!(server.agent().walk(&server.at("/account"), ALICE).await.heading(), "Alice Example");
 }

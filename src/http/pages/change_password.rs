@@ -8,7 +8,11 @@ use crate::{
     app::App,
     audit::{self, Action, Actor, Event},
     authentication::freshness::{self, Factors},
-    db::{Outcome, Tx, sessions::LiveSession, users},
+    db::{
+        Outcome, Tx,
+        sessions::{self as session_rows, LiveSession},
+        users,
+    },
     failure::Failure,
     http::{
         choosing_password::{Chosen, choose},
@@ -81,10 +85,11 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
 
 async fn change(tx: &mut Tx, changer: &Changer, chosen: &Chosen, end_others: bool) -> Outcome<()> {
     // Again, and now with the change: the proof may have grown old, or the session may have ended, while it was hashed.
-    if !freshness::may_change_factors(tx, &changer.session).await? {
+    let is_fresh = freshness::may_change_factors(tx, &changer.session).await?;
+    users::set_password(tx, changer.user_id, &chosen.phc, None).await?;
+    if !is_fresh || !session_rows::lock_open(tx, changer.session.root_id).await? {
         return Err(Error::invalid_request("please sign in again first").into());
     }
-    users::set_password(tx, changer.user_id, &chosen.phc, None).await?;
     let ended = if end_others {
         sessions::end_others(tx, changer.user_id, changer.session.root_id, Actor::User).await?
     } else {

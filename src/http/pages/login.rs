@@ -191,6 +191,10 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
     let next = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
+            // It may have been changed while it was hashed, and whatever it had begun been ended.
+            if !users::hold_password(tx, user.id, verified.as_deref().unwrap_or_default()).await? {
+                return Ok(None);
+            }
             app.sources.forgive(tx, &buckets).await?;
             if let (Some(phc), Some(verified)) = (&rehashed, &verified) {
                 users::rehash_password(tx, user.id, verified, phc).await?;
@@ -203,7 +207,7 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
                 confirm: purpose.confirm().map(|it| it.to.as_str()),
             };
             if let Some(asked) = ask_for_code(app, tx, browser, &fitted).await? {
-                return Ok(asked);
+                return Ok(Some(asked));
             }
             let sign_in = SignIn {
                 user: &user,
@@ -213,9 +217,10 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
                 outdated: browser.outdated,
             };
             let signed_in = sessions::sign_in(tx, &sign_in, &app.config.sessions).await?;
-            Ok::<_, Failure>(Next { url: purpose.next(app), session: Some(signed_in) })
+            Ok::<_, Failure>(Some(Next { url: purpose.next(app), session: Some(signed_in) }))
         })
         .await?;
+    let Some(next) = next else { return Box::pin(attempt(app, visit, purpose, form)).await };
     let mut response = answer::see_other(&next.url);
     if let Some(session) = next.session
         && let Err(error) = response.add_cookie(&session_cookie(app, session.session_id, session.generation))

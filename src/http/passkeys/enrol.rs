@@ -11,7 +11,7 @@ use crate::{
         freshness,
         passkey::Passkeys,
     },
-    db::{Outcome, Tx, sessions::LiveSession},
+    db::{Outcome, Tx, credentials, sessions::LiveSession},
     failure::Failure,
     http::{
         csrf,
@@ -78,6 +78,11 @@ async fn add(app: &App, visit: &Visit, passkeys: &Passkeys, mut call: Call) -> O
                 Ok(made) => made,
                 Err(refusal) => return Ok(refused(visit, refusal)),
             };
+            // Something stronger may have been added since this was begun, which is what it takes now.
+            credentials::lock_person(tx, user_id).await?;
+            if !freshness::may_finish_change(tx, &session).await? {
+                return Ok(go(&Destination::Account.confirmation(app)));
+            }
             let added = ceremony::add(tx, user_id, &made.enrolled, &label, sessions::subject(&session)).await?;
             Ok::<_, Failure>(match added {
                 Ok(_) => {
