@@ -8,7 +8,7 @@ use std::{
 
 use fantoccini::Locator;
 
-use crate::support::browser::Browser;
+use crate::support::{agent::Agent, browser::Browser, passkey::Passkey};
 
 /// A person clicks through it: sign in, call the API, end the session, and see the same token refused.
 async fn click_through(home: &str) {
@@ -52,6 +52,47 @@ async fn click_through(home: &str) {
     answered("401").await;
 }
 
+/// Somebody else makes a payment: 401, the passkey that the API asks for, 201.
+async fn pay(home: &str, issuer: &str) {
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+    let (application, server) = (Agent::of(http.clone(), home), Agent::of(http, issuer));
+    // Where the application sends the browser, and where the server sends it back.
+    let leaves = async |path: &str| application.step(&format!("{home}{path}")).await.location().unwrap();
+    let pays = async || {
+        let page = application.open(&format!("{home}/")).await;
+        application.submit(&page.form_to("/pay")).await
+    };
+    let page = server.open(leaves("/sign-in").await.as_str()).await;
+    let page = server.submit(&page.sign_in_form("alice", "correct horse battery staple")).await;
+    // The walk has consented for her.
+    application.open(page.location().unwrap().as_str()).await;
+    let page = pays().await;
+    assert!(
+        page.body.contains("The API answered 401") && page.body.contains("max_age=&quot;300&quot;"),
+        "{}",
+        page.body
+    );
+
+    // Without a passkey she is told what it takes.
+    let page = server.open(leaves("/step-up").await.as_str()).await;
+    let back = if page.offers("allow") { server.decide(&page, "allow").await } else { page };
+    let page = application.open(back.location().unwrap().as_str()).await;
+    assert!(page.body.contains("That takes a passkey"), "{}", page.body);
+    let mut passkey = Passkey::new();
+    let account = server.open(&format!("{issuer}/account")).await;
+    server.enrol_passkey(&account, &mut passkey).await;
+
+    pays().await;
+    let page = server.open(leaves("/step-up").await.as_str()).await;
+    assert!(page.url.path().ends_with("/step-up"), "{}", page.body);
+    let page = server.use_passkey(&page, &mut passkey).await;
+    let page = if page.offers("allow") { server.decide(&page, "allow").await } else { page };
+    application.open(page.location().unwrap().as_str()).await;
+    let page = pays().await;
+    assert!(page.body.contains("The API answered 201"), "{}", page.body);
+    assert!(page.body.contains("privileged_until"), "{}", page.body);
+}
+
 /// It walks one flow to its end, stays up, and stops when asked, leaving nothing running.
 #[tokio::test]
 async fn the_demo_walks_one_flow_and_stays_up_until_it_is_told_to_stop() {
@@ -80,7 +121,10 @@ async fn the_demo_walks_one_flow_and_stays_up_until_it_is_told_to_stop() {
         assert!(told.contains(word), "the walk does not speak of {word}:\n{told}");
     }
     let home = told.lines().find_map(|line| line.strip_prefix("open ")).unwrap();
-    click_through(home.split(' ').next().unwrap()).await;
+    let home = home.split(' ').next().unwrap();
+    click_through(home).await;
+    let issuer = told.lines().find_map(|line| line.strip_prefix("issuer: ")).unwrap();
+    pay(home, issuer).await;
     let told_to_stop = Command::new("kill").args(["-TERM", &demo.id().to_string()]).status().unwrap();
     assert!(told_to_stop.success());
     let deadline = std::time::Instant::now() + Duration::from_secs(30);

@@ -4,6 +4,7 @@
 use chrono::TimeDelta;
 use mooring::{
     audit::{self, Actor, ExportFilter},
+    config::builtin::HUB_SESSIONS,
     http::resource_server::{Requirement, ResourceServer, Work},
     sessions,
 };
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{
-    ALICE, Server, Settings,
+    ALICE, Answer, Server, Settings,
     agent::Agent,
     client::{Client, Code, Tokens},
     declared::SECRET,
@@ -138,4 +139,41 @@ async fn the_trail_tells_the_whole_life_of_a_privileged_session() {
     assert_eq!(events.first().unwrap(), story[0], "{events:?}");
     assert_eq!(events.last().unwrap(), "operator session.ended done enough");
     assert_eq!(told(&timeline(&server, id).await), story, "the first one's is as it was");
+}
+
+/// Proving oneself again does not get round a lock, and the watcher's own door is the same step-up.
+#[tokio::test]
+async fn a_watcher_steps_up_and_locks_privileged_work() {
+    let hub = format!(
+        "[[client]]\nclient_id = \"console\"\nclient_secret = \"{SECRET}\"\n\
+         redirect_uris = [\"http://127.0.0.1:9/callback\"]\nscope = \"openid {HUB_SESSIONS}\"\n"
+    );
+    let server = Server::start(Settings::default().declare(&hub).set("tokens.access", "1h")).await;
+    let (agent, mut passkey) = server.with_passkey(ALICE).await;
+    server.rows("UPDATE users SET admin_at = now() WHERE username = 'alice'").await;
+    let watcher = step_up(&server.client("console"), &agent, &mut passkey, &format!("openid {HUB_SESSIONS}")).await;
+    let url = |path: &str| server.at(&format!("/hub/api/v1/sessions{path}"));
+    let listed =
+        Answer::of(server.http().get(url("?kind=privileged&live=true")).bearer_auth(&watcher.access)).await.ok();
+    let [watching] = &listed["sessions"].as_array().unwrap()[..] else { panic!("{listed}") };
+    assert_eq!((&watching["username"], &watching["acr"]), (&json!(ALICE), &json!("phr")));
+
+    // Work of the same browser, in the same privileged session; locked, both are dead, and another step-up is refused.
+    let client = server.client("web");
+    let tokens = step_up(&client, &agent, &mut passkey, "openid payments:write").await;
+    let id: Uuid = watching["id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(privileged_session(&server).await, id);
+    let locked = server.http().post(url(&format!("/{id}/lock"))).bearer_auth(&watcher.access);
+    Answer::of(locked.json(&json!({ "reason": "hands off" }))).await.ok();
+    assert!(!client.is_active(&tokens.access).await);
+    Answer::of(server.http().get(url("")).bearer_auth(&watcher.access)).await.token_refused();
+    let request = client.request("openid payments:write").with("max_age", "0");
+    let page = agent.walk(&request.url(), ALICE).await;
+    let page = agent.use_passkey(&page, &mut passkey).await;
+    assert_eq!(page.error(), "access_denied");
+    assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'privileged'").await, "1");
+    // The person is still signed in, and ordinary work goes on.
+    client.tokens(&agent, "openid").await;
+    assert!(server.work(async |tx| sessions::unlock(tx, id, "fine", Actor::Operator).await).await);
+    assert!(client.is_active(&tokens.access).await);
 }
