@@ -182,6 +182,14 @@ pub struct Subject {
     pub client_id: Option<String>,
 }
 
+impl Subject {
+    /// The same, where a client takes part.
+    #[must_use]
+    pub fn with_client(self, client_id: &str) -> Self {
+        Self { client_id: Some(client_id.to_owned()), ..self }
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug)]
 pub struct Event {

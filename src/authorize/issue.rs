@@ -54,18 +54,18 @@ pub async fn issue(
     let scope = request.scope.to_string();
     let claims = (!request.claims.is_empty()).then(|| json!(request.claims));
     // A later step-up never upgrades what was issued before, so the facts of the authentication are the family's own.
-    let as_signed_in = || HeldProof {
-        acr: session.acr.parse().unwrap_or(Acr::Visitor),
-        amr: session.amr.clone(),
-        at: session.auth_time.unwrap_or(tx.now),
+    let (acr, amr, auth_time) = match &issue.privileged {
+        Some(Privileged { proof, .. }) => (proof.acr, &proof.amr, Some(proof.at)),
+        None => (session.acr.parse().unwrap_or(Acr::Visitor), &session.amr, session.auth_time),
     };
-    let proof = issue.privileged.as_ref().map_or_else(as_signed_in, |privileged| privileged.proof.clone());
-    let on = issue.privileged.as_ref().map_or((session.id, session.expires_at), |on| (on.session_id, on.expires_at));
-    let mut subject = sessions::subject(session);
-    if issue.privileged.is_some() {
-        (subject.session_id, subject.session_kind) = (Some(on.0), Some("privileged".into()));
-    }
-    subject.client_id = Some(client.id.clone());
+    let mut subject = sessions::subject(session).with_client(&client.id);
+    let (code_session_id, session_expires_at) = match &issue.privileged {
+        Some(on) => {
+            (subject.session_id, subject.session_kind) = (Some(on.session_id), Some("privileged".into()));
+            (on.session_id, on.expires_at)
+        }
+        None => (session.id, session.expires_at),
+    };
     let actor = if issue.user_id.is_some() { Actor::User } else { Actor::Visitor };
     audit::record(tx, Event::done(Action::CodeIssued, actor, subject).detail(json!({ "scope": scope })));
     let new = NewCode {
@@ -73,7 +73,7 @@ pub async fn issue(
         grant_id,
         request_id: issue.request_id,
         session_id: session.id,
-        code_session_id: on.0,
+        code_session_id,
         root_id: session.root_id,
         sid: issue.sid,
         user_id: issue.user_id,
@@ -83,12 +83,12 @@ pub async fn issue(
         code_challenge: request.code_challenge.as_deref(),
         scope: &scope,
         resources: &request.resources,
-        acr: request.answered_acr(proof.acr).as_str(),
-        amr: &proof.amr,
-        auth_time: session.auth_time.map(|_| proof.at),
+        acr: request.answered_acr(acr).as_str(),
+        amr,
+        auth_time,
         nonce: request.nonce.as_deref(),
         claims: claims.as_ref(),
-        expires_at: (tx.now + lifetimes.code).min(on.1),
+        expires_at: (tx.now + lifetimes.code).min(session_expires_at),
     };
     let issued = authorization_codes::issue(tx, &new).await?;
     Ok(issued.then(|| codes.code(code_id)))

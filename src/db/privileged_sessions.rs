@@ -147,6 +147,8 @@ pub async fn lock_person(tx: &mut Tx, user_id: Uuid) -> Result<(), Broken> {
     let _: Uuid = users::table
         .find(user_id)
         .select(users::id)
+        // Not the stronger lock of `credentials::lock_person`: a sign-in holds the session, which is locked next here,
+        // and then refers to the person.
         .for_no_key_update()
         .first(&mut tx.conn())
         .await

@@ -30,8 +30,7 @@ pub fn judge_one(visit: &Visit, of: &Who, rule: &config::Access) -> Result<(), R
 
 /// Notes that somebody was refused.
 pub fn note(tx: &mut Tx, session: Option<&LiveSession>, client_id: &str, demand: Option<&Demand>, refusal: &Refusal) {
-    let mut subject = session.map(sessions::subject).unwrap_or_default();
-    subject.client_id = Some(client_id.to_owned());
+    let subject = session.map(sessions::subject).unwrap_or_default().with_client(client_id);
     let event = Event::refused(Action::AccessRefused, Actor::User, subject, refusal.as_str());
     audit::record(tx, event.detail(json!({ "scope": demand.map(|demand| &demand.scope) })));
 }

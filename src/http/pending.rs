@@ -1,15 +1,15 @@
 //! Authorization requests between the endpoint and the pages: who asks, whose browser it is, what is pending.
 
-use actix_web::{HttpResponse, http::StatusCode};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use uuid::Uuid;
 
 use super::{
     extract::{Browser, Visit},
-    render::answer,
+    render::{Page, PageName, answer},
 };
 use crate::{
     app::App,
-    authorize::{self, Asked, AuthorizationRequest, Endpoint, Misunderstood, Owner, Reader},
+    authorize::{self, Asked, AuthorizationRequest, Endpoint, Misunderstood, Owner, Reader, csrf, csrf_fits},
     clients::Client,
     db::{
         Outcome, Tx,
@@ -151,6 +151,40 @@ pub async fn pending(app: &App, visit: &Visit, id: Option<&str>) -> Result<Pendi
         Parameters::parse(stored.parameters.as_bytes()).map_err(|error| answer::refusal(app, visit, &error))?;
     let request = understand(app, visit, &parameters, &known.client)?;
     Ok(Pending { stored, client: known.client, request, browser })
+}
+
+/// The pending request that a page is opened for, by the `request` of its address. `Err`: what to show instead.
+pub async fn opened(app: &App, visit: &Visit, request: &HttpRequest) -> Result<Pending, HttpResponse> {
+    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
+    pending(app, visit, parameters.get("request")).await
+}
+
+/// The pending request that a form is sent for, by whom its page was shown to. `Err`: what to show instead.
+pub async fn sent(app: &App, visit: &Visit, form: &Parameters) -> Result<Pending, HttpResponse> {
+    let pending = pending(app, visit, form.get("request")).await?;
+    let fits = |tag| csrf_fits(&app.csrf, pending.stored.id, pending.person(), tag);
+    if form.get("csrf").is_some_and(fits) {
+        return Ok(pending);
+    }
+    Err(answer::refusal(app, visit, &Error::invalid_request("this form is out of date")))
+}
+
+impl Pending {
+    fn person(&self) -> Option<Uuid> {
+        self.browser.signed_in().map(|(_, user_id)| user_id)
+    }
+
+    /// The token of the forms that speak to whoever is signed in.
+    pub fn csrf(&self, app: &App) -> String {
+        csrf(&app.csrf, self.stored.id, self.person())
+    }
+
+    /// A page about it, which may lead to the client and show its logo.
+    pub fn page(&self, name: PageName) -> Page {
+        Page::new(name)
+            .may_redirect_to(Some(self.request.redirect_uri.as_str()))
+            .may_show(self.client.metadata.logo_uri.as_deref())
+    }
 }
 
 /// From a page back to the request that it is about.

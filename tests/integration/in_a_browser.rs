@@ -61,15 +61,6 @@ impl Browser {
         found.text().await.expect("its text")
     }
 
-    async fn wait_for(&self, css: &str) -> fantoccini::elements::Element {
-        self.client
-            .wait()
-            .at_most(PATIENCE)
-            .for_element(Locator::Css(css))
-            .await
-            .unwrap_or_else(|error| panic!("{css}: {error}"))
-    }
-
     async fn arrives(&self) {
         let arrived = Locator::XPath("//h1[text()='Arrived']");
         if let Err(error) = self.client.wait().at_most(PATIENCE).for_element(arrived).await {

@@ -24,7 +24,7 @@ use crate::{
     failure::{Broken, Failure},
     http::{
         access,
-        extract::{Browser, Form, Visit, session_cookie},
+        extract::{Browser, Form, Visit, give_cookie},
         pending::{Known, answer_misunderstood, known_as, reader, told, understand},
         render::answer,
     },
@@ -242,7 +242,7 @@ async fn store(
         Ok(Ok((id, begun))) => {
             let mut response = answer::see_other(&app.config.issuer.url(&then(id)));
             if let Some(session_id) = begun {
-                add_cookie(&mut response, app, session_id, 0);
+                give_cookie(&mut response, app, session_id, 0);
             }
             response
         }
@@ -254,12 +254,6 @@ async fn store(
 async fn admit_stranger(app: &App, visit: &Visit, tx: &mut Tx) -> Result<Result<(), Error>, Broken> {
     let source = visit.trace.source_hash.clone().unwrap_or_default();
     Ok(app.sources.count_stranger(tx, &source).await?.or_later("too many requests from your network"))
-}
-
-fn add_cookie(response: &mut HttpResponse, app: &App, session_id: Uuid, generation: i32) {
-    if let Err(error) = response.add_cookie(&session_cookie(app, session_id, generation)) {
-        tracing::error!(%error, "session cookie");
-    }
 }
 
 async fn issue(
@@ -301,7 +295,7 @@ async fn issue(
         Ok(code) => {
             let mut response = answer_with(app, visit, known, request, stored, code);
             if let Some(session_id) = begun {
-                add_cookie(&mut response, app, session_id, 0);
+                give_cookie(&mut response, app, session_id, 0);
             }
             response
         }

@@ -88,6 +88,13 @@ pub fn session_cookie(app: &App, session_id: Uuid, generation: i32) -> Cookie<'s
     cookie(app, app.cookies.value(session_id, generation)).finish()
 }
 
+/// Gives the browser the cookie of a session's generation with this answer.
+pub fn give_cookie(response: &mut HttpResponse, app: &App, session_id: Uuid, generation: i32) {
+    if let Err(error) = response.add_cookie(&session_cookie(app, session_id, generation)) {
+        tracing::error!(%error, "session cookie");
+    }
+}
+
 /// The cookie that makes a browser forget.
 pub fn expired_cookie(app: &App) -> Cookie<'static> {
     cookie(app, String::new()).max_age(actix_web::cookie::time::Duration::ZERO).finish()

@@ -4,7 +4,6 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 
 use crate::{
     app::App,
-    authorize::{csrf, csrf_fits},
     db::{
         authorization_requests::{self, Mark},
         privileged_sessions,
@@ -13,16 +12,15 @@ use crate::{
     http::{
         access,
         extract::{Form, Visit},
-        pending::{back, pending},
-        render::{Page, PageName, answer, views},
+        pending::{back, opened, sent},
+        render::{PageName, answer, views},
         scope_names::describe,
     },
-    oauth::{Error, Parameters},
+    oauth::Error,
 };
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
-    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
-    let pending = match pending(&app, &visit, parameters.get("request")).await {
+    let pending = match opened(&app, &visit, &request).await {
         Ok(pending) => pending,
         Err(response) => return response,
     };
@@ -45,29 +43,22 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
     };
     let context = views::Access {
         action: app.config.issuer.url("/access"),
-        csrf: csrf(&app.csrf, pending.stored.id, Some(user_id)),
+        csrf: pending.csrf(&app),
         request: pending.stored.id.to_string(),
         client: answer::client_view(&pending.client, Some(&pending.request.redirect_uri)),
         scopes: demand.scope.iter().map(|name| describe(&app, name)).collect(),
         reason: refusal.sentence(),
     };
-    let page = Page::new(PageName::Access)
-        .status(StatusCode::FORBIDDEN)
-        .may_redirect_to(Some(pending.request.redirect_uri.as_str()))
-        .may_show(context.client.logo.as_deref());
+    let page = pending.page(PageName::Access).status(StatusCode::FORBIDDEN);
     answer::page(&app, &visit, page, &context)
 }
 
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     let form = form.0;
-    let pending = match pending(&app, &visit, form.get("request")).await {
+    let pending = match sent(&app, &visit, &form).await {
         Ok(pending) => pending,
         Err(response) => return response,
     };
-    let person = pending.browser.signed_in().map(|(_, user_id)| user_id);
-    if !form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, person, tag)) {
-        return answer::refusal(&app, &visit, &Error::invalid_request("this form is out of date"));
-    }
     if form.get("decision") != Some("leave") {
         return answer::refusal(&app, &visit, &Error::invalid_request("decision must be leave"));
     }

@@ -236,8 +236,7 @@ async fn withdraw(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Para
     for kept in session_lists::load(tx, &offline).await? {
         sessions::end(tx, kept.id, "consent_withdrawn", Actor::User).await?;
     }
-    let mut subject = sessions::subject(session);
-    subject.client_id = Some(client_id.to_owned());
+    let subject = sessions::subject(session).with_client(client_id);
     audit::record(
         tx,
         Event::done(Action::ConsentWithdrawn, Actor::User, subject).detail(json!({ "grants_ended": ended })),

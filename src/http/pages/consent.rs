@@ -5,7 +5,6 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event},
-    authorize::{csrf, csrf_fits},
     db::{
         authorization_requests::{self, Mark},
         consents,
@@ -14,45 +13,38 @@ use crate::{
     http::{
         csrf::person,
         extract::{Form, Visit},
-        pending::{Pending, back, pending},
-        render::{Page, PageName, answer, views},
+        pending::{Pending, back, opened, sent},
+        render::{PageName, answer, views},
         scope_names::describe,
     },
-    oauth::{Error, Parameters},
+    oauth::Error,
     sessions,
 };
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
-    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
-    let pending = match pending(&app, &visit, parameters.get("request")).await {
+    let pending = match opened(&app, &visit, &request).await {
         Ok(pending) => pending,
         Err(response) => return response,
     };
-    let Some((session, user_id)) = pending.browser.signed_in() else { return back(&app, &pending) };
+    let Some((session, _)) = pending.browser.signed_in() else { return back(&app, &pending) };
     let context = views::Consent {
         action: app.config.issuer.url("/consent"),
-        csrf: csrf(&app.csrf, pending.stored.id, Some(user_id)),
+        csrf: pending.csrf(&app),
         request: pending.stored.id.to_string(),
         client: answer::client_view(&pending.client, Some(&pending.request.redirect_uri)),
         user: person(session),
         scopes: wanted(&pending).iter().map(|name| describe(&app, name)).collect(),
     };
-    let page = Page::new(PageName::Consent)
-        .may_redirect_to(Some(pending.request.redirect_uri.as_str()))
-        .may_show(context.client.logo.as_deref());
+    let page = pending.page(PageName::Consent);
     answer::page(&app, &visit, page, &context)
 }
 
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     let form = form.0;
-    let pending = match pending(&app, &visit, form.get("request")).await {
+    let pending = match sent(&app, &visit, &form).await {
         Ok(pending) => pending,
         Err(response) => return response,
     };
-    let person = pending.browser.signed_in().map(|(_, user_id)| user_id);
-    if !form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, person, tag)) {
-        return answer::refusal(&app, &visit, &Error::invalid_request("this form is out of date"));
-    }
     let Some((session, user_id)) = pending.browser.signed_in() else { return back(&app, &pending) };
     let allow = match form.get("decision") {
         Some("allow") => true,
@@ -67,8 +59,7 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
             if !authorization_requests::mark(tx, pending.stored.id, mark).await? {
                 return Ok(());
             }
-            let mut subject = sessions::subject(session);
-            subject.client_id = Some(pending.client.id.clone());
+            let subject = sessions::subject(session).with_client(&pending.client.id);
             let action = if allow {
                 let names: Vec<&str> = scope.iter().map(String::as_str).collect();
                 consents::grant(tx, user_id, &pending.client.id, &names).await?;

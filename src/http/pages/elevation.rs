@@ -9,7 +9,6 @@ use crate::{
     app::App,
     audit::{self, Action, Actor, Event},
     authentication::Demand,
-    authorize::{csrf, csrf_fits},
     db::{
         Outcome, Tx,
         authorization_requests::{self, Mark},
@@ -21,8 +20,8 @@ use crate::{
     http::{
         csrf::person,
         extract::{Form, Visit},
-        pending::{Pending, back, pending},
-        render::{Moment, Page, PageName, answer, views},
+        pending::{Pending, back, opened, sent},
+        render::{Moment, PageName, answer, views},
         scope_names::describe,
     },
     oauth::{Acr, Error, Parameters},
@@ -53,8 +52,7 @@ struct Written<'a> {
 }
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
-    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
-    let pending = match pending(&app, &visit, parameters.get("request")).await {
+    let pending = match opened(&app, &visit, &request).await {
         Ok(pending) => pending,
         Err(response) => return response,
     };
@@ -67,14 +65,10 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
 
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     let form = form.0;
-    let pending = match pending(&app, &visit, form.get("request")).await {
+    let pending = match sent(&app, &visit, &form).await {
         Ok(pending) => pending,
         Err(response) => return response,
     };
-    let person = pending.browser.signed_in().map(|(_, user_id)| user_id);
-    if !form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, person, tag)) {
-        return answer::refusal(&app, &visit, &Error::invalid_request("this form is out of date"));
-    }
     let done = match asking(&app, &visit, &pending).await {
         Ok(Some(asking)) => run(&app, &visit, &asking, &form).await,
         Ok(None) => Ok(back(&app, &pending)),
@@ -151,8 +145,7 @@ async fn run(app: &App, visit: &Visit, asking: &Asking<'_>, form: &Parameters) -
                 .work(visit.now, &visit.trace, async |tx| {
                     withdraw(tx, asking).await?;
                     if authorization_requests::mark(tx, asking.pending.stored.id, Mark::Denied).await? {
-                        let mut subject = sessions::subject(asking.session);
-                        subject.client_id = Some(asking.pending.client.id.clone());
+                        let subject = sessions::subject(asking.session).with_client(&asking.pending.client.id);
                         let event = Event::refused(Action::PrivilegeRequested, Actor::User, subject, "denied");
                         audit::record(tx, event.detail(serde_json::json!({ "scope": asking.demand.scope })));
                     }
@@ -247,7 +240,7 @@ impl Asking<'_> {
 }
 
 fn show(app: &App, visit: &Visit, asking: &Asking<'_>, written: &Written<'_>) -> HttpResponse {
-    let Asking { pending, demand, user_id, .. } = asking;
+    let Asking { pending, demand, .. } = asking;
     let waiting = asking.open();
     let refused = asking.refused();
     let state = match (waiting, refused) {
@@ -265,7 +258,7 @@ fn show(app: &App, visit: &Visit, asking: &Asking<'_>, written: &Written<'_>) ->
     let context = views::Elevation {
         action: app.config.issuer.url("/elevation"),
         again: address(app, asking),
-        csrf: csrf(&app.csrf, pending.stored.id, Some(*user_id)),
+        csrf: pending.csrf(app),
         request: pending.stored.id.to_string(),
         client: answer::client_view(&pending.client, Some(&pending.request.redirect_uri)),
         user: person(asking.session),
@@ -285,10 +278,6 @@ fn show(app: &App, visit: &Visit, asking: &Asking<'_>, written: &Written<'_>) ->
         note: refused.and_then(|refused| refused.note.clone()),
     };
     let status = if written.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    let page = Page::new(PageName::Elevation)
-        .status(status)
-        .may_redirect_to(Some(pending.request.redirect_uri.as_str()))
-        .may_show(context.client.logo.as_deref())
-        .look_again(waiting.map(|_| LOOK_AGAIN));
+    let page = pending.page(PageName::Elevation).status(status).look_again(waiting.map(|_| LOOK_AGAIN));
     answer::page(app, visit, page, &context)
 }

@@ -14,7 +14,7 @@ use crate::{
     failure::Failure,
     http::{
         csrf,
-        extract::{Browser, Form, Visit, session_cookie},
+        extract::{Browser, Form, Visit, give_cookie},
         pending::{Pending, known_as},
         render::{Page, PageName, answer, views},
         signing_in::Purpose,
@@ -222,10 +222,8 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
         .await?;
     let Some(next) = next else { return Box::pin(attempt(app, visit, purpose, form)).await };
     let mut response = answer::see_other(&next.url);
-    if let Some(session) = next.session
-        && let Err(error) = response.add_cookie(&session_cookie(app, session.session_id, session.generation))
-    {
-        tracing::error!(%error, "session cookie");
+    if let Some(session) = next.session {
+        give_cookie(&mut response, app, session.session_id, session.generation);
     }
     Ok(response)
 }

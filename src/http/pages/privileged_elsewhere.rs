@@ -4,7 +4,6 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 
 use crate::{
     app::App,
-    authorize::{csrf, csrf_fits},
     db::{
         authorization_requests::{self, Mark},
         session_lists::{self, Filter},
@@ -13,15 +12,14 @@ use crate::{
     http::{
         csrf::person,
         extract::{Form, Visit},
-        pending::{back, pending},
-        render::{Moment, Page, PageName, answer, views},
+        pending::{back, opened, sent},
+        render::{Moment, PageName, answer, views},
     },
-    oauth::{Error, Parameters},
+    oauth::Error,
 };
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
-    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
-    let pending = match pending(&app, &visit, parameters.get("request")).await {
+    let pending = match opened(&app, &visit, &request).await {
         Ok(pending) => pending,
         Err(response) => return response,
     };
@@ -46,7 +44,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
     let elsewhere = open.into_iter().filter(|row| row.parent_id != Some(session.root_id));
     let context = views::PrivilegedElsewhere {
         action: app.config.issuer.url("/privileged-elsewhere"),
-        csrf: csrf(&app.csrf, pending.stored.id, Some(user_id)),
+        csrf: pending.csrf(&app),
         request: pending.stored.id.to_string(),
         client: answer::client_view(&pending.client, Some(&pending.request.redirect_uri)),
         user: person(session),
@@ -58,22 +56,16 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
             })
             .collect(),
     };
-    let page = Page::new(PageName::PrivilegedElsewhere)
-        .may_redirect_to(Some(pending.request.redirect_uri.as_str()))
-        .may_show(context.client.logo.as_deref());
+    let page = pending.page(PageName::PrivilegedElsewhere);
     answer::page(&app, &visit, page, &context)
 }
 
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     let form = form.0;
-    let pending = match pending(&app, &visit, form.get("request")).await {
+    let pending = match sent(&app, &visit, &form).await {
         Ok(pending) => pending,
         Err(response) => return response,
     };
-    let person = pending.browser.signed_in().map(|(_, user_id)| user_id);
-    if !form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, person, tag)) {
-        return answer::refusal(&app, &visit, &Error::invalid_request("this form is out of date"));
-    }
     let mark = match form.get("decision") {
         Some("end-other") => Mark::Supersede,
         Some("deny") => Mark::Denied,

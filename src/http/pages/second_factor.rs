@@ -14,7 +14,7 @@ use crate::{
     failure::Failure,
     http::{
         csrf,
-        extract::{Browser, Form, Visit, session_cookie},
+        extract::{Browser, Form, Visit, give_cookie},
         render::{Page, PageName, answer, views},
         signing_in::{Destination, Purpose},
     },
@@ -167,9 +167,7 @@ async fn again(app: &App, visit: &Visit, form: &Parameters) -> Outcome<Option<Ht
 
 fn welcome(app: &App, next: &str, signed_in: &SignedIn) -> HttpResponse {
     let mut response = answer::see_other(next);
-    if let Err(error) = response.add_cookie(&session_cookie(app, signed_in.session_id, signed_in.generation)) {
-        tracing::error!(%error, "session cookie");
-    }
+    give_cookie(&mut response, app, signed_in.session_id, signed_in.generation);
     response
 }
 

@@ -6,7 +6,6 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event},
-    authorize::{csrf, csrf_fits},
     db::{
         authorization_requests::{self, Mark},
         privileged_sessions,
@@ -15,18 +14,17 @@ use crate::{
     http::{
         csrf::person,
         extract::{Form, Visit},
-        pending::{Pending, back, pending},
-        render::{Page, PageName, answer, views},
+        pending::{Pending, back, opened, sent},
+        render::{PageName, answer, views},
         scope_names::describe,
         signing_in::Purpose,
     },
-    oauth::{Acr, Error, Parameters},
+    oauth::{Acr, Error},
     sessions,
 };
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
-    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
-    let pending = match pending(&app, &visit, parameters.get("request")).await {
+    let pending = match opened(&app, &visit, &request).await {
         Ok(pending) => pending,
         Err(response) => return response,
     };
@@ -36,8 +34,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         .work(visit.now, &visit.trace, async |tx| {
             let demanded = pending.request.demand.as_ref().map(|demand| demand.scope.clone());
             if let Some(scope) = demanded {
-                let mut subject = sessions::subject(session);
-                subject.client_id = Some(pending.client.id.clone());
+                let subject = sessions::subject(session).with_client(&pending.client.id);
                 let detail = serde_json::json!({ "scope": scope, "request": pending.stored.id });
                 audit::record(tx, Event::done(Action::PrivilegeRequested, Actor::User, subject).detail(detail));
             }
@@ -55,7 +52,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
     let code_suffices = privilege.has_code && pending.request.is_met_by(Acr::Mfa);
     let mut context = views::StepUp {
         action: app.config.issuer.url("/step-up"),
-        csrf: csrf(&app.csrf, id, Some(user_id)),
+        csrf: pending.csrf(&app),
         request: id.to_string(),
         client: answer::client_view(&pending.client, Some(&pending.request.redirect_uri)),
         user: person(session),
@@ -65,9 +62,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         by_code: code_suffices.then(|| app.config.issuer.url(&format!("/login?request={id}&as=again"))),
         may_decline: may_decline(&pending, session.acr.parse().unwrap_or(Acr::Visitor)),
     };
-    let page = Page::new(PageName::StepUp)
-        .may_redirect_to(Some(pending.request.redirect_uri.as_str()))
-        .may_show(context.client.logo.as_deref());
+    let page = pending.page(PageName::StepUp);
     if privilege.reach.satisfies(Acr::Phr) {
         context.passkey = Purpose::Request(Box::new(pending)).passkey(&app, false);
     }
@@ -81,14 +76,10 @@ fn may_decline(pending: &Pending, has: Acr) -> bool {
 
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     let form = form.0;
-    let pending = match pending(&app, &visit, form.get("request")).await {
+    let pending = match sent(&app, &visit, &form).await {
         Ok(pending) => pending,
         Err(response) => return response,
     };
-    let person = pending.browser.signed_in().map(|(_, user_id)| user_id);
-    if !form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, person, tag)) {
-        return answer::refusal(&app, &visit, &Error::invalid_request("this form is out of date"));
-    }
     let Some((session, _)) = pending.browser.signed_in() else { return back(&app, &pending) };
     let mark = match form.get("decision") {
         Some("decline") if may_decline(&pending, session.acr.parse().unwrap_or(Acr::Visitor)) => Mark::Declined,
@@ -101,8 +92,7 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
             if authorization_requests::mark(tx, pending.stored.id, mark).await?
                 && let Some(demand) = &pending.request.demand
             {
-                let mut subject = sessions::subject(session);
-                subject.client_id = Some(pending.client.id.clone());
+                let subject = sessions::subject(session).with_client(&pending.client.id);
                 let event = Event::refused(Action::PrivilegeRequested, Actor::User, subject, "denied");
                 audit::record(tx, event.detail(serde_json::json!({ "scope": demand.scope })));
             }

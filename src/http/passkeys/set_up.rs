@@ -16,7 +16,7 @@ use crate::{
     config::is_presentable_username,
     db::{Outcome, Tx, set_up_links, users},
     failure::Failure,
-    http::extract::{Browser, JsonBody, Visit, session_cookie},
+    http::extract::{Browser, JsonBody, Visit, give_cookie},
     jose::sha256,
     oauth::Error,
     sessions,
@@ -53,8 +53,8 @@ async fn begin(app: &App, visit: &Visit, passkeys: &Passkeys, call: &Call) -> Ou
                 None => sessions::start_visitor(tx, &app.config.sessions).await?,
             };
             let mut response = ask(&ceremony::ask_for_first(tx, passkeys, &session, username).await?);
-            if begun && let Err(error) = response.add_cookie(&session_cookie(app, session.id, 0)) {
-                tracing::error!(%error, "visitor cookie");
+            if begun {
+                give_cookie(&mut response, app, session.id, 0);
             }
             Ok::<_, Failure>(response)
         })

@@ -14,7 +14,7 @@ use crate::{
     db::Outcome,
     failure::Failure,
     http::{
-        extract::{JsonBody, Visit, session_cookie},
+        extract::{JsonBody, Visit, give_cookie},
         signing_in::Purpose,
     },
     sessions::{self, SignIn},
@@ -101,9 +101,7 @@ async fn sign_in(
         Err(refusal) => return Ok(refused(visit, refusal)),
     };
     let mut response = go(&purpose.next(app));
-    if let Err(error) = response.add_cookie(&session_cookie(app, signed_in.session_id, signed_in.generation)) {
-        tracing::error!(%error, "session cookie");
-    }
+    give_cookie(&mut response, app, signed_in.session_id, signed_in.generation);
     Ok(response)
 }
 

@@ -1,31 +1,12 @@
 //! The same in a real Chromium with a virtual authenticator: our script, under our own policy.
 
-use std::time::Duration;
-
-use fantoccini::{Locator, elements::Element};
+use fantoccini::Locator;
 use serde_json::{Value, json};
 
 use crate::support::{
     ALICE, BOB, PASSWORD, Server,
-    browser::{Authenticator, Browser},
+    browser::{Authenticator, Browser, PATIENCE},
 };
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-async fn wait_for(browser: &Browser, css: &str) -> Element {
-    match browser.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await {
-        Ok(found) => found,
-        Err(error) => panic!("{css}: {error}:\n{}", browser.client.source().await.unwrap_or_default()),
-    }
-}
-
-/// Waits for a heading.
-async fn heading(browser: &Browser, text: &str) {
-    let path = format!("//h1[normalize-space(.)='{text}']");
-    if let Err(error) = browser.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await {
-        panic!("{text}: {error}:\n{}", browser.client.source().await.unwrap_or_default());
-    }
-}
 
 /// What the page says of the passkey.
 async fn said(browser: &Browser, words: &str) {
@@ -37,24 +18,24 @@ async fn said(browser: &Browser, words: &str) {
 
 async fn sign_in(browser: &Browser, server: &Server, username: &str) {
     browser.client.goto(&server.at("/login")).await.unwrap();
-    wait_for(browser, "input[name=username]").await.send_keys(username).await.unwrap();
-    wait_for(browser, "input[name=password]").await.send_keys(PASSWORD).await.unwrap();
-    wait_for(browser, "form button[type=submit]").await.click().await.unwrap();
+    browser.wait_for("input[name=username]").await.send_keys(username).await.unwrap();
+    browser.wait_for("input[name=password]").await.send_keys(PASSWORD).await.unwrap();
+    browser.wait_for("form button[type=submit]").await.click().await.unwrap();
 }
 
 async fn sign_out(browser: &Browser) {
-    wait_for(browser, "form[action$='/sign-out'] button").await.click().await.unwrap();
-    heading(browser, "Sign-in, safely moored").await;
+    browser.wait_for("form[action$='/sign-out'] button").await.click().await.unwrap();
+    browser.arrives_at("Sign-in, safely moored").await;
 }
 
 /// Signs in with the password and adds a passkey on the account page.
 async fn enrol(browser: &Browser, server: &Server, username: &str, name: &str) {
     sign_in(browser, server, username).await;
-    heading(browser, name).await;
-    wait_for(browser, "#passkey-label").await.send_keys("My laptop").await.unwrap();
-    wait_for(browser, "#add-passkey").await.click().await.unwrap();
-    wait_for(browser, ".notice").await;
-    assert!(wait_for(browser, ".notice").await.text().await.unwrap().contains("ready"));
+    browser.arrives_at(name).await;
+    browser.wait_for("#passkey-label").await.send_keys("My laptop").await.unwrap();
+    browser.wait_for("#add-passkey").await.click().await.unwrap();
+    browser.wait_for(".notice").await;
+    assert!(browser.wait_for(".notice").await.text().await.unwrap().contains("ready"));
 }
 
 /// Changes every question to the authenticator: what a page that was tampered with asks.
@@ -79,7 +60,7 @@ async fn enrol_then_sign_in_by_button_and_by_autofill() {
 
     // The suggestion behind the username field, which the virtual authenticator takes at once.
     browser.client.goto(&server.at("/login")).await.unwrap();
-    heading(&browser, "Alice Example").await;
+    browser.arrives_at("Alice Example").await;
     assert_eq!(server.value("SELECT acr FROM sessions ORDER BY id DESC LIMIT 1").await, "phr");
     sign_out(&browser).await;
 
@@ -87,20 +68,20 @@ async fn enrol_then_sign_in_by_button_and_by_autofill() {
     let passkey = authenticator.credentials().await.remove(0);
     authenticator.forget().await;
     browser.client.goto(&server.at("/login")).await.unwrap();
-    let button = wait_for(&browser, "#use-passkey").await;
+    let button = browser.wait_for("#use-passkey").await;
     authenticator.add(&passkey).await;
     // Unless the suggestion, which still waits, was faster and the page is gone.
     if let Err(error) = button.click().await {
         assert!(error.is_stale_element_reference(), "{error}");
     }
-    heading(&browser, "Alice Example").await;
+    browser.arrives_at("Alice Example").await;
     assert_eq!(server.events("session.started", "done").await, 6, "three visits, three sign-ins");
 
     // And again, as who is signed in.
     browser.client.goto(&server.at("/login?confirm=account")).await.unwrap();
-    heading(&browser, "Confirm it is you").await;
-    wait_for(&browser, "#use-passkey").await.click().await.unwrap();
-    heading(&browser, "Alice Example").await;
+    browser.arrives_at("Confirm it is you").await;
+    browser.wait_for("#use-passkey").await.click().await.unwrap();
+    browser.arrives_at("Alice Example").await;
     assert_eq!(server.events("session.reauthenticated", "done").await, 1);
 }
 
@@ -119,26 +100,26 @@ async fn what_a_tampered_page_asks_for_does_not_count() {
     authenticator.forget().await;
     authenticator.add(&alices[0]).await;
     browser.client.goto(&server.at("/login?confirm=account")).await.unwrap();
-    heading(&browser, "Confirm it is you").await;
+    browser.arrives_at("Confirm it is you").await;
     tamper(&browser, "asked.publicKey.allowCredentials = []").await;
-    wait_for(&browser, "#use-passkey").await.click().await.unwrap();
+    browser.wait_for("#use-passkey").await.click().await.unwrap();
     said(&browser, "could not be used here").await;
     let refused = "SELECT reason FROM audit_events WHERE outcome = 'refused' ORDER BY id DESC LIMIT 1";
     assert_eq!(server.value(refused).await, "another_persons_passkey");
 
     // Without user verification; Alice signs in by the suggestion.
     browser.client.goto(&server.at("/login")).await.unwrap();
-    heading(&browser, "Alice Example").await;
+    browser.arrives_at("Alice Example").await;
     browser.client.goto(&server.at("/login?confirm=account")).await.unwrap();
-    heading(&browser, "Confirm it is you").await;
+    browser.arrives_at("Confirm it is you").await;
     authenticator.verifies(false).await;
     tamper(&browser, "asked.publicKey.userVerification = 'discouraged'").await;
-    wait_for(&browser, "#use-passkey").await.click().await.unwrap();
+    browser.wait_for("#use-passkey").await.click().await.unwrap();
     said(&browser, "could not be used here").await;
     assert_eq!(server.value(refused).await, "user_not_verified");
     // An honest page asks for it, and the authenticator refuses.
     browser.client.refresh().await.unwrap();
-    wait_for(&browser, "#use-passkey").await.click().await.unwrap();
+    browser.wait_for("#use-passkey").await.click().await.unwrap();
     said(&browser, "No passkey was used").await;
 }
 
@@ -152,19 +133,19 @@ async fn a_copied_passkey_is_found_out() {
     let copy = authenticator.credentials().await.remove(0);
     for _ in 0..2 {
         browser.client.goto(&server.at("/login?confirm=account")).await.unwrap();
-        heading(&browser, "Confirm it is you").await;
-        wait_for(&browser, "#use-passkey").await.click().await.unwrap();
-        heading(&browser, "Alice Example").await;
+        browser.arrives_at("Confirm it is you").await;
+        browser.wait_for("#use-passkey").await.click().await.unwrap();
+        browser.arrives_at("Alice Example").await;
     }
     authenticator.forget().await;
     authenticator.add(&copy).await;
     browser.client.goto(&server.at("/login?confirm=account")).await.unwrap();
-    heading(&browser, "Confirm it is you").await;
-    wait_for(&browser, "#use-passkey").await.click().await.unwrap();
+    browser.arrives_at("Confirm it is you").await;
+    browser.wait_for("#use-passkey").await.click().await.unwrap();
     said(&browser, "could not be used here").await;
     assert_eq!(server.events("credential.suspended", "done").await, 1);
     browser.client.goto(&server.at("/account")).await.unwrap();
-    heading(&browser, "Alice Example").await;
+    browser.arrives_at("Alice Example").await;
     assert!(browser.client.source().await.unwrap().contains("there may be a copy of it"));
 }
 

@@ -14,11 +14,14 @@ use std::{
     time::Duration,
 };
 
-use fantoccini::{Client, ClientBuilder};
+use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Map, Value, json};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+
+/// How long a page may take.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// At once, in one test process: more would only wait for each other.
 static SEATS: Semaphore = Semaphore::const_new(2);
@@ -83,6 +86,21 @@ impl Browser {
             .await
             .expect("a WebDriver session");
         Some(Self { client, driver, _seat: seat })
+    }
+
+    pub async fn wait_for(&self, css: &str) -> Element {
+        match self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await {
+            Ok(found) => found,
+            Err(error) => panic!("{css}: {error}:\n{}", self.client.source().await.unwrap_or_default()),
+        }
+    }
+
+    /// Waits for a page with this heading.
+    pub async fn arrives_at(&self, text: &str) {
+        let path = format!("//h1[normalize-space(.)='{text}']");
+        if let Err(error) = self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await {
+            panic!("{text}: {error}:\n{}", self.client.source().await.unwrap_or_default());
+        }
     }
 
     /// What a person sees now, as a PNG file; the folders above it are made.

@@ -75,6 +75,7 @@ async fn elevate(app: &App, tx: &mut Tx, of: &Elevated<'_>) -> Result<Option<Pla
         return Err(Broken::new("a step-up without a session, or for nothing").into());
     };
     let agreed = approval.map(|approval| TimeDelta::minutes(approval.minutes.into()));
+    let duration = demand.duration.min(agreed.unwrap_or(demand.duration));
     let elevation = Elevation {
         root,
         user_id,
@@ -83,11 +84,9 @@ async fn elevate(app: &App, tx: &mut Tx, of: &Elevated<'_>) -> Result<Option<Pla
         acr: proof.acr.as_str(),
         amr: &proof.amr,
         proved_at: proof.at,
-        duration: demand.duration.min(agreed.unwrap_or(demand.duration)),
+        duration,
         // One that begins with an approval ends with it, and one that is joined with it, too.
-        ends_by: approval
-            .filter(|approval| approval.privileged_session_id.is_none())
-            .map(|_| tx.now + demand.duration.min(agreed.unwrap_or(demand.duration))),
+        ends_by: approval.filter(|approval| approval.privileged_session_id.is_none()).map(|_| tx.now + duration),
         may_supersede: stored.is_some_and(|stored| stored.supersede_at.is_some()),
     };
     let (session_id, expires_at) = match sessions::elevate(tx, &app.config.privileged, &elevation).await? {

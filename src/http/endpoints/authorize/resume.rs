@@ -7,14 +7,14 @@ use actix_web::{
 };
 use uuid::Uuid;
 
-use super::{PATIENCE, add_cookie, admit_stranger, find, proceed};
+use super::{PATIENCE, admit_stranger, find, proceed};
 use crate::{
     app::App,
     authorize::{self, AuthorizationRequest, Owner},
     db::{Outcome, Tx, authorization_codes, authorization_requests, sessions::LiveSession},
     failure::Failure,
     http::{
-        extract::Visit,
+        extract::{Visit, give_cookie},
         pending::{Known, answer_misunderstood, find_stored, gone, understand},
         render::answer,
     },
@@ -144,7 +144,7 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid, door: Door<'_>) -> Outcome<
         _ => proceed(app, visit, &known, &request, &parameters, Some(&stored)).await,
     };
     if let Some(session_id) = begun_id {
-        add_cookie(&mut response, app, session_id, 0);
+        give_cookie(&mut response, app, session_id, 0);
     }
     Ok(Some(response))
 }
