@@ -72,6 +72,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
         "what a passkey is, and what its word is worth, is said in one place",
     ),
     ("lettre", &["notices/"], "mail leaves through the outbox"),
+    ("qrcodegen", &["http/render/"], "a page draws it, and nothing else needs one"),
     ("totp_rs", &["authentication/"], "what people prove who they are with"),
     ("zxcvbn", &["authentication/"], "what people prove who they are with"),
     ("Utc::now", &["clock.rs"], "time is passed in: one instant per request"),

@@ -4,6 +4,7 @@
 mod account;
 mod architecture;
 mod attacks;
+mod authenticator_page;
 mod authorization_code;
 mod authorize;
 mod back_channel_logout;

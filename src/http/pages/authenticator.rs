@@ -17,7 +17,7 @@ use crate::{
     http::{
         csrf,
         extract::{Browser, Form, Visit},
-        render::{Page, PageName, answer, views},
+        render::{Page, PageName, Qr, answer, views},
         signing_in::Destination,
     },
     notices::{self, Message},
@@ -165,6 +165,7 @@ fn offered(app: &App, session: &LiveSession, offer: Offer, error: Option<&str>) 
         csrf: csrf::token(app, session),
         nonce: offer.nonce,
         secret: offer.secret,
+        qr: Qr::of(&offer.link),
         link: offer.link,
         account: app.config.issuer.url("/account"),
         error: error.map(str::to_owned),

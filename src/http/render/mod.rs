@@ -8,6 +8,7 @@ pub mod json;
 mod moment;
 mod page;
 mod policy;
+mod qr;
 mod templates;
 pub mod views;
 
@@ -19,4 +20,5 @@ mod tests;
 pub use moment::Moment;
 pub use page::{Page, last_resort};
 pub use policy::{FormTargets, source};
+pub use qr::Qr;
 pub use templates::{PageName, Site, Templates};

@@ -4,7 +4,7 @@ use chrono::{TimeDelta, TimeZone, Utc};
 use minijinja::{Value, value::Serde};
 use serde::Serialize;
 
-use super::{Moment, PageName, Site, Templates, views::*};
+use super::{Moment, PageName, Qr, Site, Templates, views::*};
 
 pub fn site() -> Site {
     Site { name: "Mooring".into(), base: String::new(), issuer: "http://localhost:8080".into() }
@@ -306,6 +306,7 @@ fn factors() -> Vec<(PageName, Value)> {
                 nonce: "n0nce".into(),
                 secret: "JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP".into(),
                 link: "otpauth://totp/Mooring:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Mooring".into(),
+                qr: Qr::of("otpauth://totp/Mooring:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Mooring"),
                 account: "/account".into(),
                 error: None,
             }),

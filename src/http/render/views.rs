@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::Moment;
+use super::{Moment, Qr};
 
 /// The relying party that a page speaks of.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -349,6 +349,8 @@ pub struct Authenticator {
     pub secret: String,
     /// The same for an app on this device (`otpauth:`).
     pub link: String,
+    /// The link, to be scanned.
+    pub qr: Option<Qr>,
     pub account: String,
     pub error: Option<String>,
 }
