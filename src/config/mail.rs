@@ -17,7 +17,8 @@ static URL: Key<Secret> = Key::optional(
 static FILE: Key<PathBuf> = Key::optional(
     "file",
     "`mail` in `data_dir`",
-    "A folder to write mail into instead of sending it, one file each. What is in it opens accounts: for trying out.",
+    "A folder to write mail into instead of sending it, one file each, for three days. What is in it opens accounts: for \
+     trying out.",
 );
 static FROM: Key<String> =
     Key::optional("from", "`no-reply@` the issuer's host", "The sender, as in `Harbour <no-reply@harbour.example>`.");

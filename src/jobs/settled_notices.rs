@@ -1,12 +1,15 @@
-//! Notices that were settled days ago, removed a batch at a time.
+//! Notices that were settled days ago, removed a batch at a time; and mail that was written into a folder, with its links.
 
 use std::time::Duration;
 
 use super::{Job, Turn, in_batches};
 use crate::{app::App, db::notices};
 
-pub const JOB: Job = Job { name: "settled notices", every: Duration::from_mins(10), at_start: false, run };
+pub const JOB: Job = Job { name: "settled notices", every: Duration::from_mins(10), at_start: true, run };
 
 fn run(app: &App) -> Turn<'_> {
-    Box::pin(in_batches(app, async |tx, limit| notices::sweep(tx, limit).await))
+    Box::pin(async move {
+        in_batches(app, async |tx, limit| notices::sweep(tx, limit).await).await?;
+        app.mailer.sweep(app.clock.now()).await.map(drop)
+    })
 }

@@ -57,6 +57,36 @@ async fn a_mail_is_a_file() {
     assert_eq!(server.mails().len(), 1);
 }
 
+/// What is in the files opens accounts: they go, and nothing else that is in the folder.
+#[tokio::test]
+async fn a_file_does_not_stay() {
+    let server = with_jobs().await;
+    let alice = id_of(&server, ALICE).await;
+    server.work(async |tx| notices::tell(tx, alice, &Message::PasskeyAdded { label: "Phone" }).await).await;
+    let old = server.mail("a passkey was added").await.file;
+    let folder = old.parent().unwrap().to_owned();
+    let (half, own) = (old.with_extension("part"), folder.join("notes.txt"));
+    std::fs::write(&half, "cut off by a kill").unwrap();
+    std::fs::write(&own, "somebody else's").unwrap();
+    // A replica's jobs look at once.
+    let again = async || server.replica(Settings::default().set("mail.file", folder.to_str().unwrap()).jobs()).await;
+    server.advance(chrono::TimeDelta::days(2)).await;
+    server.work(async |tx| notices::tell(tx, alice, &Message::PasswordChanged).await).await;
+    let young = server.mail("your password was changed").await.file;
+    assert_eq!(server.app.mailer.sweep(server.clock.now()).await.unwrap(), 0);
+    assert!(old.exists());
+    server.advance(chrono::TimeDelta::hours(25)).await;
+    let replica = again().await;
+    for _ in 0..200 {
+        if !old.exists() && !half.exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!((old.exists(), half.exists(), young.exists(), own.exists()), (false, false, true, true));
+    drop(replica);
+}
+
 /// What did not happen is not told.
 #[tokio::test]
 async fn a_mail_goes_with_its_change() {

@@ -2,7 +2,7 @@
 
 use std::{
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
@@ -15,18 +15,14 @@ use lettre::{
     },
 };
 use serde_json::{Value, json};
-use tokio::{
-    fs::{self, OpenOptions},
-    io::AsyncWriteExt,
-};
 use url::Url;
 use uuid::Uuid;
 
-use super::{super::Attempt, letter::Letters};
+use super::{super::Attempt, folder, letter::Letters};
 use crate::{
     config::{Config, Delivery},
     db::mails::DueMail,
-    failure::Stop,
+    failure::{Broken, Stop},
     tokens::ResetLinks,
 };
 
@@ -97,7 +93,7 @@ impl Mailer {
                 Ok(_) => Attempt::Delivered,
                 Err(error) => Attempt::Failed(error.to_string()),
             },
-            Sink::Folder(folder) => match write(folder, due.id, &mail.formatted()).await {
+            Sink::Folder(folder) => match folder::write(folder, due.id, &mail.formatted()).await {
                 Ok(path) => {
                     // Not what it says: a one-time link is a secret.
                     tracing::info!(file = %path.display(), template = due.template, "a mail was written");
@@ -106,6 +102,13 @@ impl Mailer {
                 Err(error) => Attempt::Failed(format!("{}: {error}", folder.display())),
             },
         }
+    }
+
+    /// Removes mail that lies in a folder and is old; returns how many files that were.
+    pub async fn sweep(&self, now: DateTime<Utc>) -> Result<usize, Broken> {
+        let Sink::Folder(folder) = &self.sink else { return Ok(0) };
+        let swept = folder::sweep(folder, now).await;
+        swept.map_err(|error| Broken::new(format_args!("remove old mail from {}: {error}", folder.display())))
     }
 
     /// The one-time link of the mail, if it has one.
@@ -179,17 +182,6 @@ fn server(url: &str) -> Result<AsyncSmtpTransport<Tokio1Executor>, Stop> {
     }
     let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(parsed.as_str()).map_err(|error| unusable(&error))?;
     Ok(builder.timeout(Some(PATIENCE)).build())
-}
-
-/// A file that only we may read, there as a whole or not at all.
-async fn write(folder: &Path, id: Uuid, mail: &[u8]) -> std::io::Result<PathBuf> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await?;
-    let (path, part) = (folder.join(format!("{id}.eml")), folder.join(format!("{id}.part")));
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&part).await?;
-    file.write_all(mail).await?;
-    file.sync_all().await?;
-    fs::rename(&part, &path).await?;
-    Ok(path)
 }
 
 #[derive(Clone)]

@@ -3,6 +3,7 @@
 //! A mail is queued by the transaction that makes it so, and sent by a job. Invariants: no secret is in the outbox, a
 //! one-time link is derived when it leaves; what is sent, given up or cannot be sent is an event.
 
+mod folder;
 mod letter;
 mod mailer;
 mod message;
