@@ -42,6 +42,7 @@ pub struct Context<'a> {
 pub enum Unfit {
     TooShort {
         least: usize,
+        advice: String,
     },
     TooLong,
     /// Everybody's.
@@ -59,10 +60,9 @@ impl Unfit {
     #[must_use]
     pub fn said(&self) -> String {
         match self {
-            Self::TooShort { least } => {
-                format!(
-                    "Please choose a password of at least {least} characters. A few unrelated words make a good one."
-                )
+            Self::TooShort { least, advice } => {
+                let asked = format!("Please choose a password of at least {least} characters.");
+                format!("{asked} A few unrelated words make a good one. {advice}").trim_end().to_owned()
             }
             Self::TooLong => format!("Please choose a shorter password: at most {MAX_LENGTH} bytes."),
             Self::TooCommon { advice } => {
@@ -79,15 +79,20 @@ impl Unfit {
     }
 }
 
-/// How hard a password is to guess, from 0 (at once) to 4 (not in this world).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Strength(pub u8);
+/// How hard a password is to guess.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strength {
+    /// From 0 (at once) to 4 (not in this world).
+    pub score: u8,
+    /// The estimator's words on what would make it better; none where it is good.
+    pub advice: String,
+}
 
 impl Strength {
     /// In a person's words.
     #[must_use]
-    pub fn said(self) -> &'static str {
-        match self.0 {
+    pub fn said(&self) -> &'static str {
+        match self.score {
             0 => "very weak",
             1 => "weak",
             2 => "fair",
@@ -99,23 +104,24 @@ impl Strength {
 
 /// Judges a password that a person chooses; `least`: [`ALONE`] or [`BESIDE`].
 pub fn judge(password: &str, context: &Context<'_>, least: usize) -> Result<Strength, Unfit> {
-    if password.chars().count() < least {
-        return Err(Unfit::TooShort { least });
-    }
     if password.len() > MAX_LENGTH {
         return Err(Unfit::TooLong);
     }
     let words = context.words();
+    let known: Vec<&str> = words.iter().map(String::as_str).collect();
+    let beginning: String = password.chars().take(ESTIMATED).collect();
+    let estimate = zxcvbn(&beginning, &known);
+    let advice = advice(&estimate);
+    if password.chars().count() < least {
+        return Err(Unfit::TooShort { least, advice });
+    }
     if is_personal(password, &words) {
         return Err(Unfit::TooPersonal);
     }
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let beginning: String = password.chars().take(ESTIMATED).collect();
-    let estimate = zxcvbn(&beginning, &words);
     if is_blocked(password) || is_one_guess(&estimate) {
-        return Err(Unfit::TooCommon { advice: advice(&estimate) });
+        return Err(Unfit::TooCommon { advice });
     }
-    Ok(Strength(u8::from(estimate.score())))
+    Ok(Strength { score: u8::from(estimate.score()), advice })
 }
 
 /// Asks whoever keeps a list of stolen passwords, by the first five digits of the password's SHA-1: they learn that it is one
@@ -202,10 +208,10 @@ mod tests {
     #[test]
     fn length_is_all_that_is_asked_of_it() {
         let judged = |password: &str, least| judge(password, &ALICE, least);
-        assert_eq!(judged("kelp gull 9 oak", ALONE).map(|it| it.0 >= 3), Ok(true));
-        assert_eq!(judged("kelp gull 9 oa", ALONE), Err(Unfit::TooShort { least: 15 }));
+        assert_eq!(judged("kelp gull 9 oak", ALONE).map(|it| it.score >= 3), Ok(true));
+        assert!(matches!(judged("kelp gull 9 oa", ALONE), Err(Unfit::TooShort { least: 15, .. })));
         assert!(judged("kelpgull", BESIDE).is_ok());
-        assert_eq!(judged("kelpgul", BESIDE), Err(Unfit::TooShort { least: 8 }));
+        assert!(matches!(judged("kelpgul", BESIDE), Err(Unfit::TooShort { least: 8, .. })));
         // Characters, not octets.
         assert!(judged("пляжморечайкаиё", ALONE).is_ok());
         for plain in
@@ -214,6 +220,18 @@ mod tests {
             assert!(judged(plain, ALONE).is_ok(), "{plain}");
         }
         assert_eq!(judged(&"x y".repeat(400), ALONE), Err(Unfit::TooLong));
+    }
+
+    #[test]
+    fn whatever_is_weak_gets_advice() {
+        let weak = judge("password1234567", &ALICE, ALONE).unwrap();
+        assert!(weak.score < 2 && weak.advice.contains("Add another word or two."), "{weak:?}");
+        let strong = judge("kelp gull over the quay", &ALICE, ALONE).unwrap();
+        assert_eq!((strong.said(), strong.advice.as_str()), ("strong", ""));
+        let short = judge("password12", &ALICE, ALONE).unwrap_err().said();
+        assert!(short.contains("at least 15") && short.contains("Add another word or two."), "{short}");
+        let short = judge("xK7#pQ2!vR9", &ALICE, ALONE).unwrap_err().said();
+        assert!(short.ends_with("make a good one."), "{short}");
     }
 
     #[test]

@@ -86,6 +86,18 @@ async fn a_link_sets_a_password_once() {
     assert_eq!(sign_in(&server, NEW).await.1.heading(), "Alice Example");
 }
 
+/// What is taken may still be weak: then the estimator's words say what would make it better.
+#[tokio::test]
+async fn a_weak_password_is_called_one() {
+    let server = with_jobs().await;
+    let page = server.agent().open(&link(&server).await).await;
+    let short = server.agent().submit(&filled(&page, "password1234")).await;
+    assert!(short.status == 400 && short.body.contains("Add another word or two."), "{}", short.body);
+    let done = server.agent().submit(&filled(&page, "password1234567")).await;
+    assert_eq!(done.heading(), "You have a new password", "{}", done.body);
+    assert!(done.body.contains("weak</strong>. ") && done.body.contains("Add another word or two."), "{}", done.body);
+}
+
 /// Whoever does not want it ended keeps what they had.
 #[tokio::test]
 async fn sessions_are_kept_where_that_is_wanted() {

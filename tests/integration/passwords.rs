@@ -61,6 +61,7 @@ async fn what_cannot_be_chosen_is_said() {
     let form = form(&server, &agent).await;
     for (password, says) in [
         ("fourteen chars", "at least 15 characters"),
+        ("password1234", "Add another word or two."),
         ("passwordpassword", "Many people have this password"),
         ("123456789012345", "Many people have this password"),
         ("qwertyuiopqwertyuiop", "Many people have this password"),

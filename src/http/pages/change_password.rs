@@ -80,7 +80,7 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
     app.db
         .work(visit.now, &visit.trace, async |tx| change(tx, &changer, &chosen, form.get("end_others").is_some()).await)
         .await?;
-    Ok(answer::see_other(&app.config.issuer.url(&format!("/account?done=password-{}", chosen.strength.0))))
+    Ok(answer::see_other(&app.config.issuer.url(&format!("/account?done=password-{}", chosen.strength.score))))
 }
 
 async fn change(tx: &mut Tx, changer: &Changer, chosen: &Chosen, end_others: bool) -> Outcome<()> {

@@ -138,8 +138,9 @@ async fn reset(app: &App, visit: &Visit, token: &str, form: &Parameters) -> Outc
         .await?;
     Ok(match done {
         Done::Set => {
-            let context =
-                views::ResetPassword { done: true, strength: chosen.strength.said().to_owned(), ..ask(app, None) };
+            let strength = chosen.strength.said().to_owned();
+            let advice = chosen.strength.advice.clone();
+            let context = views::ResetPassword { done: true, strength, advice, ..ask(app, None) };
             show(app, visit, StatusCode::OK, &context)
         }
         Done::WrongCode => return wrong(StatusCode::UNAUTHORIZED, "That code is not right, or was used before."),

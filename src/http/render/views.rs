@@ -390,6 +390,8 @@ pub struct ResetPassword {
     pub done: bool,
     /// How good the new one is, in a word.
     pub strength: String,
+    /// What would make it better.
+    pub advice: String,
     /// The link that was opened.
     pub token: Option<String>,
     pub username: String,
