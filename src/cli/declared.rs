@@ -13,6 +13,7 @@ use crate::{
     db::{Trace, Tx, declarations, users},
     failure::{Broken, Stop},
     jose::{Key256, MasterSecret, Purpose},
+    sessions,
 };
 
 /// Applies what the configuration declares, all of it or nothing.
@@ -60,10 +61,11 @@ async fn apply_user(tx: &mut Tx, app: &App, key: &Key256, declared: &User) -> Re
         changed.push("claims");
     }
     if declared.admin && found.admin_at.is_none() {
-        users::set_admin(tx, found.id).await?;
+        sessions::set_admin(tx, found.id, true, Actor::Server).await?;
         changed.push("admin");
     }
-    if users::set_groups(tx, found.id, &declared.groups).await? {
+    // Whoever is no longer declared to be in a group has their privileged sessions ended.
+    if sessions::set_groups(tx, found.id, &declared.groups, Actor::Server).await?.is_some() {
         changed.push("groups");
     }
     let may_set = match users::find_declared_password(tx, found.id).await? {

@@ -1,15 +1,15 @@
-//! `mooring user`: people, added and disabled by hand.
+//! `mooring user`: people, added and disabled by hand, and what they may.
 
 use std::io::Read as _;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{Opened, open::opened, output};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     authentication::password_rules::{self, ALONE, BESIDE, Context},
-    config::{Config, is_username},
+    config::{self, Config, is_username},
     db::{
         Trace, Tx,
         users::{self, User as Person},
@@ -34,17 +34,50 @@ pub(super) enum User {
         #[arg(long)]
         admin: bool,
         /// Put them into this group, which privileged scopes can ask for; may be said more than once
-        #[arg(long = "group", value_name = "GROUP")]
+        #[arg(long = "group", value_name = "GROUP", value_parser = group)]
         groups: Vec<String>,
         /// Read the password from standard input: its first line
         #[arg(long, required = true)]
         password_stdin: bool,
     },
+    /// Print somebody's groups, which privileged scopes can ask for, and change them
+    Groups(Groups),
+    /// Make somebody an administrator, or no longer one
+    Admin(Admin),
     /// Disable somebody, and end everything of theirs
     Disable {
         /// What they sign in with
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Groups {
+    /// What they sign in with
+    name: String,
+    /// Put them into this group; may be said more than once
+    #[arg(long, value_name = "GROUP", value_parser = group)]
+    add: Vec<String>,
+    /// Take them out of this group, and end their privileged sessions; may be said more than once
+    #[arg(long, value_name = "GROUP", value_parser = group)]
+    remove: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Admin {
+    /// What they sign in with
+    name: String,
+    /// Make them one
+    #[arg(long, required_unless_present = "revoke", conflicts_with = "revoke")]
+    grant: bool,
+    /// Make them one no longer, and end their privileged sessions
+    #[arg(long)]
+    revoke: bool,
+}
+
+fn group(name: &str) -> Result<String, &'static str> {
+    let is_one = name.trim() == name && !name.is_empty() && !name.chars().any(char::is_control);
+    if is_one { Ok(name.to_owned()) } else { Err("a group has a name without control characters, no spaces around it") }
 }
 
 pub(super) async fn run(config: Config, command: &User) -> Result<(), Stop> {
@@ -61,6 +94,11 @@ pub(super) async fn run(config: Config, command: &User) -> Result<(), Stop> {
             let new = New { name, claims: Value::Object(claims), admin: *admin, groups, password };
             opened(config, async |opened| add(opened, new).await).await
         }
+        User::Groups(what) => match what.add.iter().find(|group| what.remove.contains(group)) {
+            Some(both) => Err(Stop::usage(format_args!("{both} cannot be added and removed at once"))),
+            None => opened(config, async |opened| change_groups(opened, what).await).await,
+        },
+        User::Admin(what) => opened(config, async |opened| change_admin(opened, what).await).await,
         User::Disable { name } => opened(config, async |opened| disable(opened, name).await).await,
     }
 }
@@ -124,6 +162,78 @@ async fn add(opened: &Opened, new: New<'_>) -> Result<(), Stop> {
         Some(user) => output::line(&format!("added {} ({})", user.username, user.id)),
         None => Err(Stop::new(format_args!("there is a user {name} already"))),
     }
+}
+
+async fn change_groups(opened: &Opened, what: &Groups) -> Result<(), Stop> {
+    let Groups { name, add, remove } = what;
+    let app = &opened.app;
+    if !(add.is_empty() && remove.is_empty()) {
+        refuse_declared(&app.config, name, "groups")?;
+    }
+    let (groups, ended) = app
+        .db
+        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
+            let user = find(tx, name).await?;
+            let mut groups = users::hold_groups(tx, user.id).await?;
+            for absent in remove.iter().filter(|group| !groups.contains(group)) {
+                eprintln!("mooring: {name} was not in {absent}");
+            }
+            groups.retain(|group| !remove.contains(group));
+            for group in add {
+                if !groups.contains(group) {
+                    groups.push(group.clone());
+                }
+            }
+            let ended = sessions::set_groups(tx, user.id, &groups, Actor::Operator).await?;
+            if let Some(ended) = ended {
+                let detail = json!({ "changed": ["groups"], "groups": groups, "sessions_ended": ended });
+                audit::record(tx, event(Action::UserChanged, &user).detail(detail));
+            }
+            Ok((groups, ended))
+        })
+        .await?;
+    let groups = if groups.is_empty() { "none".to_owned() } else { groups.join(", ") };
+    match ended {
+        Some(ended) => output::line(&format!("groups of {name}: {groups}; privileged sessions ended: {ended}")),
+        None => output::line(&format!("groups of {name}: {groups}")),
+    }
+}
+
+async fn change_admin(opened: &Opened, what: &Admin) -> Result<(), Stop> {
+    let Admin { name, grant, revoke: _ } = what;
+    let app = &opened.app;
+    refuse_declared(&app.config, name, "admin")?;
+    let (ended, is_one_left) = app
+        .db
+        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
+            let user = find(tx, name).await?;
+            let ended = sessions::set_admin(tx, user.id, *grant, Actor::Operator).await?;
+            if let Some(ended) = ended {
+                let detail = json!({ "changed": ["admin"], "admin": grant, "sessions_ended": ended });
+                audit::record(tx, event(Action::UserChanged, &user).detail(detail));
+            }
+            Ok((ended, users::an_admin_exists(tx).await?))
+        })
+        .await?;
+    if !is_one_left {
+        eprintln!("mooring: there is no administrator left: the next start of the server prints a set-up link");
+    }
+    output::line(&match (ended, grant) {
+        (Some(_), true) => format!("{name} is an administrator now"),
+        (Some(ended), false) => format!("{name} is no administrator any more; privileged sessions ended: {ended}"),
+        (None, true) => format!("{name} was an administrator already"),
+        (None, false) => format!("{name} was no administrator"),
+    })
+}
+
+/// What is declared is applied at every start, and would undo the change.
+fn refuse_declared(config: &Config, name: &str, key: &str) -> Result<(), Stop> {
+    let is_declared = |user: &config::User| users::username_key(&user.username) == users::username_key(name);
+    if !config.users.iter().any(is_declared) {
+        return Ok(());
+    }
+    Err(Stop::new(format_args!("{name} is declared in the configuration"))
+        .mend(format_args!("set `{key}` of this [[user]] there, and restart the server")))
 }
 
 async fn disable(opened: &Opened, name: &str) -> Result<(), Stop> {

@@ -103,6 +103,25 @@ pub async fn end_of_user(
     Ok(told(tx, rows))
 }
 
+/// Ends the person's privileged sessions.
+pub async fn end_privileged_of_user(tx: &mut Tx, user_id: Uuid, reason: &str) -> Result<Vec<EndedSession>, Broken> {
+    let now = tx.now;
+    let rows: Vec<EndedRow> = Cached(
+        diesel::sql_query(concat!(
+            "WITH ended AS (UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE user_id = $1 AND ended_at IS NULL \
+             AND kind = 'privileged'",
+            and_tell!()
+        ))
+        .bind::<sql::Uuid, _>(user_id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Text, _>(reason),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("end privileged sessions of user")?;
+    Ok(told(tx, rows))
+}
+
 /// How long a session has been dead before it is told: another replica's clock may be behind, and a request that came
 /// in time may still be noting its activity.
 const MARGIN: TimeDelta = TimeDelta::seconds(10);

@@ -102,6 +102,19 @@ pub async fn set_claims(tx: &mut Tx, id: Uuid, claims: &Value) -> Result<(), Bro
     Ok(())
 }
 
+/// The groups of a person. Locks them: nobody begins privileged work for this person until the caller is done.
+pub async fn hold_groups(tx: &mut Tx, id: Uuid) -> Result<Vec<String>, Broken> {
+    let groups: Option<Vec<Option<String>>> = users::table
+        .find(id)
+        .select(users::groups)
+        .for_no_key_update()
+        .first(&mut tx.conn())
+        .await
+        .optional()
+        .or_broken("hold groups")?;
+    Ok(groups.unwrap_or_default().into_iter().flatten().collect())
+}
+
 /// The groups that privileged scopes can ask for. `false` when they were these already.
 pub async fn set_groups(tx: &mut Tx, id: Uuid, groups: &[String]) -> Result<bool, Broken> {
     let now = tx.now;
@@ -114,14 +127,15 @@ pub async fn set_groups(tx: &mut Tx, id: Uuid, groups: &[String]) -> Result<bool
     Ok(changed > 0)
 }
 
-pub async fn set_admin(tx: &mut Tx, id: Uuid) -> Result<(), Broken> {
+/// Makes somebody an administrator, or no longer one. `false` when that they were already.
+pub async fn set_admin(tx: &mut Tx, id: Uuid, admin: bool) -> Result<bool, Broken> {
     let now = tx.now;
-    diesel::update(users::table.find(id).filter(users::admin_at.is_null()))
-        .set((users::admin_at.eq(Some(now)), users::updated_at.eq(now)))
+    let changed = diesel::update(users::table.find(id).filter(users::admin_at.is_null().eq(admin)))
+        .set((users::admin_at.eq(admin.then_some(now)), users::updated_at.eq(now)))
         .execute(&mut tx.conn())
         .await
         .or_broken("make administrator")?;
-    Ok(())
+    Ok(changed > 0)
 }
 
 /// Disables the person and bumps the epoch, so that nothing that is in flight survives. `false` if they were already.

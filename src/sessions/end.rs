@@ -47,6 +47,17 @@ pub async fn end_all_of_user(tx: &mut Tx, user_id: Uuid, reason: &str, actor: Ac
     Ok(tell(tx, ended, actor))
 }
 
+/// Ends the person's privileged sessions; the sessions that these hang on go on. Returns how many.
+pub(super) async fn end_privileged_of_user(
+    tx: &mut Tx,
+    user_id: Uuid,
+    reason: &str,
+    actor: Actor,
+) -> Result<usize, Broken> {
+    let ended = session_ends::end_privileged_of_user(tx, user_id, reason).await?;
+    Ok(tell(tx, ended, actor))
+}
+
 /// Ends a family, and with it the offline session that was begun for it. `false` when it had ended.
 pub async fn end_family(tx: &mut Tx, grant_id: Uuid, reason: &str, actor: Actor) -> Result<bool, Broken> {
     let Some(family) = grants::end(tx, grant_id, reason).await? else { return Ok(false) };

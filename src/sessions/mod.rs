@@ -10,6 +10,7 @@ mod lock;
 mod offline;
 mod privileged;
 mod proof;
+mod rights;
 mod sign_in;
 mod visitor;
 
@@ -19,6 +20,7 @@ pub use lock::{REASON_RULE, is_reason, lock, unlock};
 pub use offline::start_offline;
 pub use privileged::{Elevated, Elevation, elevate};
 pub use proof::Proof;
+pub use rights::{set_admin, set_groups};
 pub use sign_in::{SignIn, SignedIn, sign_in};
 pub use visitor::start_visitor;
 

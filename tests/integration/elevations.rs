@@ -5,6 +5,7 @@ mod break_glass;
 mod hub;
 mod in_a_browser;
 mod races;
+mod rights;
 
 use chrono::TimeDelta;
 use mooring::sessions::Proof;

@@ -147,6 +147,8 @@ async fn commands_work_beside_a_server_and_a_second_server_does_not() {
     let weak = installation.run_with(&["user", "add", "carol", "--password-stdin"], "password1234");
     assert!(weak.stderr.contains("a weak password") && weak.done().contains("carol"), "{}", weak.stderr);
 
+    what_people_may(&installation);
+
     // Sessions: seen from outside, and ended under the person who is signed in.
     let agent = server.agent();
     let page = agent.open(&server.at("/account")).await;
@@ -240,6 +242,34 @@ async fn commands_work_beside_a_server_and_a_second_server_does_not() {
     // And do without it.
     assert!(!installation.run(&["session", "list", "--json"]).json().as_array().unwrap().is_empty());
     assert!(installation.postmaster().is_none(), "PostgreSQL is left");
+}
+
+/// Groups and administrators; of whoever is declared, only the declaration says what they may.
+fn what_people_may(installation: &Installation) {
+    let groups = |arguments: &[&str]| installation.run(&[&["user", "groups"], arguments].concat());
+    assert_eq!(groups(&[BOB]).done().trim(), "groups of bob: ops, duty");
+    let changed = groups(&[BOB, "--add", "watch", "--add", "ops", "--remove", "duty", "--remove", "dury"]);
+    assert_eq!(changed.done().trim(), "groups of bob: ops, watch; privileged sessions ended: 0");
+    assert_eq!(changed.stderr.trim(), "mooring: bob was not in dury");
+    assert_eq!(groups(&[BOB, "--add", "ops"]).done().trim(), "groups of bob: ops, watch");
+    assert_eq!(groups(&[ALICE]).done().trim(), "groups of alice: none");
+    assert!(groups(&[ALICE, "--add", "ops"]).failed(1).contains("alice is declared in the configuration"));
+    assert!(groups(&["nobody"]).failed(1).contains("no user nobody"));
+    for wrong in [&[BOB, "--add", "x", "--remove", "x"][..], &[BOB, "--add", ""], &[]] {
+        groups(wrong).failed(2);
+    }
+    let admin = |name: &str, how: &str| installation.run(&["user", "admin", name, how]);
+    assert_eq!(admin(BOB, "--grant").done().trim(), "bob is an administrator now");
+    assert_eq!(admin(BOB, "--grant").done().trim(), "bob was an administrator already");
+    let revoked = admin(BOB, "--revoke");
+    assert_eq!(revoked.done().trim(), "bob is no administrator any more; privileged sessions ended: 0");
+    assert!(revoked.stderr.contains("no administrator left"), "{}", revoked.stderr);
+    assert!(admin(ALICE, "--grant").failed(1).contains("alice is declared"));
+    installation.run(&["user", "admin", BOB]).failed(2);
+    installation.run(&["user", "admin", BOB, "--grant", "--revoke"]).failed(2);
+    let told = installation.run(&["audit", "export"]);
+    assert!(told.done().contains(r#""changed":["groups"],"groups":["ops","watch"]"#), "{}", told.done());
+    assert!(told.done().contains(r#""admin":false,"changed":["admin"]"#), "{}", told.done());
 }
 
 #[tokio::test]

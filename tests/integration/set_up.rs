@@ -84,7 +84,7 @@ async fn with_an_administrator_it_is_dead() {
     let agent = server.agent();
     let form = filled(&agent.open(&link).await, "root");
     let alice = server.user_id("alice").await.parse().unwrap();
-    server.work(async |tx| users::set_admin(tx, alice).await).await;
+    server.work(async |tx| users::set_admin(tx, alice, true).await.map(drop)).await;
     agent.open(&link).await.is_error_page(404);
     assert!(agent.submit(&form).await.status >= 400);
     assert_eq!(administrators(&server).await, "alice");

@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 /// A server with one scope that demands this, and somebody in the group `ops`.
-async fn demanding(demand: &str) -> Server {
+pub(super) async fn demanding(demand: &str) -> Server {
     let declared = format!(
         "[[scope]]\nname = \"mast:climb\"\ndescription = \"Climb the mast\"\nprivileged = true\n{demand}\n\
          [[client]]\nclient_id = \"mast\"\nclient_secret = \"{SECRET}\"\nredirect_uris = [\"{REDIRECT_URI}\"]\n\

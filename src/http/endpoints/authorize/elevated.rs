@@ -4,14 +4,15 @@ use actix_web::HttpResponse;
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-use super::{answer_with, ask, refuse};
+use super::{answer_with, ask, forbid, refuse};
 use crate::{
     app::App,
+    authentication::Refusal,
     authorize::{self, AuthorizationRequest, HeldProof, Issue, Privileged},
-    db::{Tx, authorization_requests},
+    db::{Tx, authorization_requests, privileged_sessions},
     elevations::{self, Approval, Approvers, Need},
     failure::{Broken, Failure},
-    http::{extract::Visit, pending::Known, render::answer},
+    http::{access, extract::Visit, pending::Known, render::answer},
     oauth::{Error, ErrorCode, Parameters, Prompt},
     sessions::{self, Elevation},
     tokens::PlainToken,
@@ -32,6 +33,8 @@ pub struct Elevated<'a> {
 /// Why there is no code, and nothing is changed.
 enum Halt {
     Instead(sessions::Elevated),
+    /// The person may not any more.
+    Forbidden(Refusal),
     /// The approval does not stand any more.
     Unapproved,
     Failure(Failure),
@@ -47,7 +50,7 @@ pub async fn issue(app: &App, visit: &Visit, of: &Elevated<'_>) -> HttpResponse 
     let Elevated { known, request, stored, .. } = *of;
     let is_silent = request.prompts.contains(Prompt::None);
     let refuse = |code, description| refuse(app, visit, known, request, &Error::new(code, description));
-    match app.db.work(visit.now, &visit.trace, async |tx| elevate(app, tx, of).await).await {
+    match app.db.work(visit.now, &visit.trace, async |tx| elevate(app, visit, tx, of).await).await {
         Ok(code) => answer_with(app, visit, known, request, stored, code),
         Err(Halt::Instead(sessions::Elevated::Locked)) => {
             refuse(ErrorCode::AccessDenied, "this person's privileged session is locked")
@@ -58,6 +61,8 @@ pub async fn issue(app: &App, visit: &Visit, of: &Elevated<'_>) -> HttpResponse 
         Err(Halt::Instead(sessions::Elevated::Full)) => {
             ask(app, visit, known, of.parameters, stored, "/privileged-elsewhere").await
         }
+        Err(Halt::Forbidden(refusal)) if is_silent => forbid(app, visit, known, request, &refusal).await,
+        Err(Halt::Forbidden(_)) => ask(app, visit, known, of.parameters, stored, "/access").await,
         Err(Halt::Unapproved) if is_silent => {
             refuse(ErrorCode::InteractionRequired, "another person has to agree to this scope")
         }
@@ -69,7 +74,7 @@ pub async fn issue(app: &App, visit: &Visit, of: &Elevated<'_>) -> HttpResponse 
 }
 
 /// An `Err` takes everything back: an approval is not used up where no code comes of it.
-async fn elevate(app: &App, tx: &mut Tx, of: &Elevated<'_>) -> Result<Option<PlainToken>, Halt> {
+async fn elevate(app: &App, visit: &Visit, tx: &mut Tx, of: &Elevated<'_>) -> Result<Option<PlainToken>, Halt> {
     let Elevated { known, request, stored, user_id, ref proof, approval, .. } = *of;
     let (Some(root), Some(demand)) = (&known.session, &request.demand) else {
         return Err(Broken::new("a step-up without a session, or for nothing").into());
@@ -93,6 +98,10 @@ async fn elevate(app: &App, tx: &mut Tx, of: &Elevated<'_>) -> Result<Option<Pla
         sessions::Elevated::On { session_id, expires_at } => (session_id, expires_at),
         instead => return Err(Halt::Instead(instead)),
     };
+    // The person is held by now: a right that they lost since this was decided is seen here, and one that they lose after
+    // this ends the session.
+    let who = privileged_sessions::find_privilege(tx, &known.client.id, user_id, root.root_id).await?.who;
+    access::judge(visit, &who, demand).map_err(Halt::Forbidden)?;
     if demand.four_eyes {
         let need = Need {
             request_id: stored.map(|stored| stored.id),
