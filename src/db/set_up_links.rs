@@ -7,9 +7,14 @@ use diesel_async::RunQueryDsl;
 use super::{Tx, statement::Cached, work::OrBroken};
 use crate::failure::Broken;
 
-/// Makes this the only link: the ones before it are dead.
+/// Makes this the only link: the ones before it are dead. Of two servers that start at once each waits for the other, so
+/// that the second finds the link of the first.
 pub async fn replace(tx: &mut Tx, secret_hash: &[u8], expires_at: DateTime<Utc>) -> Result<(), Broken> {
     let now = tx.now;
+    Cached(diesel::sql_query("SELECT pg_advisory_xact_lock(hashtext('mooring.set_up_links'))"))
+        .execute(&mut tx.conn())
+        .await
+        .or_broken("lock set-up links")?;
     Cached(
         diesel::sql_query("UPDATE set_up_links SET used_at = $1 WHERE used_at IS NULL")
             .bind::<sql::Timestamptz, _>(now),

@@ -59,6 +59,18 @@ async fn two_racing_uses_make_one() {
     }
 }
 
+/// Servers that start in the same instant print a link each, and the last one is good.
+#[tokio::test]
+async fn of_links_that_are_made_at_once_one_is_good() {
+    let server = Server::usual().await;
+    for _ in 0..8 {
+        let (one, other) = tokio::join!(link(&server), link(&server));
+        assert_eq!(server.value("SELECT count(*) FROM set_up_links WHERE used_at IS NULL").await, "1");
+        let statuses = [server.agent().open(&one).await.status, server.agent().open(&other).await.status];
+        assert!(statuses == [200, 404] || statuses == [404, 200], "{statuses:?}");
+    }
+}
+
 #[tokio::test]
 async fn it_is_good_for_an_hour_and_dies_with_the_next() {
     let server = Server::usual().await;
