@@ -206,6 +206,11 @@ impl Purpose {
         bound.then_some(user_id)
     }
 
+    /// Whether nothing but a passkey does: whoever is to prove it has one. Then a password is not looked at, either.
+    pub fn takes_only_a_passkey(&self, app: &App) -> bool {
+        self.bound_to(app, false).is_some() && self.confirm().is_some_and(|it| it.required.satisfies(Acr::Phr))
+    }
+
     /// How a page offers to prove it with a passkey; `None` where there is none.
     pub fn passkey(&self, app: &App, another: bool) -> Option<views::UsePasskey> {
         app.passkeys.as_ref()?;

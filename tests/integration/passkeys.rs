@@ -261,6 +261,29 @@ async fn the_last_way_to_sign_in_stays() {
     assert_eq!(server.value("SELECT count(*) FROM credentials WHERE kind = 'passkey' AND ended_at IS NULL").await, "1");
 }
 
+/// Where it takes a passkey, none but that is offered, and a form of before is not looked at.
+#[tokio::test]
+async fn a_password_does_not_confirm_whoever_has_a_passkey() {
+    let server = Server::usual().await;
+    let (agent, mut passkey) = (server.agent(), Passkey::new());
+    let account = agent.walk(&server.at("/account"), ALICE).await;
+    let before = agent.open(&server.at("/login?confirm=account")).await;
+    assert!(before.asks_for_password() && before.heading() == "Confirm it is you", "{}", before.body);
+    agent.enrol_passkey(&account, &mut passkey).await;
+    let cookie = agent.cookie().value;
+    let page = agent.open(&server.at("/login?confirm=account")).await;
+    assert!(!page.asks_for_password() && page.body.contains("id=\"use-passkey\""), "{}", page.body);
+    for password in [PASSWORD, "a wrong one"] {
+        let refused = agent.submit(&before.sign_in_form(ALICE, password)).await;
+        assert_eq!((refused.status, refused.heading().as_str()), (403, "Confirm it is you"), "{}", refused.body);
+        assert!(refused.body.contains("Please use your passkey") && !refused.asks_for_password(), "{}", refused.body);
+    }
+    // Neither was the password tried, nor did anything begin with it.
+    assert_eq!((server.events("sign_in", "refused").await, agent.cookie().value), (0, cookie));
+    let account = agent.use_passkey(&page, &mut passkey).await;
+    assert!(account.url.path().ends_with("/account") && account.heading() == "Alice Example", "{}", account.body);
+}
+
 /// The same passkey for two people, and twice at once.
 #[tokio::test]
 async fn a_passkey_is_one_persons() {

@@ -142,6 +142,11 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
         let error = Error::invalid_request("this form is out of date, or cookies are switched off");
         return answer::refusal(&app, &visit, &error);
     }
+    if purpose.takes_only_a_passkey(&app) {
+        // The page has no such form: it is one of before the person had a passkey.
+        let error = Some("Please use your passkey: a password is not enough for this.".to_owned());
+        return show(&app, &visit, &purpose, StatusCode::FORBIDDEN, Shown { error, ..Shown::default() });
+    }
     match attempt(&app, &visit, &purpose, &form).await {
         Ok(response) => response,
         Err(failure) => answer::failure(&app, &visit, &failure),
