@@ -3,6 +3,7 @@
 //!
 //! Invariant: a connection is made only to an address that was checked; the name is not resolved again in between.
 
+mod kept;
 mod special;
 
 use std::{
@@ -22,6 +23,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use url::Host;
 
+pub use self::kept::Kept;
 use crate::{config, failure::Stop};
 
 /// From the connection to the last octet.

@@ -137,19 +137,10 @@ impl Database {
         trace: &Trace,
         work: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut tx = self.unit(now, trace).await?;
-        if let Err(broken) = tx.begin().await {
-            // The connection died in the pool (PostgreSQL was restarted): nothing has been done yet, so try once more.
-            if !broken.is_retryable() {
-                return Err(broken.into());
-            }
-            tx = self.unit(now, trace).await?;
-            tx.begin().await?;
-        }
+        let mut tx = self.transaction(now, trace).await?;
         match work(&mut tx).await {
             Ok(value) => {
-                tx.finish().await?;
-                self.announce(&tx);
+                self.finish(&mut tx).await?;
                 Ok(value)
             }
             Err(error) => {
@@ -169,16 +160,31 @@ impl Database {
     ) -> Result<T, E> {
         let mut tx = self.unit(now, trace).await?;
         let value = work(&mut tx).await?;
-        tx.finish().await?;
-        self.announce(&tx);
+        self.finish(&mut tx).await?;
         Ok(value)
     }
 
-    /// Wakes whoever delivers notices, once there are some to be seen.
-    fn announce(&self, tx: &Tx) {
+    /// What does not depend on the work is compiled once, not for each.
+    async fn transaction(&self, now: DateTime<Utc>, trace: &Trace) -> Result<Tx, Broken> {
+        let mut tx = self.unit(now, trace).await?;
+        if let Err(broken) = tx.begin().await {
+            // The connection died in the pool (PostgreSQL was restarted): nothing has been done yet, so try once more.
+            if !broken.is_retryable() {
+                return Err(broken);
+            }
+            tx = self.unit(now, trace).await?;
+            tx.begin().await?;
+        }
+        Ok(tx)
+    }
+
+    /// Finishes the unit, and wakes whoever delivers notices once there are some to be seen.
+    async fn finish(&self, tx: &mut Tx) -> Result<(), Broken> {
+        tx.finish().await?;
         if tx.queued {
             self.outbox().notify_one();
         }
+        Ok(())
     }
 
     /// Runs a look-up: statements that change nothing. A worker thread's look-ups share a connection, where many at once
