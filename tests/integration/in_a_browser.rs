@@ -1,59 +1,16 @@
 //! What plain HTTP cannot show: that a real browser under our own policy gets through, by keyboard and without scripts.
-//!
-//! The relying party is a listener on a loopback port, which a registered loopback redirect URI may have (RFC 8252
-//! §7.3).
 
 use std::time::Duration;
 
 use fantoccini::{Locator, key::Key};
 use url::Url;
-use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
 use crate::support::{
-    ALICE, Client, PASSWORD, Server,
-    browser::Browser,
-    client::{Code, Request},
+    ALICE, PASSWORD, Server,
+    browser::{Browser, PATIENCE},
+    relying_party::RelyingParty,
     token,
 };
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A relying party whose page says that one has arrived.
-struct RelyingParty<'s> {
-    listener: MockServer,
-    client: Client<'s>,
-}
-
-impl<'s> RelyingParty<'s> {
-    async fn start(server: &'s Server, id: &str) -> Self {
-        let listener = MockServer::start().await;
-        let page = ResponseTemplate::new(200).set_body_raw("<title>Arrived</title><h1>Arrived</h1>", "text/html");
-        Mock::given(any()).respond_with(page).mount(&listener).await;
-        let mut client = server.client(id);
-        client.redirect_uri = format!("http://127.0.0.1:{}/callback", listener.address().port());
-        Self { listener, client }
-    }
-
-    /// The parameters of the last answer, from its address or its body.
-    async fn answer(&self) -> Vec<(String, String)> {
-        let requests = self.listener.received_requests().await.expect("recorded");
-        let callback = requests.iter().rev().find(|request| request.url.path() == "/callback").expect("a callback");
-        let query = callback.url.query().unwrap_or_default().as_bytes();
-        let encoded = if callback.method.as_str() == "POST" { &callback.body } else { query };
-        url::form_urlencoded::parse(encoded).into_owned().collect()
-    }
-
-    async fn callbacks(&self) -> usize {
-        let requests = self.listener.received_requests().await.expect("recorded");
-        requests.iter().filter(|request| request.url.path() == "/callback").count()
-    }
-
-    async fn code(&self, request: Request) -> Code {
-        let answer = self.answer().await;
-        let code = answer.iter().find(|(name, _)| name == "code").unwrap_or_else(|| panic!("no code: {answer:?}"));
-        Code { code: code.1.clone(), verifier: request.verifier }
-    }
-}
 
 impl Browser {
     async fn heading(&self) -> String {
@@ -61,24 +18,10 @@ impl Browser {
         found.text().await.expect("its text")
     }
 
-    async fn arrives(&self) {
-        let arrived = Locator::XPath("//h1[text()='Arrived']");
-        if let Err(error) = self.client.wait().at_most(PATIENCE).for_element(arrived).await {
-            let (url, source) = (self.client.current_url().await, self.client.source().await);
-            panic!("{error}: at {url:?}:\n{}", source.unwrap_or_default());
-        }
-    }
-
     /// Types where the keyboard is.
     async fn keys(&self, keys: &str) {
         let focused = self.client.active_element().await.expect("something has the focus");
         focused.send_keys(keys).await.expect("keys");
-    }
-
-    async fn sign_in(&self) {
-        self.wait_for("input[name=username]").await.send_keys(ALICE).await.unwrap();
-        self.wait_for("input[name=password]").await.send_keys(PASSWORD).await.unwrap();
-        self.wait_for("form button[type=submit]").await.click().await.unwrap();
     }
 }
 
@@ -104,7 +47,7 @@ async fn by_keyboard_alone() {
     let allow = browser.wait_for("button[name=decision][value=allow]").await;
     assert!(browser.heading().await.contains("Harbour Web"));
     allow.send_keys(&Key::Enter.to_string()).await.unwrap();
-    browser.arrives().await;
+    browser.arrives_at("Arrived").await;
     let code = party.code(request).await;
     let tokens = party.client.redeem(&code).await.tokens();
     assert_eq!(token::claims(&tokens.id)["sub"], server.user_id(ALICE).await);
@@ -112,7 +55,7 @@ async fn by_keyboard_alone() {
     // Again, and there is nothing to ask.
     let again = party.client.request("openid");
     browser.client.goto(&again.url()).await.unwrap();
-    browser.arrives().await;
+    browser.arrives_at("Arrived").await;
     assert_eq!(
         token::claims(&party.client.redeem(&party.code(again).await).await.tokens().id)["sid"],
         token::claims(&tokens.id)["sid"]
@@ -126,16 +69,16 @@ async fn without_scripts() {
     let party = RelyingParty::start(&server, "spa").await;
     let request = party.client.request("openid");
     browser.client.goto(&request.url()).await.unwrap();
-    browser.sign_in().await;
+    browser.sign_in_as(ALICE, PASSWORD).await;
     browser.wait_for("button[name=decision][value=allow]").await.click().await.unwrap();
-    browser.arrives().await;
+    browser.arrives_at("Arrived").await;
     party.client.redeem(&party.code(request).await).await.tokens();
 
     // A form post waits for the button, then.
     let request = party.client.request("openid").with("response_mode", "form_post");
     browser.client.goto(&request.url()).await.unwrap();
     browser.wait_for("#form-post button").await.click().await.unwrap();
-    browser.arrives().await;
+    browser.arrives_at("Arrived").await;
     party.client.redeem(&party.code(request).await).await.tokens();
 }
 
@@ -146,9 +89,9 @@ async fn a_form_post_submits_itself() {
     let party = RelyingParty::start(&server, "web").await;
     let request = party.client.request("openid").with("response_mode", "form_post");
     browser.client.goto(&request.url()).await.unwrap();
-    browser.sign_in().await;
+    browser.sign_in_as(ALICE, PASSWORD).await;
     browser.wait_for("button[name=decision][value=allow]").await.click().await.unwrap();
-    browser.arrives().await;
+    browser.arrives_at("Arrived").await;
     let address = browser.client.current_url().await.unwrap();
     assert!(address.query().is_none(), "the code is not in the address: {address}");
     party.client.redeem(&party.code(request).await).await.tokens();
@@ -167,7 +110,7 @@ async fn a_double_click_is_one_sign_in() {
     browser.wait_for("input[name=password]").await.send_keys(PASSWORD).await.unwrap();
     let twice = "const b = document.querySelector('form button[type=submit]'); b.click(); b.click();";
     browser.client.execute(twice, vec![]).await.unwrap();
-    browser.arrives().await;
+    browser.arrives_at("Arrived").await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(party.callbacks().await, 1);
     party.client.redeem(&party.code(request).await).await.tokens();
@@ -183,9 +126,9 @@ async fn the_back_button() {
     let party = RelyingParty::start(&server, "web").await;
     let request = party.client.request("openid");
     browser.client.goto(&request.url()).await.unwrap();
-    browser.sign_in().await;
+    browser.sign_in_as(ALICE, PASSWORD).await;
     browser.wait_for("button[name=decision][value=allow]").await.click().await.unwrap();
-    browser.arrives().await;
+    browser.arrives_at("Arrived").await;
     party.client.redeem(&party.code(request).await).await.tokens();
     browser.client.back().await.unwrap();
     let heading = browser.heading().await;
@@ -201,7 +144,7 @@ async fn the_account_page_ends_sessions() {
     let elsewhere = server.agent();
     let tokens = server.client("web").tokens(&elsewhere, "openid").await;
     browser.client.goto(&server.at("/account")).await.unwrap();
-    browser.sign_in().await;
+    browser.sign_in_as(ALICE, PASSWORD).await;
     let end = browser.wait_for("button[name=session]").await;
     assert_eq!(browser.heading().await, "Alice Example");
     end.click().await.unwrap();
@@ -223,9 +166,9 @@ async fn signing_out_at_a_relying_partys_request() {
     let party = RelyingParty::start(&server, "web").await;
     let request = party.client.request("openid");
     browser.client.goto(&request.url()).await.unwrap();
-    browser.sign_in().await;
+    browser.sign_in_as(ALICE, PASSWORD).await;
     browser.wait_for("button[name=decision][value=allow]").await.click().await.unwrap();
-    browser.arrives().await;
+    browser.arrives_at("Arrived").await;
     let tokens = party.client.redeem(&party.code(request).await).await.tokens();
     browser.client.goto(&server.endpoint("end_session_endpoint")).await.unwrap();
     browser.wait_for("button[name=decision][value=sign-out]").await.click().await.unwrap();
@@ -247,9 +190,9 @@ async fn a_request_by_post_from_elsewhere_finds_the_session() {
     let party = RelyingParty::start(&server, "web").await;
     let request = party.client.request("openid");
     browser.client.goto(&request.url()).await.unwrap();
-    browser.sign_in().await;
+    browser.sign_in_as(ALICE, PASSWORD).await;
     browser.wait_for("button[name=decision][value=allow]").await.click().await.unwrap();
-    browser.arrives().await;
+    browser.arrives_at("Arrived").await;
 
     // On the relying party's page, which is of another site (127.0.0.1, not localhost).
     let request = party.client.request("openid");

@@ -3,6 +3,8 @@
 //! Not for what plain HTTP can show. Each [`Browser`] is a driver and a browser of its own with an empty profile; nothing
 //! of either is left when it is dropped, whatever became of the test.
 
+mod passkeys;
+
 use std::{
     env, fs,
     io::{BufRead, BufReader},
@@ -15,7 +17,6 @@ use std::{
 };
 
 use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
-use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Map, Value, json};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
@@ -103,6 +104,25 @@ impl Browser {
         }
     }
 
+    /// Runs the body of an async function on this page, with these arguments, and waits for what it returns.
+    pub async fn run(&self, body: &str, arguments: Vec<Value>) -> Value {
+        let script = format!("return (async function () {{ {body} }}).apply(null, arguments);");
+        self.client.execute(&script, arguments).await.unwrap_or_else(|error| panic!("{error}: {body}"))
+    }
+
+    /// Fills in the sign-in page that is there.
+    pub async fn sign_in_as(&self, username: &str, password: &str) {
+        self.wait_for("input[name=username]").await.send_keys(username).await.expect("typed");
+        self.wait_for("input[name=password]").await.send_keys(password).await.expect("typed");
+        self.wait_for("form button[type=submit]").await.click().await.expect("clicked");
+    }
+
+    /// Signs out on the account page.
+    pub async fn sign_out(&self) {
+        self.wait_for("form[action$='/sign-out'] button").await.click().await.expect("clicked");
+        self.arrives_at("Sign-in, safely moored").await;
+    }
+
     /// What a person sees now, as a PNG file; the folders above it are made.
     pub async fn screenshot(&self, path: impl AsRef<Path>) {
         let picture = self.client.screenshot().await.expect("a screenshot");
@@ -110,63 +130,6 @@ impl Browser {
             fs::create_dir_all(folder).expect("a folder for the screenshot");
         }
         fs::write(path, picture).expect("a file for the screenshot");
-    }
-}
-
-/// A virtual authenticator (WebAuthn Level 3 §11): built in, discoverable passkeys, and a person who consents.
-pub struct Authenticator<'b> {
-    browser: &'b Browser,
-    id: String,
-}
-
-impl Browser {
-    /// `verifies`: it verifies the person.
-    pub async fn add_authenticator(&self, verifies: bool) -> Authenticator<'_> {
-        let wanted = json!({
-            "protocol": "ctap2_1", "transport": "internal", "hasResidentKey": true, "hasUserVerification": true,
-            "isUserConsenting": true, "isUserVerified": verifies,
-        });
-        let id = self.web_authn(Method::POST, "", Some(wanted)).await;
-        Authenticator { browser: self, id: id.as_str().expect("an id").to_owned() }
-    }
-
-    /// An extension command of the driver, below `webauthn/authenticator`.
-    async fn web_authn(&self, method: Method, path: &str, body: Option<Value>) -> Value {
-        let session = self.client.session_id().await.expect("a session").expect("its id");
-        let url = format!("http://127.0.0.1:{}/session/{session}/webauthn/authenticator{path}", self.driver.port);
-        let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
-        let mut request = http.request(method, &url);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request.send().await.expect("the driver answers");
-        let (status, mut said) = (answer.status(), answer.json::<Value>().await.expect("JSON"));
-        assert!(status.is_success(), "{url}: {said}");
-        said["value"].take()
-    }
-}
-
-impl Authenticator<'_> {
-    /// A command about this authenticator.
-    pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
-        self.browser.web_authn(method, &format!("/{}/{path}", self.id), body).await
-    }
-
-    /// Its passkeys, their private keys included.
-    pub async fn credentials(&self) -> Vec<Value> {
-        match self.call(Method::GET, "credentials", None).await {
-            Value::Array(all) => all,
-            other => panic!("{other}"),
-        }
-    }
-
-    pub async fn remove(&self, credential_id: &str) {
-        self.call(Method::DELETE, &format!("credentials/{credential_id}"), None).await;
-    }
-
-    /// Whether it verifies the person from now on.
-    pub async fn verifies(&self, verifies: bool) {
-        self.call(Method::POST, "uv", Some(json!({ "isUserVerified": verifies }))).await;
     }
 }
 

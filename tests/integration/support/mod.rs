@@ -11,6 +11,7 @@ pub mod page;
 pub mod passkey;
 pub mod process;
 pub mod proof;
+pub mod relying_party;
 pub mod server;
 pub mod token;
 

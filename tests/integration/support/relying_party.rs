@@ -1,0 +1,54 @@
+//! A relying party that a real browser can go back to: a page on a loopback port, which a registered loopback redirect URI
+//! may have (RFC 8252 §7.3).
+
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
+
+use super::{
+    Client, Server,
+    client::{Code, Request},
+};
+
+/// Its page says that one has arrived.
+pub struct RelyingParty<'s> {
+    listener: MockServer,
+    pub client: Client<'s>,
+}
+
+impl<'s> RelyingParty<'s> {
+    pub async fn start(server: &'s Server, id: &str) -> Self {
+        let listener = MockServer::start().await;
+        let page = ResponseTemplate::new(200).set_body_raw("<title>Arrived</title><h1>Arrived</h1>", "text/html");
+        Mock::given(any()).respond_with(page).mount(&listener).await;
+        let mut client = server.client(id);
+        client.redirect_uri = format!("http://127.0.0.1:{}/callback", listener.address().port());
+        Self { listener, client }
+    }
+
+    /// The parameters of the last answer, from its address or its body.
+    pub async fn answer(&self) -> Vec<(String, String)> {
+        let requests = self.listener.received_requests().await.expect("recorded");
+        let callback = requests.iter().rev().find(|request| request.url.path() == "/callback").expect("a callback");
+        let query = callback.url.query().unwrap_or_default().as_bytes();
+        let encoded = if callback.method.as_str() == "POST" { &callback.body } else { query };
+        url::form_urlencoded::parse(encoded).into_owned().collect()
+    }
+
+    /// The error of the last answer.
+    pub async fn error(&self) -> String {
+        let answer = self.answer().await;
+        let error = answer.iter().find(|(name, _)| name == "error");
+        error.unwrap_or_else(|| panic!("no error: {answer:?}")).1.clone()
+    }
+
+    pub async fn callbacks(&self) -> usize {
+        let requests = self.listener.received_requests().await.expect("recorded");
+        requests.iter().filter(|request| request.url.path() == "/callback").count()
+    }
+
+    /// The code that came with the last answer.
+    pub async fn code(&self, request: Request) -> Code {
+        let answer = self.answer().await;
+        let code = answer.iter().find(|(name, _)| name == "code").unwrap_or_else(|| panic!("no code: {answer:?}"));
+        Code { code: code.1.clone(), verifier: request.verifier }
+    }
+}
