@@ -12,9 +12,10 @@
 
   class Refused extends Error {}
 
-  function say(words) {
+  function say(words, refused = false) {
     if (status) {
       status.textContent = words;
+      status.classList.toggle("refused", refused);
     }
   }
 
@@ -123,13 +124,13 @@
       await ceremony(button, ask);
     } catch (error) {
       if (error instanceof Refused) {
-        say(error.message);
+        say(error.message, true);
       } else if (error.name === "InvalidStateError") {
         say("This device has a passkey of yours already.");
       } else if (error.name === "NotAllowedError" || error.name === "AbortError") {
         say("No passkey was used. Try again whenever you like.");
       } else {
-        say("That did not work here. Please try again, or sign in another way.");
+        say("That did not work here. Please try again, or sign in another way.", true);
       }
       button.disabled = false;
     }
@@ -159,7 +160,7 @@
       });
     } catch (error) {
       if (error instanceof Refused) {
-        say(error.message);
+        say(error.message, true);
         window.clearTimeout(renewal);
       }
     }

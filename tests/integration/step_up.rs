@@ -1,5 +1,7 @@
 //! Stepping up with a passkey, from the request to the token: what the person does, and what somebody else may try.
 
+mod in_a_browser;
+
 use serde_json::json;
 
 use crate::support::{ALICE, BOB, Server, client::Code, token};
