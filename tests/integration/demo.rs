@@ -8,48 +8,61 @@ use std::{
 
 use fantoccini::Locator;
 
-use crate::support::{agent::Agent, browser::Browser, passkey::Passkey};
+use crate::support::{
+    agent::Agent,
+    browser::{Browser, PATIENCE},
+    passkey::Passkey,
+};
 
-/// A person clicks through it: sign in, call the API, end the session, and see the same token refused.
+/// A newcomer clicks through it, on a device that keeps passkeys: sign in, call the API, find that a payment takes more than a
+/// password, add a passkey and use it, end the session, and see the same token refused.
 async fn click_through(home: &str) {
     let Some(browser) = Browser::start().await else { return };
-    let page = &browser.client;
-    let find = async |selector: &str| {
-        let patience = Duration::from_secs(20);
-        page.wait().at_most(patience).for_element(Locator::Css(selector)).await.unwrap()
+    let _device = browser.add_authenticator(true).await;
+    let press = async |selector: &str| browser.wait_for(selector).await.click().await.unwrap();
+    let shows = async |text: &str| {
+        let path = format!("//main[contains(., '{text}')]");
+        let shown = browser.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await;
+        let page = browser.client.source().await.unwrap();
+        assert!(shown.is_ok(), "it does not show {text}:\n{page}");
+        page
     };
-    page.goto(home).await.unwrap();
-    find("a[href$='/sign-in']").await.click().await.unwrap();
-    find("input[name=username]").await.send_keys("bob").await.unwrap();
-    find("input[name=password]").await.send_keys("slow tide quiet harbour").await.unwrap();
-    find("button[type=submit]").await.click().await.unwrap();
-    find("button[name=decision][value=allow]").await.click().await.unwrap();
-    find("form[action$='/call'] button").await.click().await.unwrap();
-    let answered = async |status: &str| {
-        for _ in 0..100 {
-            if page.source().await.is_ok_and(|text| text.contains(&format!("The API answered {status}"))) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("the API did not answer {status}:\n{}", page.source().await.unwrap());
-    };
-    answered("200").await;
+    browser.client.goto(home).await.unwrap();
+    press("a[href$='/sign-in']").await;
+    browser.sign_in_as("bob", "slow tide quiet harbour").await;
+    press("button[name=decision][value=allow]").await;
+    press("form[action$='/call'] button").await;
+    shows("The API answered 200").await;
+
     // A payment takes more than a password, and the API says what.
-    find("form[action$='/pay'] button").await.click().await.unwrap();
-    answered("401").await;
-    let challenge = page.source().await.unwrap();
+    press("form[action$='/pay'] button").await;
+    let challenge = shows("The API answered 401").await;
     assert!(challenge.contains("insufficient_user_authentication") && challenge.contains("acr_values"), "{challenge}");
-    find("a[href$='/step-up']").await;
-    find("form[action$='/end'] button").await.click().await.unwrap();
-    for _ in 0..100 {
-        if page.source().await.is_ok_and(|text| text.contains("The session has ended")) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    press("a[href$='/step-up']").await;
+    press("button[name=decision][value=allow]").await;
+    shows("That takes a passkey").await;
+    press("main a[href$='/account']").await;
+    browser.add_passkey("My laptop").await;
+
+    browser.client.goto(home).await.unwrap();
+    press("form[action$='/pay'] button").await;
+    press("a[href$='/step-up']").await;
+    browser.arrives_at("Confirm that it is you").await;
+    shows("Move money at the demo API").await;
+    browser.use_passkey().await;
+    shows("It was you").await;
+    press("form[action$='/pay'] button").await;
+    let receipt = shows("The API answered 201").await;
+    assert!(receipt.contains("\"paid\"") && receipt.contains("privileged_until"), "{receipt}");
+
+    press("form[action$='/end'] button").await;
+    shows("The session has ended").await;
+    for call in ["/pay", "/call"] {
+        press(&format!("form[action$='{call}'] button")).await;
+        let refused = shows("The API answered 401").await;
+        assert!(refused.contains("invalid_token") && !refused.contains("/step-up"), "{refused}");
+        browser.client.goto(home).await.unwrap();
     }
-    find("form[action$='/call'] button").await.click().await.unwrap();
-    answered("401").await;
 }
 
 /// Somebody else makes a payment: 401, the passkey that the API asks for, 201.

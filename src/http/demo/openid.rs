@@ -53,6 +53,8 @@ pub struct Asked {
     /// Where the browser is sent.
     pub url: String,
     pub state: String,
+    /// The person was to prove more, for what an API asked for.
+    pub stepping_up: bool,
     nonce: String,
     verifier: String,
 }
@@ -162,7 +164,7 @@ impl Party {
         .chain(more)
         .collect();
         let url = with_query(&self.discovery.authorization_endpoint, &parameters);
-        Asked { url, state, nonce, verifier }
+        Asked { url, state, stepping_up: *step_up != StepUp::default(), nonce, verifier }
     }
 
     /// Checks an answer against what was asked, and gives its code.

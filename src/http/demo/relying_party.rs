@@ -140,6 +140,12 @@ async fn callback(request: HttpRequest, app: Shared) -> HttpResponse {
             app.seats.leave(&id);
             let person = app.person(&tokens).await;
             let id = app.seats.take(Some(Held { tokens, person, api_result: None, step_up: None }));
+            if asked.stepping_up {
+                app.note(
+                    &id,
+                    "It was you. The application has a new token, good for a payment: make it now.".to_owned(),
+                );
+            }
             see("/").cookie(cookie(id)).finish()
         }
         Err(trouble) if trouble.code.as_deref() == Some("access_denied") => {
