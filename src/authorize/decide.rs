@@ -61,6 +61,8 @@ pub struct HeldProof {
     pub acr: Acr,
     pub amr: Vec<String>,
     pub at: DateTime<Utc>,
+    /// Of one that was used before: until when that gave something privileged. It gives nothing for longer.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// Decides. With `prompt=none` whatever would need the person is an error (OIDC Core §3.1.2.6).
@@ -169,7 +171,7 @@ fn held(
     let is_younger = |at: DateTime<Utc>, than: TimeDelta| at >= standing.now - than;
     let for_this = standing.stored.filter(|stored| stored.proved_by == Some(user_id)).and_then(|stored| {
         let acr = stored.proved_acr.as_deref()?.parse().ok()?;
-        Some(HeldProof { acr, amr: stored.proved_amr.clone()?, at: stored.proved_at? })
+        Some(HeldProof { acr, amr: stored.proved_amr.clone()?, at: stored.proved_at?, until: None })
     });
     let for_these = privilege.step_up.as_ref().filter(|step_up| {
         !request.prompts.contains(Prompt::Login)
@@ -177,7 +179,8 @@ fn held(
             && demand.scope.iter().all(|name| step_up.scope.contains(name))
     });
     let for_these = for_these.and_then(|step_up| {
-        Some(HeldProof { acr: step_up.acr.parse().ok()?, amr: step_up.amr.clone(), at: step_up.proved_at })
+        let acr = step_up.acr.parse().ok()?;
+        Some(HeldProof { acr, amr: step_up.amr.clone(), at: step_up.proved_at, until: step_up.until })
     });
     let is_good = |proof: &HeldProof| proof.acr.satisfies(demand.acr) && is_younger(proof.at, demand.max_age);
     for_this.into_iter().chain(for_these).find(is_good)

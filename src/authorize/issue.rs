@@ -38,7 +38,8 @@ pub struct Issue<'a> {
 /// A privileged session, and the proof that it is for.
 pub struct Privileged {
     pub session_id: Uuid,
-    pub expires_at: DateTime<Utc>,
+    /// Until when what is issued may be privileged: the session's end, or earlier.
+    pub until: DateTime<Utc>,
     pub proof: HeldProof,
 }
 
@@ -59,10 +60,10 @@ pub async fn issue(
         None => (session.acr.parse().unwrap_or(Acr::Visitor), &session.amr, session.auth_time),
     };
     let mut subject = sessions::subject(session).with_client(&client.id);
-    let (code_session_id, session_expires_at) = match &issue.privileged {
+    let (code_session_id, ends_at) = match &issue.privileged {
         Some(on) => {
             (subject.session_id, subject.session_kind) = (Some(on.session_id), Some("privileged".into()));
-            (on.session_id, on.expires_at)
+            (on.session_id, on.until)
         }
         None => (session.id, session.expires_at),
     };
@@ -74,6 +75,7 @@ pub async fn issue(
         request_id: issue.request_id,
         session_id: session.id,
         code_session_id,
+        privileged_until: issue.privileged.as_ref().map(|on| on.until),
         root_id: session.root_id,
         sid: issue.sid,
         user_id: issue.user_id,
@@ -88,7 +90,7 @@ pub async fn issue(
         auth_time,
         nonce: request.nonce.as_deref(),
         claims: claims.as_ref(),
-        expires_at: (tx.now + lifetimes.code).min(session_expires_at),
+        expires_at: (tx.now + lifetimes.code).min(ends_at),
     };
     let issued = authorization_codes::issue(tx, &new).await?;
     Ok(issued.then(|| codes.code(code_id)))

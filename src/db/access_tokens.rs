@@ -70,6 +70,9 @@ pub struct LiveToken {
     pub session_started_at: DateTime<Utc>,
     #[diesel(sql_type = sql::Timestamptz)]
     pub session_expires_at: DateTime<Utc>,
+    /// Of one that hangs on a privileged session: until when it could be refreshed as such.
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub privileged_until: Option<DateTime<Utc>>,
     /// Of the client that it was issued to; `None` where that is the caller.
     #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
     pub client_metadata: Option<Value>,
@@ -83,7 +86,7 @@ macro_rules! live_token_columns {
     () => {
         "t.id, t.grant_id, t.session_id, t.secret_hash AS token_secret_hash, t.scope, t.audience, t.issued_at, t.expires_at, t.user_id, \
          t.client_id AS token_client_id, t.sid, t.acr, t.amr, t.auth_time, t.claims, t.username, t.user_claims, \
-         t.session_kind, t.session_started_at, t.session_expires_at, \
+         t.session_kind, t.session_started_at, t.session_expires_at, t.privileged_until, \
          (SELECT c.metadata FROM clients c WHERE c.client_id = t.client_id) AS client_metadata"
     };
 }
@@ -121,7 +124,8 @@ pub async fn find_live_with_caller(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, t.id, t.grant_id, \
              t.session_id, t.secret_hash AS token_secret_hash, t.scope, t.audience, t.issued_at, t.expires_at, t.user_id, \
              t.client_id AS token_client_id, t.sid, t.acr, t.amr, t.auth_time, NULL::jsonb AS claims, t.username, \
-             NULL::jsonb AS user_claims, t.session_kind, t.session_started_at, t.session_expires_at, CASE WHEN t.client_id <> c.client_id THEN \
+             NULL::jsonb AS user_claims, t.session_kind, t.session_started_at, t.session_expires_at, t.privileged_until, \
+             CASE WHEN t.client_id <> c.client_id THEN \
                  (SELECT o.metadata FROM clients o WHERE o.client_id = t.client_id) END AS client_metadata \
              FROM clients c LEFT JOIN live_access_tokens($3) t ON t.id = $2 WHERE c.client_id = $1",
         )

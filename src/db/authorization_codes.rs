@@ -28,6 +28,8 @@ pub struct NewCode<'a> {
     pub session_id: Uuid,
     /// What the code hangs on: the same, or the privileged session that the family then remembers.
     pub code_session_id: Uuid,
+    /// Until when tokens of the family may hang on that privileged session.
+    pub privileged_until: Option<DateTime<Utc>>,
     /// Where `sid` is kept: the user or visitor session.
     pub root_id: Uuid,
     /// The client's `sid` in this session, where it took part before.
@@ -55,9 +57,9 @@ macro_rules! issue_statement {
             "WITH ",
             $before,
             "family AS (INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, amr, auth_time, nonce, \
-                 claims, epoch, created_at, resources, privileged_session_id) SELECT $15, $16, $18, $19, ",
+                 claims, epoch, created_at, resources, privileged_session_id, privileged_until) SELECT $15, $16, $18, $19, ",
             $sid,
-            ", $21, $22, $23, $24, $25, $26, $27, $2, $32, nullif($33, $16)",
+            ", $21, $22, $23, $24, $25, $26, $27, $2, $32, nullif($33, $16), $34",
             $from,
             "), events AS (",
             $event,
@@ -86,11 +88,11 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
         )
     } else {
         issue_statement!(
-            "taken AS (UPDATE authorization_requests SET completed_at = $2, code_id = $28 WHERE id = $34 \
+            "taken AS (UPDATE authorization_requests SET completed_at = $2, code_id = $28 WHERE id = $35 \
                  AND completed_at IS NULL RETURNING id), \
-             gate AS (SELECT 1 WHERE $34 IS NULL UNION ALL SELECT 1 FROM taken), \
+             gate AS (SELECT 1 WHERE $35 IS NULL UNION ALL SELECT 1 FROM taken), \
              joined AS (INSERT INTO session_clients AS j (session_id, client_id, sid, joined_at) \
-                 SELECT $17, $19, $35, $2 FROM gate WHERE $20 IS NULL \
+                 SELECT $17, $19, $36, $2 FROM gate WHERE $20 IS NULL \
                  ON CONFLICT (session_id, client_id) DO UPDATE SET joined_at = j.joined_at RETURNING sid), \
              seen AS (UPDATE session_activity SET last_seen_at = $2 FROM gate WHERE session_id = $17 \
                  AND last_seen_at < $2 - interval '1 minute'), ",
@@ -118,7 +120,8 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
         .bind::<sql::Nullable<sql::Text>, _>(new.code_challenge)
         .bind::<sql::Timestamptz, _>(new.expires_at)
         .bind::<sql::Array<sql::Text>, _>(new.resources)
-        .bind::<sql::Uuid, _>(new.code_session_id);
+        .bind::<sql::Uuid, _>(new.code_session_id)
+        .bind::<sql::Nullable<sql::Timestamptz>, _>(new.privileged_until);
     if !is_plain {
         query = query.bind::<sql::Nullable<sql::Uuid>, _>(new.request_id).bind::<sql::Uuid, _>(new_sid);
     }
@@ -143,6 +146,9 @@ pub struct Code {
     pub root_id: Uuid,
     #[diesel(sql_type = sql::Timestamptz)]
     pub session_expires_at: DateTime<Utc>,
+    /// Until when the family may be privileged; `None`: as long as its privileged session lives.
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub privileged_until: Option<DateTime<Utc>>,
     /// The session epoch that an offline session inherits.
     #[diesel(sql_type = sql::Integer, column_name = "epoch")]
     pub session_epoch: i32,
@@ -204,7 +210,7 @@ pub async fn find_with_client(
              LEFT JOIN (SELECT k.id AS code_id, k.grant_id, k.session_id, s.kind AS session_kind, \
                  s.root_id, s.expires_at AS session_expires_at, s.epoch, g.client_id AS code_client_id, k.redirect_uri, \
                  k.code_challenge, k.expires_at, k.consumed_at, g.user_id, s.user_claims, s.username, g.sid, g.scope, \
-                 g.acr, g.amr, g.auth_time, g.nonce, g.claims, g.resources \
+                 g.acr, g.amr, g.auth_time, g.nonce, g.claims, g.resources, g.privileged_until \
                  FROM authorization_codes k \
                  JOIN LATERAL (SELECT * FROM live_grants($3) WHERE id = k.grant_id OFFSET 0) g ON true \
                  JOIN LATERAL (SELECT * FROM live_sessions($3) WHERE id = k.session_id OFFSET 0) s ON true \

@@ -3,7 +3,7 @@
 //! An approval *stands* while nothing has ended it and whoever gave it may still approve; that is asked anew each time it
 //! is looked at and when it is used, so nothing has to be told when an approver goes.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{QueryableByName, pg::Pg, query_builder::BoxedSqlQuery, sql_types as sql};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -241,18 +241,28 @@ pub struct Approval {
     #[diesel(sql_type = sql::Integer)]
     pub minutes: i32,
     /// The live privileged session that it was used for already: in that one, and in no other, the same client may have
-    /// the same scopes again.
+    /// the same scopes again until those minutes are over.
     #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
     pub privileged_session_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub used_at: Option<DateTime<Utc>>,
+}
+
+impl Approval {
+    /// Until when, where it is used now or was before.
+    #[must_use]
+    pub fn until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.used_at.unwrap_or(now) + TimeDelta::minutes(self.minutes.into())
+    }
 }
 
 /// The approval that this need can go on with: that of a live privileged session, or one that stands for the request.
 pub async fn find_approval(tx: &mut Tx, approvers: &Approvers, need: &Need<'_>) -> Result<Option<Approval>, Broken> {
     const STATEMENT: &str = concat!(
-        "SELECT e.minutes, e.privileged_session_id FROM elevation_requests e WHERE e.user_id = $5 AND e.session_id = $6 \
+        "SELECT e.minutes, e.privileged_session_id, e.used_at FROM elevation_requests e WHERE e.user_id = $5 AND e.session_id = $6 \
          AND e.client_id = $7 AND e.scope @> $8 AND ((e.request_id = $4 AND ",
         stands!(),
-        ") OR (e.used_at IS NOT NULL AND EXISTS (SELECT FROM live_sessions($1) l WHERE l.id = e.privileged_session_id) \
+        ") OR (e.used_at + make_interval(mins => e.minutes) > $1 AND EXISTS (SELECT FROM live_sessions($1) l WHERE l.id = e.privileged_session_id) \
              AND (e.break_glass_at IS NOT NULL OR ",
         approver_may!(),
         "))) ORDER BY e.used_at NULLS LAST LIMIT 1"

@@ -95,10 +95,13 @@ pub struct RefreshState {
     /// Of the client that it was issued to; `None` where that is the caller.
     #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
     pub client_metadata: Option<Value>,
-    /// The privileged session that its privileged scopes need, whether it lives or not. What hangs on an offline session
-    /// has none.
+    /// The privileged session that its privileged scopes need, whether it lives or not, for as long as they allow. What hangs
+    /// on an offline session has none.
     #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
     pub privileged_session_id: Option<Uuid>,
+    /// Until when; `None`: as long as that session lives.
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub privileged_until: Option<DateTime<Utc>>,
 }
 
 impl Joined for RefreshState {
@@ -128,7 +131,8 @@ pub async fn find_refresh_with_client(
                  g.user_id, s.username, s.user_claims, g.sid, g.scope, g.acr, g.amr, g.auth_time, g.nonce, g.claims, \
                  g.resources, g.refresh_seed, g.refresh_generation, g.refresh_rotated_at, CASE WHEN g.client_id <> $1 THEN \
                  (SELECT o.metadata FROM clients o WHERE o.client_id = g.client_id) END AS client_metadata, \
-                 CASE WHEN g.offline_session_id IS NULL THEN g.privileged_session_id END AS privileged_session_id \
+                 CASE WHEN g.offline_session_id IS NULL AND coalesce(g.privileged_until > $3, true) \
+                     THEN g.privileged_session_id END AS privileged_session_id, g.privileged_until \
                  FROM live_grants($3) g JOIN LATERAL (SELECT * FROM live_sessions($3) \
                      WHERE id = coalesce(g.offline_session_id, g.session_id) OFFSET 0) s ON true \
                  WHERE g.id = $2) r ON true WHERE c.client_id = $1",

@@ -119,3 +119,24 @@ fn unreachable_database(error: diesel::ConnectionError) -> Stop {
 fn failed(error: diesel::result::Error) -> Stop {
     Stop::new(format_args!("preparing the database failed: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of two with the same number only one would ever be applied.
+    #[test]
+    fn every_migration_has_a_number_of_its_own() {
+        let mut numbers: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .map(|name| name.split('_').next().unwrap().replace('-', ""))
+            .collect();
+        numbers.sort_unstable();
+        assert!(numbers.len() > 10 && numbers.iter().all(|number| number.bytes().all(|c| c.is_ascii_digit())));
+        let taken: Vec<_> = numbers.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(taken.is_empty(), "{taken:?}");
+        let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).unwrap();
+        assert_eq!(known.len(), numbers.len());
+    }
+}

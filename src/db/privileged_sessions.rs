@@ -25,7 +25,7 @@ pub struct Privilege {
     pub reach: Acr,
     /// Whether a password and a code are among what they can prove.
     pub has_code: bool,
-    /// The last proof for this client in the live privileged session of this browser.
+    /// The last proof for this client in the live privileged session of this browser, while what it gave lasts.
     pub step_up: Option<StepUp>,
     pub who: Who,
 }
@@ -52,6 +52,9 @@ pub struct StepUp {
     pub amr: Vec<String>,
     #[diesel(sql_type = sql::Timestamptz)]
     pub proved_at: DateTime<Utc>,
+    /// Until when what was issued for it may be privileged; `None`: as long as the session lives.
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>, column_name = "proved_until")]
+    pub until: Option<DateTime<Utc>>,
 }
 
 impl Joined for StepUp {
@@ -84,7 +87,7 @@ pub async fn find_privilege(tx: &mut Tx, client_id: &str, user_id: Uuid, root_id
                  WHERE session_id = o.id OFFSET 0) s ON s.agent_hash = $5 WHERE o.user_id = $2 AND o.kind = 'user' \
                  AND o.id <> $3 AND o.created_at <= $4 - interval '1 hour') AS knows_device, \
              p.id AS privileged_session_id, u.scope AS proved_scope, u.acr AS proved_acr, \
-             u.amr AS proved_amr, u.proved_at FROM clients c \
+             u.amr AS proved_amr, u.proved_at, u.until AS proved_until FROM clients c \
              CROSS JOIN LATERAL (SELECT coalesce(array_agg(DISTINCT CASE WHEN attested_at IS NULL THEN kind \
                  ELSE 'hardware' END), '{}') AS factors FROM credentials \
                  WHERE user_id = $2 AND ended_at IS NULL AND suspended_at IS NULL) k \
@@ -92,8 +95,8 @@ pub async fn find_privilege(tx: &mut Tx, client_id: &str, user_id: Uuid, root_id
              LEFT JOIN LATERAL (SELECT p.id FROM sessions q \
                  JOIN LATERAL (SELECT id FROM live_sessions($4) WHERE id = q.id OFFSET 0) p ON true \
                  WHERE q.parent_id = $3 ORDER BY q.created_at DESC LIMIT 1) p ON true \
-             LEFT JOIN LATERAL (SELECT scope, acr, amr, proved_at FROM step_ups WHERE session_id = p.id \
-                 AND client_id = c.client_id OFFSET 0) u ON true WHERE c.client_id = $1",
+             LEFT JOIN LATERAL (SELECT scope, acr, amr, proved_at, until FROM step_ups WHERE session_id = p.id \
+                 AND client_id = c.client_id AND coalesce(until > $4, true) OFFSET 0) u ON true WHERE c.client_id = $1",
         )
         .bind::<sql::Text, _>(client_id)
         .bind::<sql::Uuid, _>(user_id)
@@ -202,35 +205,22 @@ pub async fn renew(tx: &mut Tx, id: Uuid, acr: &str, amr: &[String], at: DateTim
     Ok(())
 }
 
-/// The session ends by then at the latest: somebody agreed to no more.
-pub async fn shorten(tx: &mut Tx, id: Uuid, by: DateTime<Utc>) -> Result<(), Broken> {
-    Cached(
-        diesel::sql_query(
-            "UPDATE sessions SET expires_at = least(expires_at, $2), look_at = least(look_at, $2) WHERE id = $1",
-        )
-        .bind::<sql::Uuid, _>(id)
-        .bind::<sql::Timestamptz, _>(by),
-    )
-    .execute(&mut tx.conn())
-    .await
-    .or_broken("shorten privileged session")?;
-    Ok(())
-}
-
 /// Remembers what was proved for a client.
 pub async fn note_step_up(tx: &mut Tx, client_id: &str, step_up: &StepUp) -> Result<(), Broken> {
     Cached(
         diesel::sql_query(
-            "INSERT INTO step_ups (session_id, client_id, scope, acr, amr, proved_at) VALUES ($1, $2, $3, $4, $5, $6) \
+            "INSERT INTO step_ups (session_id, client_id, scope, acr, amr, proved_at, until) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) \
              ON CONFLICT (session_id, client_id) DO UPDATE SET scope = excluded.scope, acr = excluded.acr, \
-             amr = excluded.amr, proved_at = excluded.proved_at",
+             amr = excluded.amr, proved_at = excluded.proved_at, until = excluded.until",
         )
         .bind::<sql::Uuid, _>(step_up.session_id)
         .bind::<sql::Text, _>(client_id)
         .bind::<sql::Array<sql::Text>, _>(&step_up.scope)
         .bind::<sql::Text, _>(&step_up.acr)
         .bind::<sql::Array<sql::Text>, _>(&step_up.amr)
-        .bind::<sql::Timestamptz, _>(step_up.proved_at),
+        .bind::<sql::Timestamptz, _>(step_up.proved_at)
+        .bind::<sql::Nullable<sql::Timestamptz>, _>(step_up.until),
     )
     .execute(&mut tx.conn())
     .await

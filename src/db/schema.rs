@@ -278,7 +278,7 @@ diesel::table! {
         note -> Nullable<Text>,
         /// When it came to nothing without being refused or used.
         voided_at -> Nullable<Timestamptz>,
-        /// Why: lapsed, withdrawn, session_ended, approver_lost_rights.
+        /// Why: lapsed, withdrawn, session_ended, approver_lost_rights, break_glass_off.
         void_reason -> Nullable<Text>,
         /// When whoever asks went on without a second person; somebody else has to review that.
         break_glass_at -> Nullable<Timestamptz>,
@@ -340,6 +340,8 @@ diesel::table! {
         resources -> Array<Nullable<Text>>,
         /// The privileged session that its privileged scopes need; when that is dead, refreshed tokens go without them.
         privileged_session_id -> Nullable<Uuid>,
+        /// Until when tokens of it may hang on its privileged session; null: as long as that lives.
+        privileged_until -> Nullable<Timestamptz>,
     }
 }
 
@@ -534,6 +536,8 @@ diesel::table! {
         amr -> Array<Nullable<Text>>,
         /// When.
         proved_at -> Timestamptz,
+        /// Until when what was issued for it may be privileged, and it can be used again; null: as long as its session lives.
+        until -> Nullable<Timestamptz>,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{
     Exchange, Grant, TokenResponse,
-    response::{Origin, Prepared, prepare},
+    response::{Origin, Prepared, earlier, prepare},
 };
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
@@ -70,7 +70,7 @@ impl Grant for AuthorizationCode {
             claims: code.claims.as_ref(),
             resources: &code.resources,
             is_privileged: code.session_kind == "privileged",
-            session_expires_at: code.session_expires_at,
+            session_expires_at: earlier(code.session_expires_at, code.privileged_until),
         };
         let prepared = prepare(exchange, &client, &origin, &scope)?;
         let seed = refreshes.then(random_bytes::<32>);

@@ -6,7 +6,7 @@
 
 use super::{
     Exchange, Grant, TokenResponse,
-    response::{Origin, Prepared, prepare},
+    response::{Origin, Prepared, earlier, prepare},
 };
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
@@ -84,8 +84,8 @@ impl Grant for RefreshToken {
     }
 }
 
-/// While the privileged session of a family lives, refreshed tokens hang on it and keep its scopes; its end never moves.
-/// Afterwards they hang on the user session, without them. Only such families pay for the look-up.
+/// While the privileged session of a family lives, and its scopes allow, refreshed tokens hang on it and keep them; its end
+/// never moves. Afterwards they hang on the user session, without them. Only such families pay for the look-up.
 async fn on_privileged(exchange: &Exchange<'_>, state: RefreshState) -> Outcome<RefreshState> {
     let Some(id) = state.privileged_session_id else { return Ok(state) };
     let live = exchange
@@ -104,7 +104,7 @@ async fn on_privileged(exchange: &Exchange<'_>, state: RefreshState) -> Outcome<
         session_id: live.id,
         session_kind: live.kind,
         session_started_at: live.created_at,
-        session_expires_at: live.expires_at,
+        session_expires_at: earlier(live.expires_at, state.privileged_until),
         ..state
     })
 }

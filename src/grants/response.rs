@@ -45,8 +45,13 @@ pub(super) struct Origin<'a> {
     pub resources: &'a [String],
     /// Whether it hangs on a privileged session: only then has it privileged scopes.
     pub is_privileged: bool,
-    /// The session's absolute end: no token outlives it.
+    /// The session's absolute end, or that of what may be done in it: no token outlives it.
     pub session_expires_at: DateTime<Utc>,
+}
+
+/// The end of a session, or an earlier one that is set to what is done in it.
+pub(super) fn earlier(end: DateTime<Utc>, until: Option<DateTime<Utc>>) -> DateTime<Utc> {
+    until.map_or(end, |until| end.min(until))
 }
 
 /// An access token that is minted and not stored yet.

@@ -4,7 +4,7 @@
 //! themselves, then counts. A locked one is not dead; nobody gets round a lock by proving who they are again, nor by ending
 //! what is locked: until its time is over there is no other.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -30,10 +30,9 @@ pub struct Elevation<'a> {
     pub acr: &'a str,
     pub amr: &'a [String],
     pub proved_at: DateTime<Utc>,
-    /// How long it may live.
-    pub duration: TimeDelta,
-    /// When it ends at the latest, though it has been joined: no more was agreed to.
-    pub ends_by: Option<DateTime<Utc>>,
+    /// Until when it is to be: no longer than its scopes allow, and than was agreed to. A session that begins ends then; one
+    /// that is joined keeps its own end.
+    pub until: DateTime<Utc>,
     /// The person agreed that one of theirs in another browser ends for this.
     pub may_supersede: bool,
 }
@@ -43,7 +42,8 @@ pub struct Elevation<'a> {
 pub enum Elevated {
     On {
         session_id: Uuid,
-        expires_at: DateTime<Utc>,
+        /// For as long as what was asked for may be done there.
+        until: DateTime<Utc>,
     },
     /// The person has as many as they may have, in other browsers.
     Full,
@@ -77,12 +77,9 @@ pub async fn elevate(
         return Ok(Elevated::Locked);
     }
     let own = open.iter().position(|session| session.parent_id == root.id).map(|at| open.remove(at));
-    let (session_id, expires_at) = if let Some(own) = own {
+    let (session_id, ends_at) = if let Some(own) = own {
         privileged_sessions::renew(tx, own.id, elevation.acr, elevation.amr, elevation.proved_at).await?;
-        if let Some(by) = elevation.ends_by {
-            privileged_sessions::shorten(tx, own.id, by).await?;
-        }
-        (own.id, elevation.ends_by.map_or(own.expires_at, |by| own.expires_at.min(by)))
+        (own.id, own.expires_at)
     } else {
         let room = usize::try_from(limits.per_person).map_err(Broken::new)?;
         let too_many = (open.len() + 1).saturating_sub(room);
@@ -95,15 +92,17 @@ pub async fn elevate(
         start(tx, limits, elevation).await?
     };
     record(tx, elevation, session_id, Action::PrivilegeProved);
+    let until = elevation.until.min(ends_at).min(root.expires_at);
     let step_up = StepUp {
         session_id,
         scope: elevation.scope.to_vec(),
         acr: elevation.acr.to_owned(),
         amr: elevation.amr.to_vec(),
         proved_at: elevation.proved_at,
+        until: Some(until),
     };
     privileged_sessions::note_step_up(tx, elevation.client_id, &step_up).await?;
-    Ok(Elevated::On { session_id, expires_at: expires_at.min(root.expires_at) })
+    Ok(Elevated::On { session_id, until })
 }
 
 async fn start(
@@ -123,7 +122,7 @@ async fn start(
         auth_time: Some(elevation.proved_at),
         epoch: elevation.root.epoch,
         idle_timeout: Some(limits.idle),
-        expires_at: (tx.now + elevation.duration).min(elevation.root.expires_at),
+        expires_at: elevation.until.min(elevation.root.expires_at),
     };
     let session_id = sessions::insert(tx, &new).await?;
     record(tx, elevation, session_id, Action::SessionStarted);

@@ -191,9 +191,9 @@ async fn an_approval_is_good_for_one_privileged_session() {
     assert_eq!(server.value("SELECT count(*) FROM elevation_requests WHERE used_at IS NOT NULL").await, "1");
 }
 
-/// Who joins privileged work that goes on already ends it when the approval does.
+/// What was agreed to ends by then in privileged work that goes on for longer, and ends nothing else of it.
 #[tokio::test]
-async fn an_approval_shortens_what_it_joins() {
+async fn an_approval_that_joins_lasts_as_long_as_was_agreed() {
     let server = server().await;
     let agent = server.agent();
     let vault = server.client("vault");
@@ -201,10 +201,24 @@ async fn an_approval_shortens_what_it_joins() {
     page.code();
     let alice = Requester::arrive_by(&server, agent, ALICE, SCOPE).await.ask("Gold, too", "3").await;
     Approver::arrive(&server, CAROL).await.decide("approve", "").await;
-    alice.look().await.code();
+    let tokens = alice.tokens_of(&alice.look().await).await;
     let left = "SELECT round(extract(epoch FROM s.expires_at - s.created_at) / 60) FROM sessions s JOIN users u ON u.id = s.user_id \
                 WHERE s.kind = 'privileged' AND u.username = 'alice'";
-    assert_eq!(server.value(left).await, "3");
+    assert_eq!(server.value(left).await, "15");
+    let until = async |tokens: &Value| {
+        let seen = server.client("api").introspect(tokens["access_token"].as_str().unwrap()).await.ok();
+        (seen["privileged_until"].as_i64().unwrap() - server.clock.now().timestamp() + 30) / 60
+    };
+    assert_eq!(until(&tokens).await, 3);
+    // A new proof lengthens nothing: for more somebody has to agree again.
+    server.advance(TimeDelta::minutes(2)).await;
+    let request = vault.request(SCOPE).with("prompt", "login");
+    let again = proved(&server, &alice.agent, ALICE, &request.url()).await;
+    let code = crate::support::client::Code { code: again.code(), verifier: request.verifier };
+    assert_eq!(until(&vault.redeem(&code).await.tokens().all).await, 1);
+    server.advance(TimeDelta::minutes(1)).await;
+    let over = Requester::arrive_by(&server, alice.agent.clone(), ALICE, SCOPE).await;
+    assert_eq!(over.page.heading(), "Ask for approval");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Privileged scopes: who gets them, for how long, and what ends them.
 
+mod durations;
+
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use mooring::sessions::Proof;

@@ -190,8 +190,8 @@ fn access_answer(app: &App, caller: &Client, token: &LiveToken) -> Outcome<Value
     };
     let mut answer = mooring.told_to(app, caller)?;
     answer["token_type"] = "Bearer".into();
-    if token.session_kind == "privileged" {
-        answer["privileged_until"] = token.session_expires_at.timestamp().into();
+    if let Some(until) = token.privileged_until {
+        answer["privileged_until"] = until.timestamp().into();
     }
     answer["iat"] = token.issued_at.timestamp().into();
     answer["exp"] = token.expires_at.timestamp().into();

@@ -1,7 +1,7 @@
 //! A proof is there: the privileged session begins, or is joined, and the code is issued on it, in one transaction.
 
 use actix_web::HttpResponse;
-use chrono::TimeDelta;
+use chrono::DateTime;
 use uuid::Uuid;
 
 use super::{answer_with, ask, forbid, refuse};
@@ -79,8 +79,9 @@ async fn elevate(app: &App, visit: &Visit, tx: &mut Tx, of: &Elevated<'_>) -> Re
     let (Some(root), Some(demand)) = (&known.session, &request.demand) else {
         return Err(Broken::new("a step-up without a session, or for nothing").into());
     };
-    let agreed = approval.map(|approval| TimeDelta::minutes(approval.minutes.into()));
-    let duration = demand.duration.min(agreed.unwrap_or(demand.duration));
+    // The same proof, or approval, for the same again gives nothing that lasts longer.
+    let bounds = [proof.until, approval.map(|approval| approval.until(tx.now))];
+    let until = bounds.into_iter().flatten().fold(tx.now + demand.duration, DateTime::min);
     let elevation = Elevation {
         root,
         user_id,
@@ -89,13 +90,11 @@ async fn elevate(app: &App, visit: &Visit, tx: &mut Tx, of: &Elevated<'_>) -> Re
         acr: proof.acr.as_str(),
         amr: &proof.amr,
         proved_at: proof.at,
-        duration,
-        // One that begins with an approval ends with it, and one that is joined with it, too.
-        ends_by: approval.filter(|approval| approval.privileged_session_id.is_none()).map(|_| tx.now + duration),
+        until,
         may_supersede: stored.is_some_and(|stored| stored.supersede_at.is_some()),
     };
-    let (session_id, expires_at) = match sessions::elevate(tx, &app.config.privileged, &elevation).await? {
-        sessions::Elevated::On { session_id, expires_at } => (session_id, expires_at),
+    let (session_id, until) = match sessions::elevate(tx, &app.config.privileged, &elevation).await? {
+        sessions::Elevated::On { session_id, until } => (session_id, until),
         instead => return Err(Halt::Instead(instead)),
     };
     // The person is held by now: a right that they lost since this was decided is seen here, and one that they lose after
@@ -119,7 +118,7 @@ async fn elevate(app: &App, visit: &Visit, tx: &mut Tx, of: &Elevated<'_>) -> Re
         session: root,
         sid: known.sid,
         user_id: Some(user_id),
-        privileged: Some(Privileged { session_id, expires_at, proof: proof.clone() }),
+        privileged: Some(Privileged { session_id, until, proof: proof.clone() }),
     };
     Ok(authorize::issue(tx, &app.mint.codes, &app.config.tokens, &what).await?)
 }
