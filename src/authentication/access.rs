@@ -71,25 +71,37 @@ impl Refusal {
 
 /// Judges. The first demand that is not met is the answer.
 pub fn judge(access: &Access, of: &Circumstances<'_>) -> Result<(), Refusal> {
-    if access.administrators && !of.administrator {
-        return Err(Refusal::NotAdministrator);
-    }
-    if !access.groups.is_empty() && !access.groups.iter().any(|group| of.groups.contains(group)) {
-        return Err(Refusal::NotInGroup(access.groups.clone()));
-    }
+    judge_person(access, of.administrator, of.groups, of.now)?;
     // An IPv4 address may arrive in the form of an IPv6 one.
     let address = of.address.map(|address| address.to_canonical());
     let is_in = |network: &IpNet| address.is_some_and(|address| network.contains(&address));
     if !access.networks.is_empty() && !access.networks.iter().any(is_in) {
         return Err(Refusal::Network);
     }
-    if let Some(hours) = access.hours.as_ref().filter(|hours| !hours.include(of.now)) {
-        return Err(Refusal::Hours(hours.to_string()));
-    }
     if access.known_device && !of.known_device {
         return Err(Refusal::UnknownDevice);
     }
     Ok(())
+}
+
+/// Judges what is so of a person by whatever they come: all but what is asked of their browser. For work that goes on without
+/// one, with a token.
+pub fn judge_person(
+    access: &Access,
+    administrator: bool,
+    groups: &[String],
+    now: DateTime<Utc>,
+) -> Result<(), Refusal> {
+    if access.administrators && !administrator {
+        return Err(Refusal::NotAdministrator);
+    }
+    if !access.groups.is_empty() && !access.groups.iter().any(|group| groups.contains(group)) {
+        return Err(Refusal::NotInGroup(access.groups.clone()));
+    }
+    match access.hours.as_ref().filter(|hours| !hours.include(now)) {
+        Some(hours) => Err(Refusal::Hours(hours.to_string())),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

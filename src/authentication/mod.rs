@@ -11,7 +11,7 @@ pub mod recovery;
 pub mod second_factor;
 pub mod totp;
 
-pub use access::{Circumstances, Refusal, judge};
+pub use access::{Circumstances, Refusal, judge, judge_person};
 pub use demand::Demand;
 pub use passkey::Passkeys;
 pub use password::{MAX_LENGTH, PasswordVerdict, Passwords};

@@ -127,6 +127,13 @@ pub async fn set_groups(tx: &mut Tx, id: Uuid, groups: &[String]) -> Result<bool
     Ok(changed > 0)
 }
 
+/// The groups that somebody is in.
+pub async fn find_groups(tx: &mut Tx, id: Uuid) -> Result<Vec<String>, Broken> {
+    let groups: Option<Vec<Option<String>>> =
+        users::table.find(id).select(users::groups).first(&mut tx.conn()).await.optional().or_broken("find groups")?;
+    Ok(groups.into_iter().flatten().flatten().collect())
+}
+
 /// Makes somebody an administrator, or no longer one. `false` when that they were already.
 pub async fn set_admin(tx: &mut Tx, id: Uuid, admin: bool) -> Result<bool, Broken> {
     let now = tx.now;

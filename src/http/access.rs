@@ -17,7 +17,7 @@ pub fn judge(visit: &Visit, of: &Who, demand: &Demand) -> Result<(), Refusal> {
 }
 
 /// Judges one rule.
-pub fn judge_one(visit: &Visit, of: &Who, rule: &config::Access) -> Result<(), Refusal> {
+fn judge_one(visit: &Visit, of: &Who, rule: &config::Access) -> Result<(), Refusal> {
     let circumstances = Circumstances {
         administrator: of.is_administrator,
         groups: &of.groups,

@@ -92,6 +92,34 @@ async fn without_a_token_nobody_and_with_an_ordinary_one_nobody_either() {
     }
 }
 
+/// A scope of the hub that the configuration declares anew is judged at each call by what it says there.
+#[tokio::test]
+async fn the_rules_of_the_scope_count_at_each_call() {
+    let declared = "[[scope]]\nname = \"hub:sessions\"\nprivileged = true\ngroups = [\"watch\"]\n";
+    let server = Server::start(Settings::default().declare(declared)).await;
+    let token = watcher(&server).await;
+    // An administrator, and in no group.
+    get(&server, &token, "/sessions").await.refused_with(403, "insufficient_scope");
+    let why = "SELECT reason || ' ' || (detail ->> 'scope') FROM audit_events WHERE action = 'access.refused'";
+    assert_eq!(server.value(why).await, "not_in_group [\"hub:sessions\"]");
+    server.rows("UPDATE users SET groups = '{watch}', admin_at = NULL WHERE username = 'alice'").await;
+    get(&server, &token, "/sessions").await.ok();
+    server.rows("UPDATE users SET groups = '{watchers}' WHERE username = 'alice'").await;
+    let id = newest(&server, "user").await;
+    let end = post(&server, &token, &format!("/sessions/{id}/end"), &json!({ "reason": "odd" })).await;
+    end.refused_with(403, "insufficient_scope");
+    assert_eq!(server.value(&format!("SELECT ended_at IS NULL FROM sessions WHERE id = '{id}'")).await, "t");
+
+    // Who has to be both is neither of them alone; and another replica goes by its own configuration.
+    let both = declared.replace("privileged", "administrators = true\nhours = \"Mon-Sun 00:00-24:00\"\nprivileged");
+    let replica = server.replica(Settings::default().declare(&both)).await;
+    server.rows("UPDATE users SET groups = '{watch}' WHERE username = 'alice'").await;
+    get(&server, &token, "/sessions").await.ok();
+    get(&replica, &token, "/sessions").await.refused_with(403, "insufficient_scope");
+    server.rows("UPDATE users SET admin_at = now() WHERE username = 'alice'").await;
+    get(&replica, &token, "/sessions").await.ok();
+}
+
 #[tokio::test]
 async fn sessions_are_found_by_kind_person_and_life() {
     let server = Server::usual().await;

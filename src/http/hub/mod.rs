@@ -18,10 +18,12 @@ use super::{
 };
 use crate::{
     app::App,
+    authentication::Demand,
     config::builtin::HUB_CLIENT,
     db::{Outcome, Tx, privileged_sessions, sessions::LiveSession},
     failure::Failure,
     jose::{base64url, random_bytes, sha256},
+    oauth::Scope,
 };
 
 /// A page of the hub.
@@ -75,9 +77,10 @@ pub async fn door(app: &App, visit: &Visit, tx: &mut Tx, page: &Page) -> Outcome
     if !step_up.scope.iter().any(|scope| scope == page.scope) {
         return Ok(Door::Prove(step_up.scope.clone()));
     }
-    let rule = app.config.scopes.iter().find(|scope| scope.name == page.scope);
-    let Some(demands) = rule.and_then(|scope| scope.privileged.as_ref()) else { return Ok(Door::Prove(Vec::new())) };
-    if let Err(refusal) = access::judge_one(visit, &found.who, &demands.access) {
+    let demand = Demand::of(&Scope::parse(page.scope)?, &app.config.scopes);
+    let Some(demand) = demand else { return Ok(Door::Prove(Vec::new())) };
+    if let Err(refusal) = access::judge(visit, &found.who, &demand) {
+        access::note(tx, Some(session), HUB_CLIENT, Some(&demand), &refusal);
         return Ok(Door::Closed(refusal.sentence()));
     }
     let Some(privileged) = crate::db::sessions::find_live(tx, step_up.session_id).await? else {
