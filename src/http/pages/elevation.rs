@@ -1,6 +1,7 @@
 //! Asking for a second person's approval, and waiting for it. Whoever has it goes on with the request at hand.
 //!
-//! Nothing here decides whether somebody may have a scope: the request is decided anew when it goes on.
+//! Who may not have the scope at all does not get here: neither to ask, which others would have to look at, nor to break the
+//! glass. Whether they have it in the end is decided anew when the request goes on.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 use uuid::Uuid;
@@ -18,6 +19,7 @@ use crate::{
     elevations::{self, Approvers, Asked, Elevation, Need, NewElevation},
     failure::Failure,
     http::{
+        access,
         csrf::person,
         extract::{Form, Visit},
         pending::{Pending, back, opened, sent},
@@ -33,7 +35,8 @@ const LONGEST_REASON: usize = 500;
 /// Seconds until the page of whoever waits looks again.
 const LOOK_AGAIN: u64 = 5;
 
-/// Somebody who may ask here: they have proved who they are for this request, or lately for this client.
+/// Somebody who may ask here: the scope is for them, here and now, and they have proved who they are for this request, or
+/// lately for this client.
 struct Asking<'a> {
     pending: &'a Pending,
     demand: &'a Demand,
@@ -85,12 +88,10 @@ async fn asking<'a>(app: &App, visit: &Visit, pending: &'a Pending) -> Outcome<O
     let request_id = pending.stored.id;
     app.db
         .work(visit.now, &visit.trace, async |tx| {
-            let has_proved = is_proved(pending, user_id, demand)
-                || privileged_sessions::find_privilege(tx, &pending.client.id, user_id, session.root_id)
-                    .await?
-                    .step_up
-                    .is_some();
-            if !has_proved {
+            let found = privileged_sessions::find_privilege(tx, &pending.client.id, user_id, session.root_id).await?;
+            // The request leads to the page that says why, and notes it.
+            let may = access::judge(visit, &found.who, demand).is_ok();
+            if !may || !(is_proved(pending, user_id, demand) || found.step_up.is_some()) {
                 return Ok(None);
             }
             elevations::void_fallen(tx, &approvers, Some(request_id), 1).await?;

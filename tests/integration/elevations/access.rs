@@ -73,6 +73,37 @@ async fn it_is_judged_again_when_the_code_is_issued() {
     assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'privileged'").await, "0");
 }
 
+/// Who had the right at the step-up and has lost it neither asks for approval, nor goes on with what was asked, nor breaks the
+/// glass.
+#[tokio::test]
+async fn who_may_not_have_it_asks_nobody_for_it() {
+    let server = demanding("groups = [\"ops\"]\napproval = \"four_eyes\"\nbreak_glass = true").await;
+    let into = async |group: &str| {
+        server.rows(&format!("UPDATE users SET groups = '{{{group}}}' WHERE username = 'carol'")).await;
+    };
+    let agent = server.agent();
+    let form = ask(&server, &agent, CAROL).await;
+    assert_eq!(form.heading(), "Ask for approval", "{}", form.body);
+    let written = |decision: &str| form.decision(decision).fill("reason", "Fog").fill("minutes", "5");
+    into("crew").await;
+    for decision in ["ask", "break-glass"] {
+        refused(&agent.submit(&written(decision)).await, "certain groups");
+    }
+    refused(&agent.open(form.url.as_str()).await, "certain groups");
+    assert_eq!(server.value("SELECT count(*) FROM elevation_requests").await, "0");
+    assert_eq!(server.events("access.refused", "refused").await, 3);
+
+    // What waits when they lose it is not turned into more.
+    into("ops").await;
+    let waiting = agent.submit(&written("ask")).await;
+    assert_eq!(waiting.heading(), "Waiting for approval", "{}", waiting.body);
+    into("crew").await;
+    refused(&agent.decide(&waiting, "break-glass").await, "certain groups");
+    assert_eq!(server.events("elevation.break_glass", "done").await, 0);
+    into("ops").await;
+    agent.decide(&waiting, "break-glass").await.code();
+}
+
 #[tokio::test]
 async fn networks() {
     let server = demanding("networks = [\"10.0.0.0/8\", \"2001:db8::/32\"]").await;
