@@ -11,12 +11,14 @@ use uuid::Uuid;
 use super::{Tx, statement::Cached, work::OrBroken};
 use crate::failure::Broken;
 
-/// Who may decide: what the scope for it asks of people.
+/// Who may decide: what the scope for it asks of people; and what nobody has without them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approvers {
     pub administrators: bool,
     /// Any of them; empty: no group is needed.
     pub groups: Vec<String>,
+    /// The scopes that cannot be had alone (any more), in whatever emergency.
+    pub indispensable_for: Vec<String>,
 }
 
 /// Somebody asks.
@@ -74,7 +76,7 @@ pub struct Elevation {
     pub note: Option<String>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub voided_at: Option<DateTime<Utc>>,
-    /// `lapsed`, `withdrawn`, `session_ended` or `approver_lost_rights`.
+    /// `lapsed`, `withdrawn`, `session_ended`, `approver_lost_rights` or `break_glass_off`.
     #[diesel(sql_type = sql::Nullable<sql::Text>)]
     pub void_reason: Option<String>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
@@ -118,7 +120,7 @@ macro_rules! is_open {
     };
 }
 
-/// Whoever approved `e` may still approve. `$1` is the instant; `$2` and `$3` are [`Approvers`], as [`about`] binds them.
+/// Whoever approved `e` may still approve. `$1` is the instant; `$2` to `$4` are [`Approvers`], as [`about`] binds them.
 /// Signing out takes nothing back, and time does not; being disabled, no longer being who may approve, "end everything of
 /// this person", and a session that is locked or was ended by hand do.
 macro_rules! approver_may {
@@ -132,25 +134,35 @@ macro_rules! approver_may {
     };
 }
 
+/// The glass was broken for `e`, and it could be now.
+macro_rules! is_had_alone {
+    () => {
+        "(e.break_glass_at IS NOT NULL AND NOT e.scope && $4)"
+    };
+}
+
 /// `e` can be used now.
 macro_rules! stands {
     () => {
         concat!(
             is_open!(),
-            " AND e.expires_at > $1 AND (e.break_glass_at IS NOT NULL OR (e.approved_at IS NOT NULL AND ",
+            " AND e.expires_at > $1 AND (",
+            is_had_alone!(),
+            " OR (e.approved_at IS NOT NULL AND ",
             approver_may!(),
             "))"
         )
     };
 }
 
-/// A statement whose `$1` to `$3` are the instant and who may approve.
+/// A statement whose `$1` to `$4` are the instant, who may approve, and for what they have to.
 fn about<'q>(tx: &Tx, approvers: &Approvers, statement: &'static str) -> Statement<'q> {
     diesel::sql_query(statement)
         .into_boxed()
         .bind::<sql::Timestamptz, _>(tx.now)
         .bind::<sql::Bool, _>(approvers.administrators)
         .bind::<sql::Array<sql::Text>, _>(approvers.groups.clone())
+        .bind::<sql::Array<sql::Text>, _>(approvers.indispensable_for.clone())
 }
 
 /// Runs a statement that gives at most one.
@@ -259,11 +271,13 @@ impl Approval {
 /// The approval that this need can go on with: that of a live privileged session, or one that stands for the request.
 pub async fn find_approval(tx: &mut Tx, approvers: &Approvers, need: &Need<'_>) -> Result<Option<Approval>, Broken> {
     const STATEMENT: &str = concat!(
-        "SELECT e.minutes, e.privileged_session_id, e.used_at FROM elevation_requests e WHERE e.user_id = $5 AND e.session_id = $6 \
-         AND e.client_id = $7 AND e.scope @> $8 AND ((e.request_id = $4 AND ",
+        "SELECT e.minutes, e.privileged_session_id, e.used_at FROM elevation_requests e WHERE e.user_id = $6 AND e.session_id = $7 \
+         AND e.client_id = $8 AND e.scope @> $9 AND ((e.request_id = $5 AND ",
         stands!(),
         ") OR (e.used_at + make_interval(mins => e.minutes) > $1 AND EXISTS (SELECT FROM live_sessions($1) l WHERE l.id = e.privileged_session_id) \
-             AND (e.break_glass_at IS NOT NULL OR ",
+             AND (",
+        is_had_alone!(),
+        " OR ",
         approver_may!(),
         "))) ORDER BY e.used_at NULLS LAST LIMIT 1"
     );
@@ -274,7 +288,7 @@ pub async fn find_approval(tx: &mut Tx, approvers: &Approvers, need: &Need<'_>) 
     Ok(rows.into_iter().next())
 }
 
-/// Binds `$4` to `$8`.
+/// Binds `$5` to `$9`.
 fn needed<'q>(statement: Statement<'q>, need: &Need<'_>) -> Statement<'q> {
     statement
         .bind::<sql::Nullable<sql::Uuid>, _>(need.request_id)
@@ -292,8 +306,8 @@ pub async fn consume(
     privileged_session_id: Uuid,
 ) -> Result<Option<Elevation>, Broken> {
     const STATEMENT: &str = concat!(
-        "UPDATE elevation_requests e SET used_at = $1, privileged_session_id = $9 WHERE e.request_id = $4 \
-         AND e.user_id = $5 AND e.session_id = $6 AND e.client_id = $7 AND e.scope @> $8 AND ",
+        "UPDATE elevation_requests e SET used_at = $1, privileged_session_id = $10 WHERE e.request_id = $5 \
+         AND e.user_id = $6 AND e.session_id = $7 AND e.client_id = $8 AND e.scope @> $9 AND ",
         stands!(),
         " RETURNING ",
         elevation_columns!()
@@ -384,7 +398,7 @@ pub async fn review(tx: &mut Tx, id: Uuid, reviewer_id: Uuid, note: Option<&str>
 }
 
 /// Voids at most `limit` open ones (of one authorization request only, if it is named) that can come to nothing: lapsed,
-/// of a session that has ended, or approved by somebody who may not any more.
+/// of a session that has ended, approved by somebody who may not any more, or without anybody where that cannot be any more.
 pub async fn void_fallen(
     tx: &mut Tx,
     approvers: &Approvers,
@@ -394,13 +408,15 @@ pub async fn void_fallen(
     const STATEMENT: &str = concat!(
         "UPDATE elevation_requests e SET voided_at = $1, void_reason = f.why FROM (SELECT e.id, \
              CASE WHEN e.expires_at <= $1 THEN 'lapsed' WHEN l.id IS NULL THEN 'session_ended' \
-             ELSE 'approver_lost_rights' END AS why \
+             WHEN e.break_glass_at IS NOT NULL THEN 'break_glass_off' ELSE 'approver_lost_rights' END AS why \
              FROM elevation_requests e LEFT JOIN live_sessions($1) l ON l.id = e.session_id \
-             WHERE ($4 IS NULL OR e.request_id = $4) AND ",
+             WHERE ($5 IS NULL OR e.request_id = $5) AND ",
         is_open!(),
-        " AND (e.expires_at <= $1 OR l.id IS NULL OR (e.approved_at IS NOT NULL AND NOT ",
+        " AND (e.expires_at <= $1 OR l.id IS NULL OR (e.break_glass_at IS NOT NULL AND NOT ",
+        is_had_alone!(),
+        ") OR (e.approved_at IS NOT NULL AND NOT ",
         approver_may!(),
-        ")) LIMIT $5 FOR UPDATE OF e SKIP LOCKED) f WHERE e.id = f.id RETURNING ",
+        ")) LIMIT $6 FOR UPDATE OF e SKIP LOCKED) f WHERE e.id = f.id RETURNING ",
         elevation_columns!()
     );
     Cached(

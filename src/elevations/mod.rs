@@ -5,7 +5,7 @@
 //! one row and an event. Not for how strongly anybody proves who they are, and not for which pages ask for it.
 //!
 //! Invariants: whoever decides or reviews is another person than whoever asked, by the schema too; an approval counts only
-//! while whoever gave it may approve.
+//! while whoever gave it may approve, and a broken glass while it can be broken.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -23,15 +23,19 @@ use crate::{
 const MOST_OPEN: i64 = 10;
 
 impl Approvers {
-    /// Whoever may have the scope for deciding may decide.
+    /// Whoever may have the scope for deciding may decide; and nobody does without them but where the configuration says so.
     #[must_use]
     pub fn of(scopes: &[config::Scope]) -> Self {
-        let scope = scopes.iter().find(|scope| scope.name == HUB_ELEVATIONS);
-        match scope.and_then(|scope| scope.privileged.as_ref()) {
-            Some(demands) => {
-                Self { administrators: demands.access.administrators, groups: demands.access.groups.clone() }
-            }
-            None => Self { administrators: true, groups: Vec::new() },
+        let privileged = scopes.iter().filter_map(|scope| Some((scope, scope.privileged.as_ref()?)));
+        let never_alone = privileged
+            .clone()
+            .filter(|(_, demands)| demands.approval == config::Approval::FourEyes && !demands.break_glass)
+            .map(|(scope, _)| scope.name.clone());
+        let access = privileged.clone().find(|(scope, _)| scope.name == HUB_ELEVATIONS).map(|(_, it)| &it.access);
+        Self {
+            administrators: access.is_none_or(|access| access.administrators),
+            groups: access.map(|access| access.groups.clone()).unwrap_or_default(),
+            indispensable_for: never_alone.collect(),
         }
     }
 }

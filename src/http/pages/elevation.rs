@@ -254,6 +254,7 @@ fn show(app: &App, visit: &Visit, asking: &Asking<'_>, written: &Written<'_>) ->
         "approver_lost_rights" => {
             Some("Whoever agreed may not decide any more, so it does not count. You can ask again.")
         }
+        "break_glass_off" => Some("This cannot be had without a second person any more. You can ask for approval."),
         _ => None,
     });
     let context = views::Elevation {

@@ -91,6 +91,43 @@ async fn it_is_there_only_where_the_operator_allows_it() {
     assert!(trail(&server).await.is_empty());
 }
 
+/// A broken glass is as good as the rules of when it is used: they may have changed, and the server been started again.
+#[tokio::test]
+async fn what_was_had_alone_and_cannot_be_any_more_is_void() {
+    let server = server().await;
+    let carol = Requester::arrive(&server, CAROL, DRILL).await;
+    let form = carol.page.decision("break-glass").fill("reason", "Fire in the vault").fill("minutes", "5");
+    // It is broken, and not used yet.
+    carol.agent.submit_step(&form).await;
+    assert_eq!(trail(&server).await, ["elevation.break_glass"]);
+    let strict = super::settings().replace("break_glass = true", "");
+    let replica = server.replica(strict).await;
+    let there = carol.agent.at(&replica);
+    let id = super::request_of(&carol.page);
+    let page = there.open(&server.at(&format!("/oauth/authorize/{id}"))).await;
+    assert_eq!(page.heading(), "Ask for approval", "{}", page.body);
+    assert!(page.body.contains("without a second person any more") && !page.offers("break-glass"), "{}", page.body);
+    assert_eq!(server.value("SELECT void_reason FROM elevation_requests").await, "break_glass_off");
+    // Another person may agree to it; what was done stays to be reviewed.
+    let ask = page.decision("ask").fill("reason", "Fire, still").fill("minutes", "5");
+    assert_eq!(there.submit(&ask).await.heading(), "Waiting for approval");
+    let dave = Approver::arrive(&server, super::DAVE).await;
+    assert!(dave.page.offers("review") && dave.page.offers("approve"), "{}", dave.page.body);
+    dave.decide("approve", "").await;
+    there.open(&server.at(&format!("/oauth/authorize/{id}"))).await.code();
+
+    // Nor is one that was used good for more of the same, though its session goes on.
+    let server = super::server().await;
+    let alice = Requester::arrive(&server, ALICE, DRILL).await;
+    let form = alice.page.decision("break-glass").fill("reason", "Fire in the vault").fill("minutes", "5");
+    alice.agent.submit(&form).await.code();
+    let again = alice.client.request(DRILL);
+    alice.agent.walk(&again.url(), ALICE).await.code();
+    let replica = server.replica(super::settings().replace("break_glass = true", "")).await;
+    let page = alice.agent.at(&replica).walk(&again.url(), ALICE).await;
+    assert_eq!(page.heading(), "Ask for approval", "{}", page.body);
+}
+
 /// A review stays open however long nobody looks.
 #[tokio::test]
 async fn a_review_outlives_what_it_is_about() {

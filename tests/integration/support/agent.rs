@@ -61,6 +61,11 @@ impl Agent {
         Self { jar, ..self.clone() }
     }
 
+    /// The same browser, answered by another replica.
+    pub fn at(&self, replica: &Server) -> Self {
+        Self { http: replica.http().clone(), ..self.clone() }
+    }
+
     /// Behind a proxy that says so.
     pub fn forwarded_for(mut self, address: &str) -> Self {
         self.forwarded_for = Some(address.to_owned());

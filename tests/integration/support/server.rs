@@ -59,6 +59,13 @@ impl Settings {
         self
     }
 
+    /// The tables that were declared, with something else in them.
+    pub fn replace(mut self, what: &str, with: &str) -> Self {
+        assert!(self.tables.contains(what), "{what} in {}", self.tables);
+        self.tables = self.tables.replace(what, with);
+        self
+    }
+
     /// The size of the server's pool.
     pub fn connections(mut self, size: usize) -> Self {
         self.connections = Some(size);
@@ -127,7 +134,7 @@ impl Server {
         let operator = Database::new(&server_url, 2).unwrap_or_else(|stop| panic!("{stop}"));
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
-        let tls = settings.tls;
+        let (tls, is_replica) = (settings.tls, database.is_none());
         let serving = {
             let clock = clock.clone();
             move || serve(&settings, &server_url, &clock, &tell, stopped, database)
@@ -142,9 +149,14 @@ impl Server {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .tls_certs_only(reqwest::Certificate::from_pem(&authority))
-            .resolve("localhost", address)
-            .build()
-            .expect("an HTTP client");
+            .resolve("localhost", address);
+        // What is sent to the issuer of a replica goes to the replica, though the issuer's port is another server's.
+        let http = if is_replica {
+            http.proxy(reqwest::Proxy::http(format!("http://{address}")).expect("an address"))
+        } else {
+            http
+        };
+        let http = http.build().expect("an HTTP client");
         let issuer = app.config.issuer.as_str().to_owned();
         let mut server = Self {
             issuer,
