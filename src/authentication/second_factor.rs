@@ -25,7 +25,7 @@ use crate::{
     failure::Broken,
     jose::{base64url, constant_time_eq, sha256},
     notices::{self, Message},
-    sessions,
+    sessions::{self, Proof},
 };
 
 /// How long somebody has for it.
@@ -78,8 +78,8 @@ pub async fn ask(tx: &mut Tx, session_id: Uuid, fitted: &Fitted<'_>) -> Result<O
 
 /// What came of a code.
 pub enum Answer {
-    /// It is them: the caller makes the session and calls [`note`].
-    Right(Box<User>),
+    /// It is them, by this proof: the caller makes the session and calls [`note`].
+    Right(Box<User>, Proof),
     Wrong,
     /// It was one too many: the password has to be given again.
     Over,
@@ -102,7 +102,7 @@ pub async fn take(
         return Ok(Answer::Gone);
     };
     match codes.take(tx, user.id, typed).await? {
-        Code::Right => Ok(Answer::Right(Box::new(user))),
+        Code::Right(proof) => Ok(Answer::Right(Box::new(user), proof)),
         Code::Wrong(reason) => {
             refuse(tx, session, Some(user.id), reason);
             if guess.guesses < GUESSES {
@@ -141,7 +141,8 @@ pub async fn just_answered(
 /// What came of a code by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    Right,
+    /// After a password it makes this proof.
+    Right(Proof),
     /// With a stable reason for the trail.
     Wrong(&'static str),
 }
@@ -154,7 +155,7 @@ impl Codes {
                 return Ok(Code::Wrong("no_authenticator"));
             };
             return Ok(match self.authenticators.take(tx, &authenticator, typed).await? {
-                Taken::Yes => Code::Right,
+                Taken::Yes => Code::Right(Proof::PASSWORD_AND_CODE),
                 Taken::No => Code::Wrong("wrong_code"),
                 Taken::Again => Code::Wrong("code_replayed"),
             });
@@ -164,7 +165,7 @@ impl Codes {
         let event = Event::done(Action::RecoveryCodeUsed, Actor::User, subject);
         audit::record(tx, event.detail(json!({ "left": left })));
         notices::tell(tx, user_id, &Message::RecoveryCodeUsed { left }).await?;
-        Ok(Code::Right)
+        Ok(Code::Right(Proof::PASSWORD_AND_RECOVERY_CODE))
     }
 }
 

@@ -13,8 +13,12 @@ pub struct Proof {
 
 impl Proof {
     pub const PASSWORD: Self = Self { acr: Acr::Pwd, amr: &["pwd"] };
-    /// A password, and a one-time or a recovery code.
+    /// A password, and the code of an authenticator app.
     pub const PASSWORD_AND_CODE: Self = Self { acr: Acr::Mfa, amr: &["pwd", "otp", "mfa"] };
+    /// A password, and a recovery code in place of the app's. RFC 8176 §2 has no value for that: `otp` is what a generator
+    /// shows (RFC 4226, RFC 6238), and this lay in a drawer; `kba` is a question about the person. So it says what has a name,
+    /// and that there was a second factor.
+    pub const PASSWORD_AND_RECOVERY_CODE: Self = Self { acr: Acr::Mfa, amr: &["pwd", "mfa"] };
     /// A passkey whose authenticator verified the person. Where the key lives is not known: possession is proved.
     pub const PASSKEY: Self = Self { acr: Acr::Phr, amr: &["pop", "user", "mfa"] };
     /// The same, and an attestation shows that the key cannot leave its hardware.

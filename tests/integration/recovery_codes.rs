@@ -6,6 +6,7 @@ use crate::support::{
     ALICE, BOB, PASSWORD, Server, Settings,
     agent::{Agent, Page},
     authenticator::{self, App},
+    token,
 };
 
 async fn with_codes(server: &Server, username: &str) -> (Agent, App, Vec<String>) {
@@ -55,6 +56,12 @@ async fn each_signs_in_once() {
         server.value("SELECT acr FROM sessions WHERE kind = 'user' ORDER BY id DESC LIMIT 1").await,
         "urn:mooring:acr:mfa"
     );
+    // A second factor, and no one-time password (RFC 8176 §2): there is no word for what it is.
+    let client = server.client("web");
+    let (agent, _) = sign_in(&server, ALICE, &codes[4]).await;
+    let claims = token::claims(&client.tokens(&agent, "openid").await.id);
+    assert_eq!(claims["acr"], "urn:mooring:acr:mfa");
+    assert_eq!(claims["amr"], serde_json::json!(["pwd", "mfa"]));
     // None of them can be read.
     let stored = server.rows("SELECT c::text FROM credentials c UNION ALL SELECT a::text FROM audit_events a").await;
     let bare: Vec<String> = codes.iter().map(|code| code.replace('-', "")).collect();

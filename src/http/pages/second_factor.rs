@@ -20,7 +20,7 @@ use crate::{
     },
     oauth::{Error, Parameters},
     risk::{Attempt, Gate},
-    sessions::{self, Proof, SignIn, SignedIn},
+    sessions::{self, SignIn, SignedIn},
 };
 
 /// A code that is asked for, and of whom.
@@ -97,15 +97,15 @@ async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameter
     let answered = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
-            let user = match second_factor::take(tx, &app.codes, question.ceremony, session, typed).await? {
-                Answer::Right(user) => user,
+            let (user, proof) = match second_factor::take(tx, &app.codes, question.ceremony, session, typed).await? {
+                Answer::Right(user, proof) => (user, proof),
                 Answer::Wrong => return Ok(Err(Some(()))),
                 Answer::Over | Answer::Gone => return Ok(Err(None)),
             };
             app.sources.forgive(tx, &buckets).await?;
             let sign_in = SignIn {
                 user: &user,
-                proof: Proof::PASSWORD_AND_CODE,
+                proof,
                 request_id: question.purpose.request_id(),
                 current: Some(session),
                 outdated: None,
