@@ -1,7 +1,8 @@
 //! Whether somebody proved who they are recently and strongly enough to change what they prove it with.
 //!
 //! Invariant: a weaker factor, or an old sign-in, never changes a stronger one. Whoever can sign in with a passkey shows it
-//! before anything is added, changed or withdrawn.
+//! before anything is added, changed or withdrawn; and a passkey that was suspended, because there may be a copy of it, counts
+//! until it is withdrawn: whoever has the copy, and the password, is not to get any further by its suspension.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -11,6 +12,7 @@ use crate::{
     db::{Tx, credentials, sessions::LiveSession},
     failure::Broken,
     oauth::Acr,
+    sessions::Proof,
 };
 
 /// How old the proof may be.
@@ -20,6 +22,8 @@ pub const FRESH: TimeDelta = TimeDelta::minutes(5);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Factors {
     pub passkeys: i64,
+    /// When the latest suspension was of a passkey that was not withdrawn since.
+    pub suspended_at: Option<DateTime<Utc>>,
     pub password: bool,
     pub totp: bool,
     pub recovery_codes: i64,
@@ -27,7 +31,8 @@ pub struct Factors {
 
 impl Factors {
     pub async fn load(tx: &mut Tx, user_id: Uuid) -> Result<Self, Broken> {
-        let mut factors = Self::default();
+        let suspended_at = credentials::find_last_suspension(tx, user_id).await?;
+        let mut factors = Self { suspended_at, ..Self::default() };
         for (kind, count) in credentials::count_usable(tx, user_id).await? {
             match kind.as_str() {
                 "passkey" => factors.passkeys = count,
@@ -40,16 +45,29 @@ impl Factors {
         Ok(factors)
     }
 
-    /// The strongest that they can show.
+    /// What it takes to change any of them: the strongest that there is.
     #[must_use]
-    pub fn strongest(&self) -> Acr {
+    pub fn required(&self) -> Required {
         if self.passkeys > 0 {
-            Acr::Phr
+            Required::Class(Acr::Phr)
+        } else if self.suspended_at.is_some() {
+            Required::RecoveryCode
         } else if self.password && self.totp {
-            Acr::Mfa
+            Required::Class(Acr::Mfa)
         } else {
-            Acr::Pwd
+            Required::Class(Acr::Pwd)
         }
+    }
+
+    /// Whether a proof that a session keeps, given at `auth_time`, allows a change at `now`.
+    fn allow(&self, acr: &str, amr: &[String], auth_time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+        let is_strong = match self.required() {
+            Required::Class(class) => acr.parse::<Acr>().is_ok_and(|has| has.satisfies(class)),
+            Required::RecoveryCode => Proof::PASSWORD_AND_RECOVERY_CODE.is_of(acr, amr),
+        };
+        // What was proved before the suspension may have been proved with the copy.
+        let is_young = |at: DateTime<Utc>| now - at <= FRESH && self.suspended_at.is_none_or(|since| at > since);
+        is_strong && auth_time.is_some_and(is_young)
     }
 
     /// Whether something other than the password is asked for, or can be, to sign in.
@@ -65,18 +83,32 @@ impl Factors {
     }
 }
 
-/// Whether a proof of class `acr`, given at `auth_time`, allows a change at `now` where `required` can be shown.
-#[must_use]
-pub fn is_fresh(acr: &str, auth_time: Option<DateTime<Utc>>, required: Acr, now: DateTime<Utc>) -> bool {
-    let strong = acr.parse::<Acr>().is_ok_and(|has| has.satisfies(required));
-    strong && auth_time.is_some_and(|at| now - at <= FRESH)
+/// What a change of a factor takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Required {
+    /// A proof of this class.
+    Class(Acr),
+    /// A recovery code, after the password: passkeys are the strongest that they have, and all of those are suspended. Who has
+    /// no code needs the operator, who can withdraw them.
+    RecoveryCode,
+}
+
+impl Required {
+    /// The class, or `recovery`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Class(class) => class.as_str(),
+            Self::RecoveryCode => "recovery",
+        }
+    }
 }
 
 /// Whether the session's person may change their factors now.
 pub async fn may_change_factors(tx: &mut Tx, session: &LiveSession) -> Result<bool, Broken> {
     let Some(user_id) = session.user_id else { return Ok(false) };
     let factors = Factors::load(tx, user_id).await?;
-    Ok(is_fresh(&session.acr, session.auth_time, factors.strongest(), tx.now))
+    Ok(factors.allow(&session.acr, &session.amr, session.auth_time, tx.now))
 }
 
 /// Whether a change that the session's person was allowed to begin may be finished: they are as strong as it takes by now, and
@@ -84,30 +116,56 @@ pub async fn may_change_factors(tx: &mut Tx, session: &LiveSession) -> Result<bo
 pub async fn may_finish_change(tx: &mut Tx, session: &LiveSession) -> Result<bool, Broken> {
     let Some(user_id) = session.user_id else { return Ok(false) };
     let factors = Factors::load(tx, user_id).await?;
-    Ok(is_fresh(&session.acr, session.auth_time, factors.strongest(), tx.now - PATIENCE))
+    Ok(factors.allow(&session.acr, &session.amr, session.auth_time, tx.now - PATIENCE))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    fn allow(factors: Factors, proof: Proof, seconds: i64) -> bool {
+        let amr: Vec<String> = proof.amr.iter().map(ToString::to_string).collect();
+        factors.allow(proof.acr.as_str(), &amr, Some(now() - TimeDelta::seconds(seconds)), now())
+    }
+
     #[test]
     fn the_strongest_factor_is_asked_for() {
-        let of = |passkeys, password, totp| Factors { passkeys, password, totp, recovery_codes: 0 }.strongest();
-        assert_eq!(of(0, true, false), Acr::Pwd);
-        assert_eq!(of(0, true, true), Acr::Mfa);
-        assert_eq!(of(1, true, true), Acr::Phr);
-        assert_eq!(of(1, false, false), Acr::Phr);
+        let of = |passkeys, password, totp| Factors { passkeys, password, totp, ..Factors::default() }.required();
+        assert_eq!(of(0, true, false), Required::Class(Acr::Pwd));
+        assert_eq!(of(0, true, true), Required::Class(Acr::Mfa));
+        assert_eq!(of(1, true, true), Required::Class(Acr::Phr));
+        assert_eq!(of(1, false, false), Required::Class(Acr::Phr));
     }
 
     #[test]
     fn it_is_strong_and_young_or_not_fresh() {
-        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let fresh = |acr, seconds, required| is_fresh(acr, Some(now - TimeDelta::seconds(seconds)), required, now);
-        assert!(fresh("phr", 0, Acr::Phr) && fresh("phrh", 300, Acr::Phr) && fresh("phr", 10, Acr::Pwd));
-        assert!(!fresh("phr", 301, Acr::Phr) && !fresh("urn:mooring:acr:pwd", 301, Acr::Pwd));
-        assert!(!fresh("urn:mooring:acr:mfa", 0, Acr::Phr) && !fresh("nonsense", 0, Acr::Pwd));
-        assert!(!is_fresh("phr", None, Acr::Pwd, now));
+        let password = Factors { password: true, ..Factors::default() };
+        let passkey = Factors { passkeys: 1, ..password };
+        assert!(allow(passkey, Proof::PASSKEY, 0) && allow(passkey, Proof::HARDWARE_PASSKEY, 300));
+        assert!(allow(password, Proof::PASSKEY, 10) && allow(password, Proof::PASSWORD, 300));
+        assert!(!allow(passkey, Proof::PASSKEY, 301) && !allow(password, Proof::PASSWORD, 301));
+        assert!(!allow(passkey, Proof::PASSWORD_AND_CODE, 0));
+        assert!(!allow(passkey, Proof::PASSWORD_AND_RECOVERY_CODE, 0));
+        assert!(!password.allow("nonsense", &[], Some(now()), now()));
+        assert!(!password.allow("phr", &[], None, now()));
+    }
+
+    #[test]
+    fn a_suspended_passkey_is_made_up_for_by_another_or_by_a_recovery_code() {
+        let ago = |seconds| Some(now() - TimeDelta::seconds(seconds));
+        let suspended = Factors { password: true, totp: true, suspended_at: ago(100), ..Factors::default() };
+        let another = Factors { passkeys: 1, ..suspended };
+        assert!(allow(suspended, Proof::PASSWORD_AND_RECOVERY_CODE, 99));
+        for weak in [Proof::PASSWORD, Proof::PASSWORD_AND_CODE, Proof::PASSKEY, Proof::HARDWARE_PASSKEY] {
+            assert!(!allow(suspended, weak, 0), "{weak:?}");
+        }
+        assert!(allow(another, Proof::PASSKEY, 99) && !allow(another, Proof::PASSWORD_AND_RECOVERY_CODE, 0));
+        // Nor by what was shown before, perhaps by whoever has the copy.
+        assert!(!allow(another, Proof::PASSKEY, 100) && !allow(suspended, Proof::PASSWORD_AND_RECOVERY_CODE, 101));
     }
 
     #[test]

@@ -11,10 +11,11 @@ use crate::{
     authentication::password_rules::{self, ALONE, BESIDE, Context},
     config::{self, Config, is_username},
     db::{
-        Trace, Tx,
+        Trace, Tx, credentials,
         users::{self, User as Person},
     },
     failure::{Broken, Stop},
+    notices::{self, Message},
     sessions,
 };
 
@@ -44,6 +45,14 @@ pub(super) enum User {
     Groups(Groups),
     /// Make somebody an administrator, or no longer one
     Admin(Admin),
+    /// Withdraw passkeys of somebody who cannot do so: they have no other, and no recovery code
+    ForgetPasskeys {
+        /// What they sign in with
+        name: String,
+        /// Those that were suspended, because there may be a copy of them
+        #[arg(long, required = true)]
+        suspended: bool,
+    },
     /// Disable somebody, and end everything of theirs
     Disable {
         /// What they sign in with
@@ -99,6 +108,9 @@ pub(super) async fn run(config: Config, command: &User) -> Result<(), Stop> {
             None => opened(config, async |opened| change_groups(opened, what).await).await,
         },
         User::Admin(what) => opened(config, async |opened| change_admin(opened, what).await).await,
+        User::ForgetPasskeys { name, suspended: _ } => {
+            opened(config, async |opened| forget_suspended(opened, name).await).await
+        }
         User::Disable { name } => opened(config, async |opened| disable(opened, name).await).await,
     }
 }
@@ -234,6 +246,29 @@ fn refuse_declared(config: &Config, name: &str, key: &str) -> Result<(), Stop> {
     }
     Err(Stop::new(format_args!("{name} is declared in the configuration"))
         .mend(format_args!("set `{key}` of this [[user]] there, and restart the server")))
+}
+
+/// They can change what they sign in with again, with what they have left: the operator knows who they are.
+async fn forget_suspended(opened: &Opened, name: &str) -> Result<(), Stop> {
+    let app = &opened.app;
+    let forgotten = app
+        .db
+        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<usize, Stop> {
+            let user = find(tx, name).await?;
+            credentials::lock_person(tx, user.id).await?;
+            let mut suspended = credentials::load_passkeys(tx, user.id).await?;
+            suspended.retain(|passkey| passkey.suspended_at.is_some());
+            for passkey in &suspended {
+                credentials::end_passkey(tx, user.id, passkey.id).await?;
+                let detail = json!({ "credential": passkey.id, "kind": "passkey", "suspended_at": passkey.suspended_at });
+                audit::record(tx, event(Action::CredentialRemoved, &user).detail(detail));
+                let label = passkey.label.as_deref().unwrap_or_default();
+                notices::tell(tx, user.id, &Message::PasskeyRemoved { label }).await?;
+            }
+            Ok(suspended.len())
+        })
+        .await?;
+    output::line(&format!("suspended passkeys of {name} withdrawn: {forgotten}"))
 }
 
 async fn disable(opened: &Opened, name: &str) -> Result<(), Stop> {

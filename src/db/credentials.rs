@@ -3,7 +3,8 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper, dsl::count_star,
+    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper,
+    dsl::{count_star, max},
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -172,6 +173,18 @@ pub async fn count_usable(tx: &mut Tx, user_id: Uuid) -> Result<Vec<(String, i64
         .load(&mut tx.conn())
         .await
         .or_broken("count credentials")
+}
+
+/// When a passkey of a person was last suspended that they have not withdrawn since.
+pub async fn find_last_suspension(tx: &mut Tx, user_id: Uuid) -> Result<Option<DateTime<Utc>>, Broken> {
+    credentials::table
+        .filter(credentials::user_id.eq(user_id))
+        .filter(credentials::kind.eq(PASSKEY))
+        .filter(credentials::ended_at.is_null())
+        .select(max(credentials::suspended_at))
+        .first(&mut tx.conn())
+        .await
+        .or_broken("find the last suspension")
 }
 
 /// Locks a person's row: changes of what they prove themselves with come one after the other.

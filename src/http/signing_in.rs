@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     app::App,
-    authentication::freshness::Factors,
+    authentication::freshness::{Factors, Required},
     authorize::{csrf, csrf_fits},
     failure::Failure,
     oauth::{Acr, Parameters},
@@ -70,8 +70,8 @@ impl Destination {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confirm {
     pub to: Destination,
-    /// The strongest that they can show, which is what it takes.
-    pub required: Acr,
+    /// What that takes.
+    pub required: Required,
 }
 
 /// What the sign-in is for.
@@ -116,7 +116,7 @@ impl Purpose {
                         Some((_, user_id)) => Factors::load(tx, user_id).await?,
                         None => Factors::default(),
                     };
-                    confirm = Some(Confirm { to, required: factors.strongest() });
+                    confirm = Some(Confirm { to, required: factors.required() });
                 }
                 Ok::<_, Failure>((browser, confirm, begun))
             })
@@ -208,13 +208,13 @@ impl Purpose {
 
     /// Whether nothing but a passkey does: whoever is to prove it has one. Then a password is not looked at, either.
     pub fn takes_only_a_passkey(&self, app: &App) -> bool {
-        self.bound_to(app, false).is_some() && self.confirm().is_some_and(|it| it.required.satisfies(Acr::Phr))
+        self.bound_to(app, false).is_some() && self.confirm().is_some_and(|it| it.required == Required::Class(Acr::Phr))
     }
 
     /// How a page offers to prove it with a passkey; `None` where there is none.
     pub fn passkey(&self, app: &App, another: bool) -> Option<views::UsePasskey> {
         app.passkeys.as_ref()?;
-        if self.bound_to(app, another).is_some() && self.confirm().is_some_and(|it| it.required != Acr::Phr) {
+        if self.bound_to(app, another).is_some() && self.confirm().is_some_and(|it| it.required != Required::Class(Acr::Phr)) {
             return None;
         }
         Some(views::UsePasskey {

@@ -23,4 +23,31 @@ impl Proof {
     pub const PASSKEY: Self = Self { acr: Acr::Phr, amr: &["pop", "user", "mfa"] };
     /// The same, and an attestation shows that the key cannot leave its hardware.
     pub const HARDWARE_PASSKEY: Self = Self { acr: Acr::Phrh, amr: &["hwk", "user", "mfa"] };
+
+    /// Whether a session that keeps this was proved so.
+    #[must_use]
+    pub fn is_of(self, acr: &str, amr: &[String]) -> bool {
+        acr == self.acr.as_str() && amr == self.amr
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_session_keeps_tells_one_proof_from_another() {
+        let all = [
+            Proof::PASSWORD,
+            Proof::PASSWORD_AND_CODE,
+            Proof::PASSWORD_AND_RECOVERY_CODE,
+            Proof::PASSKEY,
+            Proof::HARDWARE_PASSKEY,
+        ];
+        for one in all {
+            let amr: Vec<String> = one.amr.iter().map(ToString::to_string).collect();
+            let so: Vec<Proof> = all.into_iter().filter(|proof| proof.is_of(one.acr.as_str(), &amr)).collect();
+            assert_eq!(so, [one]);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event},
-    authentication::freshness::Factors,
+    authentication::freshness::{Factors, Required},
     db::{
         Outcome, Tx, clients as client_rows, consents, credentials,
         session_clients::FrontChannelParty,
@@ -135,6 +135,7 @@ async fn factors(app: &App, tx: &mut Tx, user_id: Uuid) -> Outcome<views::Accoun
         authenticator: app.config.issuer.url("/account/authenticator"),
         authenticator_at: authenticator.map(|it| Moment::new(it.created_at, now)),
         recovery_codes_left: usize::try_from(has.recovery_codes).unwrap_or_default(),
+        needs_recovery_code: has.required() == Required::RecoveryCode,
     })
 }
 

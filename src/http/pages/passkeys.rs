@@ -74,7 +74,7 @@ async fn remove(tx: &mut Tx, session: &LiveSession, user_id: Uuid, id: Uuid) -> 
     credentials::lock_person(tx, user_id).await?;
     let all = credentials::load_passkeys(tx, user_id).await?;
     let Some(passkey) = all.iter().find(|passkey| passkey.id == id) else { return Err(none()) };
-    // A suspended one lets nobody in anyway.
+    // A suspended one lets nobody in anyway; that it goes is a change like any other, and took what that takes.
     if passkey.suspended_at.is_none() && !Factors::load(tx, user_id).await?.can_spare_a_passkey() {
         return Ok("passkey-needed");
     }

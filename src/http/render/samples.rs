@@ -129,6 +129,7 @@ pub fn account() -> Account {
             authenticator: "/account/authenticator".into(),
             authenticator_at: Some(moment(-60 * 24 * 12)),
             recovery_codes_left: 7,
+            needs_recovery_code: false,
         },
         passkeys: vec![
             passkey("0198-5", "Laptop", None),

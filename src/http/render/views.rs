@@ -59,7 +59,7 @@ pub struct Login {
     pub request: Option<String>,
     /// The page of our own that asks somebody to prove again who they are.
     pub confirm: Option<String>,
-    /// What that takes, as an `acr`.
+    /// What that takes, as an `acr`, or `recovery`.
     pub required: Option<String>,
     pub client: Option<Client>,
     /// Who is signed in and to prove it again.
@@ -413,6 +413,8 @@ pub struct AccountFactors {
     /// Since when there is one.
     pub authenticator_at: Option<Moment>,
     pub recovery_codes_left: usize,
+    /// Changing any of it takes one: the only passkeys are suspended.
+    pub needs_recovery_code: bool,
 }
 
 /// `access.html`: posts `csrf`, `request`, `decision` = `leave`.
