@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::support::{
-    ALICE, BOB, PASSWORD, Server, Settings, agent::Agent, client::Code, cluster::hex, passkey::Passkey, token,
+    ALICE, Answer, BOB, PASSWORD, Server, Settings, agent::Agent, client::Code, cluster::hex, passkey::Passkey, token,
 };
 
 /// Why the latest attempt was refused, as the trail says.
@@ -202,6 +202,18 @@ async fn calls_need_the_token_of_their_page() {
         let asked = self::asked(&server, &other).await;
         assert_eq!(other.answer(&asked, &nonsense).await.status, 403, "{nonsense}");
         assert_eq!(reason(&server).await, "malformed_answer");
+    }
+}
+
+/// What is no JSON is a bad request, and nobody's client metadata.
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_called_what_it_is() {
+    let server = Server::usual().await;
+    for path in ["/passkeys/sign-in/options", "/passkeys/sign-in", "/passkeys/enrol/options", "/hub/api/v1/sessions/events"] {
+        for body in ["{", "", "{\"csrf\": 1"] {
+            let call = server.http().post(server.at(path)).header("content-type", "application/json").body(body);
+            Answer::of(call).await.refused_with(400, "invalid_request");
+        }
     }
 }
 

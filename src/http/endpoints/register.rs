@@ -35,7 +35,8 @@ pub async fn post(app: Data<App>, visit: Visit, body: Result<JsonBody, BadBody>)
     }
     let said = match body {
         Ok(JsonBody(said)) => said,
-        Err(bad) => return bad.error_response(),
+        // RFC 7591 §3.2.2.
+        Err(bad) => return bad.called(ErrorCode::InvalidClientMetadata).error_response(),
     };
     let registered = register(&app, &visit, &said).await;
     told(&app, &visit, StatusCode::CREATED, registered)
@@ -63,7 +64,8 @@ pub async fn put(
     };
     let said = match body {
         Ok(JsonBody(said)) => said,
-        Err(bad) => return bad.error_response(),
+        // RFC 7591 §3.2.2.
+        Err(bad) => return bad.called(ErrorCode::InvalidClientMetadata).error_response(),
     };
     let replaced = replace(&app, &visit, &registered, &said).await;
     told(&app, &visit, StatusCode::OK, replaced)

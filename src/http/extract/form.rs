@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 
 use crate::{
     http::render::json,
-    oauth::{Error, Parameters, parameters::MAX_ENCODED},
+    oauth::{Error, ErrorCode, Parameters, parameters::MAX_ENCODED},
 };
 
 /// The parameters of an `application/x-www-form-urlencoded` body (RFC 6749 appendix B).
@@ -23,6 +23,17 @@ pub struct Form(pub Parameters);
 pub struct BadBody {
     pub(super) status: StatusCode,
     pub(super) error: Error,
+}
+
+impl BadBody {
+    /// What came cannot be understood: where a specification has a word of its own for that, the caller says it.
+    #[must_use]
+    pub fn called(mut self, code: ErrorCode) -> Self {
+        if self.status == StatusCode::BAD_REQUEST {
+            self.error.code = code;
+        }
+        self
+    }
 }
 
 impl std::fmt::Display for BadBody {

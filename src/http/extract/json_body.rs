@@ -1,4 +1,4 @@
-//! A JSON body: what client registration and the admin API take.
+//! A JSON body: what client registration, the admin API and the scripts of our pages send.
 
 use std::pin::Pin;
 
@@ -7,12 +7,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::form::{BadBody, read};
-use crate::oauth::{Error, ErrorCode};
+use crate::oauth::Error;
 
 /// The longest that is read, in octets.
 const LONGEST: usize = 64 << 10;
 
-/// Any JSON value of at most 64 KiB, as client metadata is sent.
+/// Any JSON value of at most 64 KiB.
 pub struct JsonBody(pub Value);
 
 /// What the admin API takes: the members of `T`, in at most 32 KiB.
@@ -27,7 +27,7 @@ impl FromRequest for JsonBody {
         Box::pin(async move {
             serde_json::from_slice(&body.await?).map(Self).map_err(|error| {
                 let said = format!("the body is not JSON, by line {} column {}", error.line(), error.column());
-                BadBody { status: StatusCode::BAD_REQUEST, error: Error::new(ErrorCode::InvalidClientMetadata, said) }
+                BadBody { status: StatusCode::BAD_REQUEST, error: Error::invalid_request(said) }
             })
         })
     }
