@@ -121,21 +121,35 @@ pub async fn note(tx: &mut Tx, ceremony: Uuid, user: &User, typed: &str, session
     rows::settle(tx, ceremony, &outcome).await
 }
 
-/// The session that the same form, sent just before, has made of the session `asked`; and what it was for.
-pub async fn just_answered(
-    tx: &mut Tx,
+/// A question that was just answered rightly.
+pub struct Answered {
     ceremony: Uuid,
-    asked: Uuid,
-    typed: &str,
-) -> Result<Option<(Uuid, Guess)>, Broken> {
+    /// Who answered it.
+    pub user_id: Uuid,
+    answer: String,
+    became: Uuid,
+    pub question: Guess,
+}
+
+impl Answered {
+    /// The session that came of it, for whoever sends the same again.
+    #[must_use]
+    pub fn became(&self, typed: &str) -> Option<Uuid> {
+        let again = answer_of(self.ceremony, self.user_id, typed);
+        constant_time_eq(self.answer.as_bytes(), again.as_bytes()).then_some(self.became)
+    }
+}
+
+/// What the session `asked` was asked, if that was answered just before.
+pub async fn find_answered(tx: &mut Tx, ceremony: Uuid, asked: Uuid) -> Result<Option<Answered>, Broken> {
     let after = tx.now - DOUBLE_SUBMIT;
-    let Some(settled) = rows::find_settled(tx, ceremony, asked, after).await? else { return Ok(None) };
-    let text = |member: &str| settled.state.get(member).and_then(Value::as_str).map(str::to_owned);
-    let (Some(answer), Some(became), Some(user_id)) = (text("answer"), text("became"), settled.user_id) else {
+    let Some(question) = rows::find_settled(tx, ceremony, asked, after).await? else { return Ok(None) };
+    let text = |member: &str| question.state.get(member).and_then(Value::as_str).map(str::to_owned);
+    let became = text("became").and_then(|id| id.parse().ok());
+    let (Some(answer), Some(became), Some(user_id)) = (text("answer"), became, question.user_id) else {
         return Ok(None);
     };
-    let same = constant_time_eq(answer.as_bytes(), answer_of(ceremony, user_id, typed).as_bytes());
-    Ok(became.parse().ok().filter(|_| same).map(|became| (became, settled)))
+    Ok(Some(Answered { ceremony, user_id, answer, became, question }))
 }
 
 /// What came of a code by itself.

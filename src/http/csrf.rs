@@ -25,6 +25,12 @@ pub fn fits_first(app: &App, session_id: Uuid, form: &Parameters) -> bool {
     fits_generation(app, session_id, 0, form)
 }
 
+/// Whether a form carries the token of this generation of a session's secret, or of one shortly before; in constant time. For
+/// a form that was sent twice: the first has changed the secret.
+pub fn fits_lately(app: &App, session_id: Uuid, generation: i32, form: &Parameters) -> bool {
+    (0..=generation).rev().take(2).any(|generation| fits_generation(app, session_id, generation, form))
+}
+
 /// Whether a call of a page's script carries the session's token; in constant time.
 pub fn token_fits(app: &App, session: &LiveSession, tag: &str) -> bool {
     verify(app, session.id, session.secret_generation, tag)

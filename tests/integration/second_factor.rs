@@ -160,6 +160,30 @@ async fn a_double_submit_is_one_sign_in() {
     assert_eq!(live_sessions(&server).await, "5");
 }
 
+/// The second of two is a form of this browser's like any other, and what is guessed there is counted.
+#[tokio::test]
+async fn a_double_submit_is_no_side_door() {
+    let server = Server::usual().await;
+    let (_, app, _) = with_app(&server).await;
+    let (agent, page) = asked(&server).await;
+    let form = page.form_to("/second-factor").fill("code", &app.code(&server));
+    // With the cookie that there was before.
+    let late = agent.copy();
+    assert!(is_account(&agent.submit(&form).await));
+    for forged in [None, Some("AAAA")] {
+        late.copy().submit(&form.clone().forge("csrf", forged)).await.is_error_page(400);
+    }
+    assert_eq!(late.copy().submit_step(&form).await.status, 303);
+    let wrong = form.clone().forge("code", Some(&app.wrong_code(&server)));
+    let mut guesses = 0;
+    while late.copy().submit_step(&wrong).await.status == 400 {
+        guesses += 1;
+        assert!(guesses < 20, "nobody counts");
+    }
+    // Not even what is right is told to who has guessed too often.
+    assert_eq!((late.copy().submit_step(&form).await.status, guesses > 5), (429, true), "{guesses}");
+}
+
 /// The code goes where the password went.
 #[tokio::test]
 async fn another_browser_cannot_answer() {

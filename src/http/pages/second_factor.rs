@@ -7,9 +7,9 @@ use crate::{
     app::App,
     authentication::second_factor::{self, Answer},
     db::{
-        Outcome,
+        Outcome, Tx,
         ceremonies::{self, Purpose as Asked},
-        sessions as session_rows,
+        session_locks, sessions as session_rows,
     },
     failure::Failure,
     http::{
@@ -42,7 +42,7 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     let form = form.0;
     let answered = match question(&app, &visit, form.get("ceremony")).await {
         Ok(question) => attempt(&app, &visit, &question, &form).await,
-        Err(response) => again(&app, &visit, &form).await.map(|again| again.unwrap_or(response)),
+        Err(response) => again(&app, &visit, &form, None).await.map(|again| again.unwrap_or(response)),
     };
     answered.unwrap_or_else(|failure| answer::failure(&app, &visit, &failure))
 }
@@ -68,7 +68,7 @@ async fn question(app: &App, visit: &Visit, ceremony: Option<&str>) -> Result<Qu
 
 async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameters) -> Outcome<HttpResponse> {
     let Some(session) = &question.purpose.browser().session else {
-        return Ok(again(app, visit, form).await?.unwrap_or_else(|| gone(app, visit)));
+        return Ok(again(app, visit, form, None).await?.unwrap_or_else(|| gone(app, visit)));
     };
     if !csrf::fits(app, session, form) {
         return Err(Error::invalid_request("this form is out of date; please reload the page").into());
@@ -77,16 +77,7 @@ async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameter
     if typed.is_empty() || typed.len() > 64 {
         return Ok(show(app, visit, question, StatusCode::BAD_REQUEST, Some("Please enter the code."), None));
     }
-    let source = visit.trace.source_hash.clone().unwrap_or_default();
-    let account = question.user_id.to_string();
-    // Counted and committed before the code is looked at.
-    let gate = app
-        .db
-        .work(visit.now, &visit.trace, async |tx| {
-            app.sources.count(tx, Attempt::SecondFactor, &account, &source).await.map_err(Failure::from)
-        })
-        .await?;
-    let buckets = match gate {
+    let buckets = match count(app, visit, question.user_id).await? {
         Gate::Open(buckets) => buckets,
         Gate::Closed(seconds) => {
             crate::metrics::refused("second_factor_throttled");
@@ -130,7 +121,7 @@ async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameter
         }
         Err(None) => {
             // It may have been answered while this one waited.
-            if let Some(response) = again(app, visit, form).await? {
+            if let Some(response) = again(app, visit, form, Some(buckets)).await? {
                 return Ok(response);
             }
             crate::metrics::refused("wrong_code");
@@ -140,29 +131,63 @@ async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameter
 }
 
 /// The form was sent twice, and the first has signed somebody in: the second gets the same cookie, so that it does not matter
-/// which answer the browser keeps.
-async fn again(app: &App, visit: &Visit, form: &Parameters) -> Outcome<Option<HttpResponse>> {
+/// which answer the browser keeps. It is one of this browser's forms, and counted like any other; `counted`: it was.
+async fn again(
+    app: &App,
+    visit: &Visit,
+    form: &Parameters,
+    counted: Option<Vec<Vec<u8>>>,
+) -> Outcome<Option<HttpResponse>> {
     let Some(ceremony) = form.get("ceremony").and_then(|id| id.parse::<Uuid>().ok()) else { return Ok(None) };
-    let typed = form.get("code").unwrap_or_default();
     let found = app
         .db
         .single(visit.now, &visit.trace, async |tx| {
             let browser = Browser::find(app, visit, tx).await?;
             let Some(asked) = browser.outdated.or(browser.session.map(|session| session.id)) else { return Ok(None) };
-            let Some((became, settled)) = second_factor::just_answered(tx, ceremony, asked, typed).await? else {
+            let generation = session_locks::find_cookie_session(tx, asked).await?.map(|row| row.secret_generation);
+            if !generation.is_some_and(|generation| csrf::fits_lately(app, asked, generation, form)) {
                 return Ok(None);
-            };
-            let session = session_rows::find_live(tx, became).await?;
-            Ok::<_, Failure>(session.map(|session| (session, settled)))
+            }
+            second_factor::find_answered(tx, ceremony, asked).await.map_err(Failure::from)
         })
         .await?;
-    let Some((session, settled)) = found else { return Ok(None) };
-    let confirmed = settled.state["confirm"].as_str().and_then(Destination::parse).unwrap_or(Destination::Account);
-    let next = settled
+    let Some(answered) = found else { return Ok(None) };
+    let counted = match counted {
+        Some(counted) => counted,
+        None => match count(app, visit, answered.user_id).await? {
+            Gate::Open(buckets) => buckets,
+            closed @ Gate::Closed(_) => {
+                closed.or_later("too many attempts; please wait a moment")?;
+                return Ok(None);
+            }
+        },
+    };
+    let Some(became) = answered.became(form.get("code").unwrap_or_default()) else { return Ok(None) };
+    let session = app
+        .db
+        .work(visit.now, &visit.trace, async |tx| {
+            app.sources.forgive(tx, &counted).await?;
+            session_rows::find_live(tx, became).await.map_err(Failure::from)
+        })
+        .await?;
+    let Some(session) = session else { return Ok(None) };
+    let question = answered.question;
+    let confirmed = question.state["confirm"].as_str().and_then(Destination::parse).unwrap_or(Destination::Account);
+    let next = question
         .request_id
         .map_or_else(|| confirmed.url(app), |id| app.config.issuer.url(&format!("/oauth/authorize/{id}")));
     let signed_in = SignedIn { session_id: session.id, generation: session.secret_generation };
     Ok(Some(welcome(app, &next, &signed_in)))
+}
+
+/// Counts a code, committed before it is looked at.
+async fn count(app: &App, visit: &Visit, user_id: Uuid) -> Outcome<Gate> {
+    let source = visit.trace.source_hash.clone().unwrap_or_default();
+    let account = user_id.to_string();
+    let count = async |tx: &mut Tx| {
+        app.sources.count(tx, Attempt::SecondFactor, &account, &source).await.map_err(Failure::from)
+    };
+    app.db.work(visit.now, &visit.trace, count).await
 }
 
 fn welcome(app: &App, next: &str, signed_in: &SignedIn) -> HttpResponse {
