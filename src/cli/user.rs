@@ -260,7 +260,8 @@ async fn forget_suspended(opened: &Opened, name: &str) -> Result<(), Stop> {
             suspended.retain(|passkey| passkey.suspended_at.is_some());
             for passkey in &suspended {
                 credentials::end_passkey(tx, user.id, passkey.id).await?;
-                let detail = json!({ "credential": passkey.id, "kind": "passkey", "suspended_at": passkey.suspended_at });
+                let detail =
+                    json!({ "credential": passkey.id, "kind": "passkey", "suspended_at": passkey.suspended_at });
                 audit::record(tx, event(Action::CredentialRemoved, &user).detail(detail));
                 let label = passkey.label.as_deref().unwrap_or_default();
                 notices::tell(tx, user.id, &Message::PasskeyRemoved { label }).await?;

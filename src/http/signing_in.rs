@@ -214,7 +214,9 @@ impl Purpose {
     /// How a page offers to prove it with a passkey; `None` where there is none.
     pub fn passkey(&self, app: &App, another: bool) -> Option<views::UsePasskey> {
         app.passkeys.as_ref()?;
-        if self.bound_to(app, another).is_some() && self.confirm().is_some_and(|it| it.required != Required::Class(Acr::Phr)) {
+        if self.bound_to(app, another).is_some()
+            && self.confirm().is_some_and(|it| it.required != Required::Class(Acr::Phr))
+        {
             return None;
         }
         Some(views::UsePasskey {

@@ -209,7 +209,9 @@ async fn calls_need_the_token_of_their_page() {
 #[tokio::test]
 async fn a_body_that_cannot_be_read_is_called_what_it_is() {
     let server = Server::usual().await;
-    for path in ["/passkeys/sign-in/options", "/passkeys/sign-in", "/passkeys/enrol/options", "/hub/api/v1/sessions/events"] {
+    for path in
+        ["/passkeys/sign-in/options", "/passkeys/sign-in", "/passkeys/enrol/options", "/hub/api/v1/sessions/events"]
+    {
         for body in ["{", "", "{\"csrf\": 1"] {
             let call = server.http().post(server.at(path)).header("content-type", "application/json").body(body);
             Answer::of(call).await.refused_with(400, "invalid_request");

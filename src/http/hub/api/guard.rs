@@ -52,7 +52,8 @@ impl Watcher {
             return Err(refused("the access token does not hang on a privileged session").into());
         }
         let person = session.user_id.zip(Demand::of(&Scope::parse(scope)?, &app.config.scopes));
-        let (user_id, demand) = person.ok_or_else(|| refused("only people may do this, and only what is privileged"))?;
+        let (user_id, demand) =
+            person.ok_or_else(|| refused("only people may do this, and only what is privileged"))?;
         let is_administrator = session.admin_at.is_some();
         let judge = |rule: &Access| authentication::judge_person(rule, is_administrator, &groups, visit.now);
         let Err(refusal) = demand.access.iter().try_for_each(judge) else { return Ok(Self { user_id }) };
