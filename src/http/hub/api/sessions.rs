@@ -6,12 +6,12 @@ use actix_web::{
     web::{Data, Path},
 };
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 use uuid::Uuid;
 
 use super::{
     guard::Watcher,
-    views::{Event, Session, SessionWithTimeline, Sessions},
+    views::{Event, Refusal, Session, SessionWithTimeline, Sessions},
 };
 use crate::{
     app::App,
@@ -39,6 +39,27 @@ pub struct Reason {
     reason: String,
 }
 
+/// Why a change is not made.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it tells the description what the handlers of a change answer")]
+enum ChangeRefusal {
+    /// There is no reason, or it is not one.
+    #[response(status = 400)]
+    Malformed(Refusal),
+    /// There is no live token.
+    #[response(status = 401)]
+    Unauthenticated(Refusal),
+    /// The token does not do.
+    #[response(status = 403)]
+    Forbidden(Refusal),
+    /// There is no session of this id or `sid`.
+    #[response(status = 404)]
+    NoSuchSession(Refusal),
+    /// It is in that state already, or has ended.
+    #[response(status = 409)]
+    Unchanged(Refusal),
+}
+
 const USUAL: i64 = 100;
 const MOST: i64 = 1000;
 
@@ -55,8 +76,8 @@ const MOST: i64 = 1000;
         ("limit" = Option<i64>, Query, description = "At most so many: 1 to 1000, by default 100."),
     ),
     responses(
-        (status = 200, body = Sessions), (status = 400, body = super::views::Refusal),
-        (status = 401, body = super::views::Refusal), (status = 403, body = super::views::Refusal),
+        (status = 200, body = Sessions), (status = 400, body = Refusal),
+        (status = 401, body = Refusal), (status = 403, body = Refusal),
     ),
 )]
 pub async fn list(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
@@ -77,8 +98,8 @@ pub async fn list(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpRes
     security(("bearer" = ["hub:sessions"])),
     params(("id" = Uuid, Path, description = "Its id, or the `sid` under which a client knows it.")),
     responses(
-        (status = 200, body = SessionWithTimeline), (status = 401, body = super::views::Refusal),
-        (status = 403, body = super::views::Refusal), (status = 404, body = super::views::Refusal),
+        (status = 200, body = SessionWithTimeline), (status = 401, body = Refusal),
+        (status = 403, body = Refusal), (status = 404, body = Refusal),
     ),
 )]
 pub async fn show(app: Data<App>, visit: Visit, id: Path<String>) -> HttpResponse {
@@ -104,12 +125,7 @@ pub async fn show(app: Data<App>, visit: Visit, id: Path<String>) -> HttpRespons
     post, path = "/hub/api/v1/sessions/{id}/lock", tag = "sessions", operation_id = "lockSession",
     security(("bearer" = ["hub:sessions"])), request_body = Reason,
     params(("id" = Uuid, Path, description = "Its id, or the `sid` under which a client knows it.")),
-    responses(
-        (status = 200, body = Session), (status = 400, body = super::views::Refusal),
-        (status = 401, body = super::views::Refusal), (status = 403, body = super::views::Refusal),
-        (status = 404, body = super::views::Refusal),
-        (status = 409, description = "It is locked already, or has ended.", body = super::views::Refusal),
-    ),
+    responses((status = 200, description = "The session as it is now.", body = Session), ChangeRefusal),
 )]
 pub async fn lock(app: Data<App>, visit: Visit, id: Path<String>, body: Body) -> HttpResponse {
     change(&app, &visit, &id, body, async |tx, id, reason, by| sessions::lock(tx, id, reason, by).await).await
@@ -120,12 +136,7 @@ pub async fn lock(app: Data<App>, visit: Visit, id: Path<String>, body: Body) ->
     post, path = "/hub/api/v1/sessions/{id}/unlock", tag = "sessions", operation_id = "unlockSession",
     security(("bearer" = ["hub:sessions"])), request_body = Reason,
     params(("id" = Uuid, Path, description = "Its id, or the `sid` under which a client knows it.")),
-    responses(
-        (status = 200, body = Session), (status = 400, body = super::views::Refusal),
-        (status = 401, body = super::views::Refusal), (status = 403, body = super::views::Refusal),
-        (status = 404, body = super::views::Refusal),
-        (status = 409, description = "It is not locked, or has ended.", body = super::views::Refusal),
-    ),
+    responses((status = 200, description = "The session as it is now.", body = Session), ChangeRefusal),
 )]
 pub async fn unlock(app: Data<App>, visit: Visit, id: Path<String>, body: Body) -> HttpResponse {
     change(&app, &visit, &id, body, async |tx, id, reason, by| sessions::unlock(tx, id, reason, by).await).await
@@ -136,12 +147,7 @@ pub async fn unlock(app: Data<App>, visit: Visit, id: Path<String>, body: Body) 
     post, path = "/hub/api/v1/sessions/{id}/end", tag = "sessions", operation_id = "endSession",
     security(("bearer" = ["hub:sessions"])), request_body = Reason,
     params(("id" = Uuid, Path, description = "Its id, or the `sid` under which a client knows it.")),
-    responses(
-        (status = 200, body = Session), (status = 400, body = super::views::Refusal),
-        (status = 401, body = super::views::Refusal), (status = 403, body = super::views::Refusal),
-        (status = 404, body = super::views::Refusal),
-        (status = 409, description = "It has ended already.", body = super::views::Refusal),
-    ),
+    responses((status = 200, description = "The session as it is now.", body = Session), ChangeRefusal),
 )]
 pub async fn end(app: Data<App>, visit: Visit, id: Path<String>, body: Body) -> HttpResponse {
     change(&app, &visit, &id, body, async |tx, id, reason, by| sessions::end(tx, id, reason, by).await).await
