@@ -1,9 +1,16 @@
 //! One example of every page, for the tests: what each template is given, and what must hold of all of them.
 
+mod account;
+mod privileged;
+
 use chrono::{TimeDelta, TimeZone, Utc};
 use minijinja::{Value, value::Serde};
 use serde::Serialize;
 
+pub use self::{
+    account::{account, factors},
+    privileged::{access, elevation, hub_elevations, privileged_elsewhere, step_up},
+};
 use super::{Moment, PageName, Qr, Site, Templates, views::*};
 
 pub fn site() -> Site {
@@ -98,66 +105,6 @@ pub fn consent() -> Consent {
     }
 }
 
-pub fn account() -> Account {
-    let session = |id: &str, device: &str, kind: &str, seen: i64| AccountSession {
-        id: id.into(),
-        current: seen == 0,
-        kind: kind.into(),
-        device: device.into(),
-        place: Some("192.0.2.0/24".into()),
-        started_at: moment(seen - 95),
-        last_seen_at: moment(seen),
-        expires_at: moment(seen + 625),
-        clients: vec!["Harbour Notes".into(), "Tide Tables".into()],
-    };
-    let passkey = |id: &str, label: &str, suspended_at: Option<Moment>| AccountPasskey {
-        id: id.into(),
-        label: label.into(),
-        created_at: moment(-60 * 24 * 90),
-        last_used_at: suspended_at.is_none().then(|| moment(-30)),
-        suspended_at,
-        attested: false,
-    };
-    Account {
-        user: alice(),
-        csrf: "c5rf".into(),
-        action_base: "/account".into(),
-        notice: Some("The session on Safari on iPhone has ended.".into()),
-        factors: AccountFactors {
-            password: "/account/password".into(),
-            has_password: true,
-            authenticator: "/account/authenticator".into(),
-            authenticator_at: Some(moment(-60 * 24 * 12)),
-            recovery_codes_left: 7,
-            needs_recovery_code: false,
-        },
-        passkeys: vec![
-            passkey("0198-5", "Laptop", None),
-            AccountPasskey { attested: true, ..passkey("0198-6", "Key on the ring", None) },
-            passkey("0198-7", "Old phone", Some(moment(-60))),
-        ],
-        add_passkey: Some(add_passkey(None)),
-        sessions: vec![
-            session("0198-1", "Firefox on Linux", "user", 0),
-            session("0198-2", "Chrome on Android", "user", -12),
-            session("0198-3", "Edge on Windows", "privileged", -340),
-        ],
-        consents: vec![AccountConsent {
-            client_id: "notes".into(),
-            client_name: "Harbour Notes".into(),
-            open: Some("https://notes.example/sign-in?iss=http%3A%2F%2Flocalhost%3A8080".into()),
-            scopes: vec!["See your name".into(), "See your email address".into()],
-            granted_at: moment(-60 * 24 * 40),
-        }],
-        offline: vec![AccountOffline {
-            id: "0198-9".into(),
-            client_name: "Tide Tables".into(),
-            started_at: moment(-60 * 24 * 3),
-            expires_at: moment(60 * 24 * 87),
-        }],
-    }
-}
-
 pub fn demo_signed_in() -> DemoSignedIn {
     DemoSignedIn {
         user: alice(),
@@ -186,165 +133,8 @@ pub fn demo_signed_in() -> DemoSignedIn {
     }
 }
 
-pub fn hub_elevations() -> HubElevations {
-    let item = |id: &str, outcome: &'static str, own: bool| HubElevation {
-        id: id.into(),
-        person: if own { alice() } else { Person { username: "bob".into(), name: None } },
-        own,
-        client: "Harbour Notes".into(),
-        scopes: vec![Scope { name: "payments:write".into(), description: "Move money".into(), offline: false }],
-        reason: "The harbour dues of May are to be paid today".into(),
-        minutes: 10,
-        device: Some("Firefox on Linux".into()),
-        place: Some("203.0.x.x".into()),
-        asked_at: moment(-4),
-        expires_at: moment(56),
-        outcome,
-        used: true,
-        by: Some("carol".into()),
-        note: Some("As agreed this morning".into()),
-        at: Some(moment(-2)),
-    };
-    HubElevations {
-        pages: vec![HubLink { title: "Elevations", href: "/hub/elevations".into(), current: true }],
-        action: "/hub/elevations".into(),
-        csrf: "c5rf".into(),
-        user: alice(),
-        notice: Some("Approved. They can go on now."),
-        error: Some("That is not open any more."),
-        waiting: vec![item("0198-e1", "", false), item("0198-e2", "", true)],
-        reviews: vec![item("0198-e3", "Break-glass", false)],
-        settled: vec![item("0198-e4", "Approved, used", false), item("0198-e5", "Refused", true)],
-    }
-}
-
-fn access() -> Access {
-    Access {
-        action: "/access".into(),
-        csrf: "c5rf".into(),
-        request: "0198c0de".into(),
-        client: client(),
-        scopes: vec![Scope { name: "payments:write".into(), description: "Move money".into(), offline: false }],
-        reason: "This can be done only at certain times: Mon-Fri 08:00-18:00 UTC.".into(),
-    }
-}
-
-pub fn elevation(state: &'static str) -> Elevation {
-    Elevation {
-        action: "/elevation".into(),
-        again: "/elevation?request=0198c0de".into(),
-        csrf: "c5rf".into(),
-        request: "0198c0de".into(),
-        client: client(),
-        user: alice(),
-        scopes: vec![Scope { name: "payments:write".into(), description: "Move money".into(), offline: false }],
-        state,
-        error: (state == "ask").then(|| "Please say why you need it.".into()),
-        reason: "The harbour dues".into(),
-        minutes: 10,
-        longest: 15,
-        break_glass: true,
-        asked_at: Some(moment(-1)),
-        expires_at: Some(moment(59)),
-        decided_by: (state == "refused").then(|| "bob".into()),
-        note: (state == "refused").then(|| "Not on a Sunday".into()),
-    }
-}
-
 fn shown(view: impl Serialize) -> Value {
     Value::from(Serde(view))
-}
-
-fn step_up() -> StepUp {
-    StepUp {
-        action: "/step-up".into(),
-        csrf: "c5rf".into(),
-        request: "0198c0de".into(),
-        client: client(),
-        user: alice(),
-        scopes: vec![Scope { name: "pay".into(), description: "Move money".into(), offline: false }],
-        minutes: Some(15),
-        passkey: Some(use_passkey()),
-        by_code: Some("/login?request=0198c0de&as=again".into()),
-        may_decline: true,
-    }
-}
-
-fn privileged_elsewhere() -> PrivilegedElsewhere {
-    PrivilegedElsewhere {
-        action: "/privileged-elsewhere".into(),
-        csrf: "c5rf".into(),
-        request: "0198c0de".into(),
-        client: client(),
-        user: alice(),
-        open: vec![OpenWork {
-            device: "Firefox on Linux".into(),
-            place: Some("203.0.x.x".into()),
-            started_at: moment(-7),
-        }],
-    }
-}
-
-/// What people sign in with, and how they change it.
-fn factors() -> Vec<(PageName, Value)> {
-    vec![
-        (
-            PageName::SecondFactor,
-            shown(SecondFactor {
-                action: "/second-factor".into(),
-                csrf: "c5rf".into(),
-                ceremony: "0198c0de".into(),
-                client: Some(client()),
-                error: Some("That code is not right.".into()),
-                retry_after: None,
-            }),
-        ),
-        (
-            PageName::Authenticator,
-            shown(Authenticator {
-                action: "/account/authenticator/add".into(),
-                csrf: "c5rf".into(),
-                nonce: "n0nce".into(),
-                secret: "JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP".into(),
-                link: "otpauth://totp/Mooring:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Mooring".into(),
-                qr: Qr::of("otpauth://totp/Mooring:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Mooring"),
-                account: "/account".into(),
-                error: None,
-            }),
-        ),
-        (
-            PageName::RecoveryCodes,
-            shown(RecoveryCodes {
-                first: true,
-                codes: vec!["0123-4567-89AB-CDEF".into(); 10],
-                account: "/account".into(),
-            }),
-        ),
-        (
-            PageName::ChangePassword,
-            shown(ChangePassword {
-                action: "/account/password".into(),
-                csrf: "c5rf".into(),
-                user: alice(),
-                least: 8,
-                account: "/account".into(),
-                error: Some("The two passwords are not the same.".into()),
-            }),
-        ),
-        (
-            PageName::ResetPassword,
-            shown(ResetPassword {
-                action: "/reset-password".into(),
-                sign_in: "/account".into(),
-                minutes: 30,
-                token: Some("mo_pr_1".into()),
-                username: "alice".into(),
-                code: true,
-                least: 15,
-                ..ResetPassword::default()
-            }),
-        ),
-    ]
 }
 
 /// Every page with a context of its own.
