@@ -14,6 +14,7 @@ pub mod clients;
 pub mod consents;
 pub mod credentials;
 pub mod declarations;
+pub mod elevation_approvals;
 pub mod elevation_lists;
 pub mod elevation_requests;
 pub mod embedded;

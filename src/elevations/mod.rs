@@ -10,11 +10,14 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-pub use crate::db::elevation_requests::{Approval, Approvers, Elevation, Need, NewElevation, Verdict};
+pub use crate::db::{
+    elevation_approvals::{Approval, Approvers, Need},
+    elevation_requests::{Elevation, NewElevation, Verdict},
+};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     config::{self, builtin::HUB_ELEVATIONS},
-    db::{Tx, elevation_lists, elevation_requests, sessions::LiveSession},
+    db::{Tx, elevation_approvals, elevation_lists, elevation_requests, sessions::LiveSession},
     failure::Broken,
     notices::mail::{self, Message},
 };
@@ -131,7 +134,7 @@ pub async fn consume(
     need: &Need<'_>,
     privileged_session_id: Uuid,
 ) -> Result<Option<i32>, Broken> {
-    let Some(elevation) = elevation_requests::consume(tx, approvers, need, privileged_session_id).await? else {
+    let Some(elevation) = elevation_approvals::consume(tx, approvers, need, privileged_session_id).await? else {
         return Ok(None);
     };
     let subject = Subject {
@@ -152,7 +155,7 @@ pub async fn void_fallen(
     request_id: Option<Uuid>,
     limit: i64,
 ) -> Result<usize, Broken> {
-    let fallen = elevation_requests::void_fallen(tx, approvers, request_id, limit).await?;
+    let fallen = elevation_approvals::void_fallen(tx, approvers, request_id, limit).await?;
     for elevation in &fallen {
         record(tx, elevation, Action::ElevationVoided, Actor::Server, json!({ "why": elevation.void_reason }));
     }

@@ -13,7 +13,7 @@ use crate::{
     db::{
         Outcome, Tx,
         authorization_requests::{self, Mark},
-        elevation_requests, privileged_sessions,
+        elevation_approvals, elevation_requests, privileged_sessions,
         sessions::LiveSession,
     },
     elevations::{self, Approvers, Asked, Elevation, Need, NewElevation},
@@ -102,7 +102,7 @@ async fn asking<'a>(app: &App, visit: &Visit, pending: &'a Pending) -> Outcome<O
                 client_id: &pending.client.id,
                 scope: &demand.scope,
             };
-            if elevation_requests::find_approval(tx, &approvers, &need).await?.is_some() {
+            if elevation_approvals::find_approval(tx, &approvers, &need).await?.is_some() {
                 return Ok(None);
             }
             let latest = elevation_requests::find_of_request(tx, request_id, user_id).await?;

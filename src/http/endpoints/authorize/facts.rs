@@ -5,7 +5,7 @@ use crate::{
     authentication::Refusal,
     authorize::AuthorizationRequest,
     db::{
-        Outcome, authorization_requests, elevation_requests,
+        Outcome, authorization_requests, elevation_approvals,
         privileged_sessions::{self, Privilege},
     },
     elevations::{Approval, Approvers, Need},
@@ -53,7 +53,7 @@ impl Facts {
             .read(visit.now, &visit.trace, async |tx| {
                 let privilege = privileged_sessions::find_privilege(tx, client_id, user_id, session.root_id).await?;
                 let approval = match &need {
-                    Some(need) => elevation_requests::find_approval(tx, &approvers, need).await?,
+                    Some(need) => elevation_approvals::find_approval(tx, &approvers, need).await?,
                     None => None,
                 };
                 Ok::<_, crate::failure::Failure>((privilege, approval))
