@@ -51,7 +51,7 @@ enum Command {
     Demo(demo::Demo),
     /// Bring the database to the schema of this program
     Migrate,
-    /// Add and disable people
+    /// Add and disable people, and say what they may
     #[command(subcommand)]
     User(user::User),
     /// Register, list and disable clients
