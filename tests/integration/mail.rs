@@ -73,6 +73,10 @@ async fn a_file_does_not_stay() {
     server.advance(chrono::TimeDelta::days(2)).await;
     server.work(async |tx| notices::tell(tx, alice, &Message::PasswordChanged).await).await;
     let young = server.mail("your password was changed").await.file;
+    // Called like one of ours, and as old; they keep nothing from being removed.
+    let [nested, link] = [1, 2].map(|n| folder.join(format!("019a0000-0000-7000-8000-00000000000{n}.eml")));
+    std::fs::create_dir(&nested).unwrap();
+    std::os::unix::fs::symlink(&own, &link).unwrap();
     assert_eq!(server.app.mailer.sweep(server.clock.now()).await.unwrap(), 0);
     assert!(old.exists());
     server.advance(chrono::TimeDelta::hours(25)).await;
@@ -84,6 +88,7 @@ async fn a_file_does_not_stay() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!((old.exists(), half.exists(), young.exists(), own.exists()), (false, false, true, true));
+    assert!(nested.is_dir() && link.is_symlink());
     drop(replica);
 }
 

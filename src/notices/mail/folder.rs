@@ -38,7 +38,11 @@ pub(super) async fn sweep(folder: &Path, now: DateTime<Utc>) -> io::Result<usize
     let mut removed = 0;
     while let Some(file) = files.next_entry().await? {
         let path = file.path();
-        let Some(_) = queued_at(&path).filter(|at| now - *at > KEPT) else { continue };
+        let is_old = queued_at(&path).is_some_and(|at| now - at > KEPT);
+        // A link or a folder is nothing that was written here.
+        if !(is_old && file.file_type().await?.is_file()) {
+            continue;
+        }
         match fs::remove_file(&path).await {
             Ok(()) => removed += 1,
             // Another replica on the same folder was quicker.
@@ -52,7 +56,8 @@ pub(super) async fn sweep(folder: &Path, now: DateTime<Utc>) -> io::Result<usize
 /// When the mail in this file was queued, which its name says; `None`: it is not one of ours.
 fn queued_at(path: &Path) -> Option<DateTime<Utc>> {
     let extension = path.extension()?.to_str()?;
-    let id: Uuid = path.file_stem()?.to_str()?.parse().ok()?;
+    let stem = path.file_stem()?.to_str()?;
+    let id = stem.parse::<Uuid>().ok().filter(|id| id.to_string() == stem)?;
     let (seconds, nanoseconds) = id.get_timestamp().filter(|_| id.get_version_num() == 7)?.to_unix();
     let at = DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)?;
     ["eml", "part"].contains(&extension).then_some(at)
@@ -68,7 +73,10 @@ mod tests {
         let age = |name: &str| queued_at(Path::new("/mail").join(name).as_path());
         let at = age(&format!("{id}.eml")).unwrap();
         assert_eq!((at.timestamp_millis(), age(&format!("{id}.part"))), (0x019a_0000_0000, Some(at)));
-        for other in [&format!("{id}.txt"), id, "notes.eml", "6ba7b810-9dad-11d1-80b4-00c04fd430c8.eml", ".eml", ""] {
+        let simple = format!("{}.eml", id.replace('-', ""));
+        let (text, braced) = (format!("{id}.txt"), format!("{{{id}}}.eml"));
+        let another = "6ba7b810-9dad-11d1-80b4-00c04fd430c8.eml";
+        for other in [&text, &simple, &braced, id, "notes.eml", another, ".eml", ""] {
             assert_eq!(age(other), None, "{other}");
         }
     }
