@@ -55,6 +55,13 @@ async fn apply_user(tx: &mut Tx, app: &App, key: &Key256, declared: &User) -> Re
         tell(tx, Action::UserAdded, &user, json!({ "declared": true, "admin": declared.admin }));
         return Ok(());
     };
+    // First, because it locks the password: whoever resets theirs locks that, and then the person, as what follows does.
+    let may_set = match users::find_declared_password(tx, found.id).await? {
+        None => true,
+        // The person has chosen another since, or somebody for them.
+        Some(None) => false,
+        Some(Some(made_from)) => !key.verify(&password_parts(&found, declared), &made_from),
+    };
     let mut changed = Vec::new();
     if found.claims != claims {
         users::set_claims(tx, found.id, &claims).await?;
@@ -68,12 +75,6 @@ async fn apply_user(tx: &mut Tx, app: &App, key: &Key256, declared: &User) -> Re
     if sessions::set_groups(tx, found.id, &declared.groups, Actor::Server).await?.is_some() {
         changed.push("groups");
     }
-    let may_set = match users::find_declared_password(tx, found.id).await? {
-        None => true,
-        // The person has chosen another since, or somebody for them.
-        Some(None) => false,
-        Some(Some(made_from)) => !key.verify(&password_parts(&found, declared), &made_from),
-    };
     if may_set {
         set_password(tx, app, key, &found, declared).await?;
         changed.push("password");
