@@ -132,10 +132,11 @@ async fn verify(
     }
 }
 
-/// There may be a copy of its key: nobody uses it any more, and its person is told.
+/// There may be a copy of its key: nobody uses it any more, what it may have been used for ends, and its person is told.
 async fn suspend(tx: &mut Tx, user: &User, id: Uuid, label: &str) -> Result<(), Broken> {
     let reason = Refusal::CounterWentBack.as_str();
     if credentials::suspend(tx, id, reason).await? {
+        sessions::end_privileged(tx, user.id, "passkey_suspended", Actor::Server).await?;
         let subject = Subject { user_id: Some(user.id), ..Subject::default() };
         let event = Event::done(Action::CredentialSuspended, Actor::Server, subject).reason(reason);
         audit::record(tx, event.detail(json!({ "credential": id, "kind": "passkey" })));

@@ -2,7 +2,8 @@
 //!
 //! Invariant: a weaker factor, or an old sign-in, never changes a stronger one. Whoever can sign in with a passkey shows it
 //! before anything is added, changed or withdrawn; and a passkey that was suspended, because there may be a copy of it, counts
-//! until it is withdrawn: whoever has the copy, and the password, is not to get any further by its suspension.
+//! until it is withdrawn: whoever has the copy, and the password, is not to get any further by its suspension. Nor by its
+//! withdrawal: what was proved before the suspension stays proved with what may have been the copy.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -22,7 +23,9 @@ pub const FRESH: TimeDelta = TimeDelta::minutes(5);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Factors {
     pub passkeys: i64,
-    /// When the latest suspension was of a passkey that was not withdrawn since.
+    /// There is a passkey that was suspended, and not withdrawn since.
+    pub suspended: bool,
+    /// When a passkey was last suspended, withdrawn since or not.
     pub suspended_at: Option<DateTime<Utc>>,
     pub password: bool,
     pub totp: bool,
@@ -31,18 +34,15 @@ pub struct Factors {
 
 impl Factors {
     pub async fn load(tx: &mut Tx, user_id: Uuid) -> Result<Self, Broken> {
-        let suspended_at = credentials::find_last_suspension(tx, user_id).await?;
-        let mut factors = Self { suspended_at, ..Self::default() };
-        for (kind, count) in credentials::count_usable(tx, user_id).await? {
-            match kind.as_str() {
-                "passkey" => factors.passkeys = count,
-                "password" => factors.password = count > 0,
-                "totp" => factors.totp = count > 0,
-                "recovery" => factors.recovery_codes = count,
-                _ => {}
-            }
-        }
-        Ok(factors)
+        let held = credentials::find_held(tx, user_id).await?;
+        Ok(Self {
+            passkeys: held.passkeys,
+            suspended: held.suspended_passkeys > 0,
+            suspended_at: held.suspended_at,
+            password: held.password,
+            totp: held.totp,
+            recovery_codes: held.recovery_codes,
+        })
     }
 
     /// What it takes to change any of them: the strongest that there is.
@@ -50,7 +50,7 @@ impl Factors {
     pub fn required(&self) -> Required {
         if self.passkeys > 0 {
             Required::Class(Acr::Phr)
-        } else if self.suspended_at.is_some() {
+        } else if self.suspended {
             Required::RecoveryCode
         } else if self.password && self.totp {
             Required::Class(Acr::Mfa)
@@ -157,7 +157,8 @@ mod tests {
     #[test]
     fn a_suspended_passkey_is_made_up_for_by_another_or_by_a_recovery_code() {
         let ago = |seconds| Some(now() - TimeDelta::seconds(seconds));
-        let suspended = Factors { password: true, totp: true, suspended_at: ago(100), ..Factors::default() };
+        let (password, totp, suspended_at) = (true, true, ago(100));
+        let suspended = Factors { password, totp, suspended: true, suspended_at, ..Factors::default() };
         let another = Factors { passkeys: 1, ..suspended };
         assert!(allow(suspended, Proof::PASSWORD_AND_RECOVERY_CODE, 99));
         for weak in [Proof::PASSWORD, Proof::PASSWORD_AND_CODE, Proof::PASSKEY, Proof::HARDWARE_PASSKEY] {
@@ -166,6 +167,9 @@ mod tests {
         assert!(allow(another, Proof::PASSKEY, 99) && !allow(another, Proof::PASSWORD_AND_RECOVERY_CODE, 0));
         // Nor by what was shown before, perhaps by whoever has the copy.
         assert!(!allow(another, Proof::PASSKEY, 100) && !allow(suspended, Proof::PASSWORD_AND_RECOVERY_CODE, 101));
+        // That it is withdrawn makes nothing good of before.
+        let withdrawn = Factors { suspended: false, ..suspended };
+        assert!(allow(withdrawn, Proof::PASSWORD_AND_CODE, 99) && !allow(withdrawn, Proof::PASSKEY, 101));
     }
 
     #[test]

@@ -182,7 +182,9 @@ fn held(
         let acr = step_up.acr.parse().ok()?;
         Some(HeldProof { acr, amr: step_up.amr.clone(), at: step_up.proved_at, until: step_up.until })
     });
-    let is_good = |proof: &HeldProof| proof.acr.satisfies(demand.acr) && is_younger(proof.at, demand.max_age);
+    let is_good = |proof: &HeldProof| {
+        proof.acr.satisfies(demand.acr) && is_younger(proof.at, demand.max_age) && privilege.counts(proof.at)
+    };
     for_this.into_iter().chain(for_these).find(is_good)
 }
 

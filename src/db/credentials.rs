@@ -3,8 +3,8 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper,
-    dsl::{count_star, max},
+    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper,
+    sql_types as sql,
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     Tx,
     schema::{credentials, users},
+    statement::Cached,
     users::User,
     work::OrBroken,
 };
@@ -85,26 +86,33 @@ pub async fn load_passkeys(tx: &mut Tx, user_id: Uuid) -> Result<Vec<Passkey>, B
 }
 
 /// The passkey with this WebAuthn credential id, and whose it is. Locked: of two uses at once the second sees the counter
-/// that the first left.
+/// that the first left. The person first, as by whoever changes what they prove themselves with, or begins privileged work
+/// for them: all of these come one after the other, and none waits for another that waits for it.
 pub async fn lock_by_handle(tx: &mut Tx, handle: &[u8]) -> Result<Option<(Passkey, User)>, Broken> {
-    let found: Option<Passkey> = credentials::table
-        .filter(credentials::handle.eq(handle))
-        .filter(credentials::kind.eq(PASSKEY))
-        .filter(credentials::ended_at.is_null())
+    let of_handle = || {
+        credentials::table
+            .filter(credentials::handle.eq(handle))
+            .filter(credentials::kind.eq(PASSKEY))
+            .filter(credentials::ended_at.is_null())
+    };
+    let user: Option<User> = users::table
+        .filter(users::id.eq_any(of_handle().select(credentials::user_id)))
+        .select(User::as_select())
+        .for_no_key_update()
+        .first(&mut tx.conn())
+        .await
+        .optional()
+        .or_broken("find the person of a passkey")?;
+    let Some(user) = user else { return Ok(None) };
+    let passkey: Option<Passkey> = of_handle()
+        .filter(credentials::user_id.eq(user.id))
         .select(Passkey::as_select())
         .for_update()
         .first(&mut tx.conn())
         .await
         .optional()
         .or_broken("find passkey")?;
-    let Some(passkey) = found else { return Ok(None) };
-    let user = users::table
-        .find(passkey.user_id)
-        .select(User::as_select())
-        .first(&mut tx.conn())
-        .await
-        .or_broken("find the person of a passkey")?;
-    Ok(Some((passkey, user)))
+    Ok(passkey.map(|passkey| (passkey, user)))
 }
 
 /// It has just proved something: its new state, and when.
@@ -162,29 +170,42 @@ pub async fn end_passkey(tx: &mut Tx, user_id: Uuid, id: Uuid) -> Result<bool, B
     Ok(changed > 0)
 }
 
-/// How many credentials of each kind a person can use at present: not withdrawn, not used up, not suspended.
-pub async fn count_usable(tx: &mut Tx, user_id: Uuid) -> Result<Vec<(String, i64)>, Broken> {
-    credentials::table
-        .filter(credentials::user_id.eq(user_id))
-        .filter(credentials::ended_at.is_null())
-        .filter(credentials::suspended_at.is_null())
-        .group_by(credentials::kind)
-        .select((credentials::kind, count_star()))
-        .load(&mut tx.conn())
-        .await
-        .or_broken("count credentials")
+/// What a person has to prove themselves with: not withdrawn, not used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, QueryableByName)]
+pub struct Held {
+    /// Those that are not suspended.
+    #[diesel(sql_type = sql::BigInt)]
+    pub passkeys: i64,
+    #[diesel(sql_type = sql::BigInt)]
+    pub suspended_passkeys: i64,
+    #[diesel(sql_type = sql::Bool)]
+    pub password: bool,
+    #[diesel(sql_type = sql::Bool)]
+    pub totp: bool,
+    #[diesel(sql_type = sql::BigInt)]
+    pub recovery_codes: i64,
+    /// When a passkey was last suspended, whether it was withdrawn since or not.
+    #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+    pub suspended_at: Option<DateTime<Utc>>,
 }
 
-/// When a passkey of a person was last suspended that they have not withdrawn since.
-pub async fn find_last_suspension(tx: &mut Tx, user_id: Uuid) -> Result<Option<DateTime<Utc>>, Broken> {
-    credentials::table
-        .filter(credentials::user_id.eq(user_id))
-        .filter(credentials::kind.eq(PASSKEY))
-        .filter(credentials::ended_at.is_null())
-        .select(max(credentials::suspended_at))
-        .first(&mut tx.conn())
-        .await
-        .or_broken("find the last suspension")
+/// In one statement: of what happens at the same time all is seen, or nothing.
+pub async fn find_held(tx: &mut Tx, user_id: Uuid) -> Result<Held, Broken> {
+    Cached(
+        diesel::sql_query(
+            "SELECT count(*) FILTER (WHERE kind = 'passkey' AND suspended_at IS NULL) AS passkeys, \
+             count(*) FILTER (WHERE kind = 'passkey' AND suspended_at IS NOT NULL) AS suspended_passkeys, \
+             count(*) FILTER (WHERE kind = 'password' AND suspended_at IS NULL) > 0 AS password, \
+             count(*) FILTER (WHERE kind = 'totp' AND suspended_at IS NULL) > 0 AS totp, \
+             count(*) FILTER (WHERE kind = 'recovery' AND suspended_at IS NULL) AS recovery_codes, \
+             (SELECT max(suspended_at) FROM credentials WHERE user_id = $1 AND suspended_at IS NOT NULL) AS suspended_at \
+             FROM credentials WHERE user_id = $1 AND ended_at IS NULL",
+        )
+        .bind::<sql::Uuid, _>(user_id),
+    )
+    .get_result(&mut tx.conn())
+    .await
+    .or_broken("find what somebody proves themselves with")
 }
 
 /// Locks a person's row: changes of what they prove themselves with come one after the other.

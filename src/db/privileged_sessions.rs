@@ -27,7 +27,17 @@ pub struct Privilege {
     pub has_code: bool,
     /// The last proof for this client in the live privileged session of this browser, while what it gave lasts.
     pub step_up: Option<StepUp>,
+    /// When a passkey of theirs was last suspended, withdrawn since or not.
+    pub suspended_at: Option<DateTime<Utc>>,
     pub who: Who,
+}
+
+impl Privilege {
+    /// Whether a proof of then counts. One of before a passkey was suspended may have been given with its copy.
+    #[must_use]
+    pub fn counts(&self, proved_at: DateTime<Utc>) -> bool {
+        self.suspended_at.is_none_or(|since| proved_at > since)
+    }
 }
 
 /// What is asked of people, besides what they can prove.
@@ -75,6 +85,8 @@ pub async fn find_privilege(tx: &mut Tx, client_id: &str, user_id: Uuid, root_id
         groups: Vec<String>,
         #[diesel(sql_type = sql::Bool)]
         knows_device: bool,
+        #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
+        suspended_at: Option<DateTime<Utc>>,
         #[diesel(embed)]
         step_up: Maybe<StepUp>,
     }
@@ -86,6 +98,7 @@ pub async fn find_privilege(tx: &mut Tx, client_id: &str, user_id: Uuid, root_id
              EXISTS (SELECT FROM sessions o JOIN LATERAL (SELECT agent_hash FROM session_activity \
                  WHERE session_id = o.id OFFSET 0) s ON s.agent_hash = $5 WHERE o.user_id = $2 AND o.kind = 'user' \
                  AND o.id <> $3 AND o.created_at <= $4 - interval '1 hour') AS knows_device, \
+             (SELECT max(suspended_at) FROM credentials WHERE user_id = $2 AND suspended_at IS NOT NULL) AS suspended_at, \
              p.id AS privileged_session_id, u.scope AS proved_scope, u.acr AS proved_acr, \
              u.amr AS proved_amr, u.proved_at, u.until AS proved_until FROM clients c \
              CROSS JOIN LATERAL (SELECT coalesce(array_agg(DISTINCT CASE WHEN attested_at IS NULL THEN kind \
@@ -122,6 +135,7 @@ pub async fn find_privilege(tx: &mut Tx, client_id: &str, user_id: Uuid, root_id
         reach,
         has_code: has("totp"),
         step_up: row.step_up.0,
+        suspended_at: row.suspended_at,
         who: Who { is_administrator: row.is_administrator, groups: row.groups, knows_device: row.knows_device },
     })
 }
@@ -150,8 +164,8 @@ pub async fn lock_person(tx: &mut Tx, user_id: Uuid) -> Result<(), Broken> {
     let _: Uuid = users::table
         .find(user_id)
         .select(users::id)
-        // Not the stronger lock of `credentials::lock_person`: a sign-in holds the session, which is locked next here,
-        // and then refers to the person.
+        // Not the stronger lock of `credentials::lock_person`: a sign-in with a password holds the session, which is locked
+        // next here, and then refers to the person.
         .for_no_key_update()
         .first(&mut tx.conn())
         .await
@@ -174,7 +188,7 @@ pub async fn load_open(tx: &mut Tx, user_id: Uuid) -> Result<Vec<Open>, Broken> 
              JOIN LATERAL (SELECT locked_at FROM sessions WHERE id = s.parent_id OFFSET 0) p ON true \
              LEFT JOIN LATERAL (SELECT id FROM live_sessions($2) WHERE id = s.id OFFSET 0) l ON true \
              WHERE s.user_id = $1 AND s.kind = 'privileged' AND (s.ended_at IS NULL OR (s.expires_at > $2 \
-                 AND s.end_reason IN ('signed_out', 'ended_by_user', 'ended_with_parent', 'superseded', 'idle') \
+                 AND s.end_reason IN ('signed_out', 'ended_by_user', 'ended_with_parent', 'superseded', 'idle', 'passkey_suspended') \
                  AND (s.locked_at IS NOT NULL OR p.locked_at IS NOT NULL))) ORDER BY s.created_at",
         )
         .bind::<sql::Uuid, _>(user_id)

@@ -47,13 +47,9 @@ pub async fn end_all_of_user(tx: &mut Tx, user_id: Uuid, reason: &str, actor: Ac
     Ok(tell(tx, ended, actor))
 }
 
-/// Ends the person's privileged sessions; the sessions that these hang on go on. Returns how many.
-pub(super) async fn end_privileged_of_user(
-    tx: &mut Tx,
-    user_id: Uuid,
-    reason: &str,
-    actor: Actor,
-) -> Result<usize, Broken> {
+/// Ends the person's privileged sessions; the sessions that these hang on go on. Returns how many. The caller holds the
+/// person, so that none begins meanwhile.
+pub async fn end_privileged(tx: &mut Tx, user_id: Uuid, reason: &str, actor: Actor) -> Result<usize, Broken> {
     let ended = session_ends::end_privileged_of_user(tx, user_id, reason).await?;
     Ok(tell(tx, ended, actor))
 }

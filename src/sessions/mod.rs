@@ -15,7 +15,7 @@ mod sign_in;
 mod visitor;
 
 pub use cookie::{Cookies, PresentedCookie};
-pub use end::{end, end_all_of_user, end_dead, end_family, end_others, sign_out};
+pub use end::{end, end_all_of_user, end_dead, end_family, end_others, end_privileged, sign_out};
 pub use lock::{REASON_RULE, is_reason, lock, unlock};
 pub use offline::start_offline;
 pub use privileged::{Elevated, Elevation, elevate};

@@ -6,7 +6,7 @@
 
 use uuid::Uuid;
 
-use super::end::end_privileged_of_user;
+use super::end::end_privileged;
 use crate::{
     audit::Actor,
     db::{Tx, users},
@@ -25,7 +25,7 @@ pub async fn set_groups(tx: &mut Tx, user_id: Uuid, groups: &[String], actor: Ac
     if held.iter().all(|group| groups.contains(group)) {
         return Ok(Some(0));
     }
-    end_privileged_of_user(tx, user_id, LOST, actor).await.map(Some)
+    end_privileged(tx, user_id, LOST, actor).await.map(Some)
 }
 
 /// Makes a person an administrator, or no longer one. `None`: that they were already; else how many privileged sessions
@@ -37,5 +37,5 @@ pub async fn set_admin(tx: &mut Tx, user_id: Uuid, admin: bool, actor: Actor) ->
     if admin {
         return Ok(Some(0));
     }
-    end_privileged_of_user(tx, user_id, LOST, actor).await.map(Some)
+    end_privileged(tx, user_id, LOST, actor).await.map(Some)
 }

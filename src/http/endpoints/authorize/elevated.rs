@@ -35,6 +35,8 @@ enum Halt {
     Instead(sessions::Elevated),
     /// The person may not any more.
     Forbidden(Refusal),
+    /// A passkey was suspended since it was proved.
+    Unproved,
     /// The approval does not stand any more.
     Unapproved,
     Failure(Failure),
@@ -63,6 +65,10 @@ pub async fn issue(app: &App, visit: &Visit, of: &Elevated<'_>) -> HttpResponse 
         }
         Err(Halt::Forbidden(refusal)) if is_silent => forbid(app, visit, known, request, &refusal).await,
         Err(Halt::Forbidden(_)) => ask(app, visit, known, of.parameters, stored, "/access").await,
+        Err(Halt::Unproved) if is_silent => {
+            refuse(ErrorCode::LoginRequired, "the person has to prove themselves for this scope")
+        }
+        Err(Halt::Unproved) => ask(app, visit, known, of.parameters, stored, "/step-up").await,
         Err(Halt::Unapproved) if is_silent => {
             refuse(ErrorCode::InteractionRequired, "another person has to agree to this scope")
         }
@@ -97,10 +103,13 @@ async fn elevate(app: &App, visit: &Visit, tx: &mut Tx, of: &Elevated<'_>) -> Re
         sessions::Elevated::On { session_id, until } => (session_id, until),
         instead => return Err(Halt::Instead(instead)),
     };
-    // The person is held by now: a right that they lost since this was decided is seen here, and one that they lose after
-    // this ends the session.
-    let who = privileged_sessions::find_privilege(tx, &known.client.id, user_id, root.root_id).await?.who;
-    access::judge(visit, &who, demand).map_err(Halt::Forbidden)?;
+    // The person is held by now: a right that they lost since this was decided, or a passkey that was suspended, is seen
+    // here, and what of this happens afterwards ends the session.
+    let privilege = privileged_sessions::find_privilege(tx, &known.client.id, user_id, root.root_id).await?;
+    access::judge(visit, &privilege.who, demand).map_err(Halt::Forbidden)?;
+    if !privilege.counts(proof.at) {
+        return Err(Halt::Unproved);
+    }
     if demand.four_eyes {
         let need = Need {
             request_id: stored.map(|stored| stored.id),
