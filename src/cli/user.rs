@@ -50,8 +50,11 @@ pub(super) enum User {
         /// What they sign in with
         name: String,
         /// Those that were suspended, because there may be a copy of them
-        #[arg(long, required = true)]
+        #[arg(long, required_unless_present = "all", conflicts_with = "all")]
         suspended: bool,
+        /// All of them: what they are on is lost
+        #[arg(long)]
+        all: bool,
     },
     /// Disable somebody, and end everything of theirs
     Disable {
@@ -108,8 +111,8 @@ pub(super) async fn run(config: Config, command: &User) -> Result<(), Stop> {
             None => opened(config, async |opened| change_groups(opened, what).await).await,
         },
         User::Admin(what) => opened(config, async |opened| change_admin(opened, what).await).await,
-        User::ForgetPasskeys { name, suspended: _ } => {
-            opened(config, async |opened| forget_suspended(opened, name).await).await
+        User::ForgetPasskeys { name, suspended: _, all } => {
+            opened(config, async |opened| forget_passkeys(opened, name, *all).await).await
         }
         User::Disable { name } => opened(config, async |opened| disable(opened, name).await).await,
     }
@@ -249,16 +252,16 @@ fn refuse_declared(config: &Config, name: &str, key: &str) -> Result<(), Stop> {
 }
 
 /// They can change what they sign in with again, with what they have left: the operator knows who they are.
-async fn forget_suspended(opened: &Opened, name: &str) -> Result<(), Stop> {
+async fn forget_passkeys(opened: &Opened, name: &str, all: bool) -> Result<(), Stop> {
     let app = &opened.app;
-    let forgotten = app
+    let (forgotten, left) = app
         .db
-        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<usize, Stop> {
+        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
             let user = find(tx, name).await?;
             credentials::lock_person(tx, user.id).await?;
-            let mut suspended = credentials::load_passkeys(tx, user.id).await?;
-            suspended.retain(|passkey| passkey.suspended_at.is_some());
-            for passkey in &suspended {
+            let mut passkeys = credentials::load_passkeys(tx, user.id).await?;
+            passkeys.retain(|passkey| all || passkey.suspended_at.is_some());
+            for passkey in &passkeys {
                 credentials::end_passkey(tx, user.id, passkey.id).await?;
                 let detail =
                     json!({ "credential": passkey.id, "kind": "passkey", "suspended_at": passkey.suspended_at });
@@ -266,10 +269,14 @@ async fn forget_suspended(opened: &Opened, name: &str) -> Result<(), Stop> {
                 let label = passkey.label.as_deref().unwrap_or_default();
                 notices::tell(tx, user.id, &Message::PasskeyRemoved { label }).await?;
             }
-            Ok(suspended.len())
+            Ok((passkeys.len(), credentials::find_held(tx, user.id).await?))
         })
         .await?;
-    output::line(&format!("suspended passkeys of {name} withdrawn: {forgotten}"))
+    if !left.password && left.passkeys == 0 {
+        eprintln!("mooring: {name} has nothing left to sign in with");
+    }
+    let which = if all { "passkeys" } else { "suspended passkeys" };
+    output::line(&format!("{which} of {name} withdrawn: {forgotten}"))
 }
 
 async fn disable(opened: &Opened, name: &str) -> Result<(), Stop> {

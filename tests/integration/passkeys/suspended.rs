@@ -81,9 +81,17 @@ async fn without_a_recovery_code_the_operator_withdraws_it() {
     assert!(!account.body.contains("there may be a copy"), "{}", account.body);
     let enrolled = agent.enrol_passkey(&account, &mut Passkey::new()).await;
     assert!(enrolled.body.contains("Your passkey is ready"), "{}", enrolled.body);
-    // It is for suspended ones.
+    // It is for suspended ones; who lost theirs is helped otherwise.
     let run = operator.run(&["user", "forget-passkeys", BOB, "--suspended"]);
     assert!(run.done().contains("withdrawn: 0"), "{}", run.done());
+    operator.run(&["user", "forget-passkeys", BOB, "--suspended", "--all"]).failed(2);
+    let confirm = agent.open(&server.at("/login?confirm=account")).await;
+    assert!(!confirm.asks_for_password(), "{}", confirm.body);
+    let run = operator.run(&["user", "forget-passkeys", BOB, "--all"]);
+    assert!(run.done().contains("passkeys of bob withdrawn: 1"), "{}", run.done());
+    let confirm = agent.open(&server.at("/login?confirm=account")).await;
+    let account = agent.sign_in(&confirm, BOB, PASSWORD).await;
+    agent.enrol_passkey(&account, &mut Passkey::new()).await;
 }
 
 #[tokio::test]
