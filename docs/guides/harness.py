@@ -409,6 +409,20 @@ class Chromium:
         """What the browser complained of."""
         return [entry["message"] for entry in self.call("POST", f"{self.session}/se/log", {"type": "browser"})]
 
+    def add_authenticator(self):
+        """A device that keeps passkeys, and whose person is always there (WebAuthn §11)."""
+        self.call(
+            "POST",
+            f"{self.session}/webauthn/authenticator",
+            {
+                "protocol": "ctap2",
+                "transport": "internal",
+                "hasResidentKey": True,
+                "hasUserVerification": True,
+                "isUserVerified": True,
+            },
+        )
+
     def sign_in(self, person="alice"):
         self.type("input[name=username]", person)
         self.walk.say(f"    … {person} types name and password at {self.url().split('?')[0]}")

@@ -148,5 +148,5 @@ fn a_guide_shows_what_runs() {
         assert!(!config.clients.is_empty() && !config.users.is_empty());
         assert!(folder.join("transcript.txt").exists(), "{} was not tried", folder.display());
     }
-    assert_eq!(seen, 6);
+    assert_eq!(seen, 7);
 }

@@ -1,5 +1,5 @@
-//! What an API asks for when a token is not enough (RFC 9470 §3), read from its challenge: an application need not know
-//! which of its calls need what.
+//! What an API asks for when a token is not enough (RFC 9470 §3, RFC 6750 §3.1), read from its challenge: an application
+//! need not know which of its calls need what.
 
 /// The authorization that would be enough.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,8 @@ impl StepUp {
         let (scheme, parameters) = challenge.split_once(' ')?;
         let parameters = scheme.eq_ignore_ascii_case("Bearer").then(|| read(parameters))?;
         let get = |name: &str| parameters.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
-        (get("error")? == "insufficient_user_authentication").then(|| Self {
+        // A token that was refreshed after the privileged session lacks the scope, though its person was strong enough once.
+        ["insufficient_user_authentication", "insufficient_scope"].contains(&get("error")?.as_str()).then(|| Self {
             acr_values: get("acr_values"),
             max_age: get("max_age"),
             scope: get("scope"),
@@ -50,10 +51,13 @@ mod tests {
         let expected = StepUp { acr_values: some("phr phrh"), max_age: some("300"), scope: some("payments:write") };
         assert_eq!(asked, Some(expected));
         assert_eq!(StepUp::asked("bearer error=\"insufficient_user_authentication\""), Some(StepUp::default()));
+        assert_eq!(
+            StepUp::asked("Bearer error=\"insufficient_scope\", scope=\"payments:write\""),
+            Some(StepUp { scope: some("payments:write"), ..StepUp::default() })
+        );
         for other in [
             "Bearer",
             "Bearer error=\"invalid_token\"",
-            "Bearer error=\"insufficient_scope\", scope=\"payments:write\"",
             "Basic error=\"insufficient_user_authentication\"",
             "Bearer error=\"insufficient_user_authentication",
             "",
