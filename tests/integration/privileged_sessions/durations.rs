@@ -12,6 +12,8 @@ use crate::support::{
     declared::{REDIRECT_URI, SECRET},
 };
 
+const SCOPES: &str = "openid dock valve";
+
 /// `dock` may be worked at for an hour, `valve` for five minutes; a proof is good for twenty. Each has its party.
 async fn server() -> Server {
     let scope = |name: &str, duration: &str| {
@@ -23,7 +25,8 @@ async fn server() -> Server {
              grant_types = [\"authorization_code\", \"refresh_token\"]\nscope = \"openid {name}\"\n"
         )
     };
-    let declared = [scope("dock", "1h"), scope("valve", "5m"), client("dock"), client("valve")].concat();
+    let both = client("valve").replace("client_id = \"valve\"", "client_id = \"both\"").replace("openid valve", SCOPES);
+    let declared = [scope("dock", "1h"), scope("valve", "5m"), client("dock"), client("valve"), both].concat();
     let server = Server::start(Settings::default().declare(&declared)).await;
     server.enrol(ALICE, "passkey").await;
     server
@@ -103,6 +106,40 @@ async fn a_scope_that_may_last_longer_ends_with_the_session() {
     server.advance(TimeDelta::minutes(3)).await;
     assert!(!dock.is_active(&work.access).await);
     assert_eq!(scope(&dock.refresh(&work.refresh).await.tokens()), "openid");
+}
+
+/// Asked for together they last for as long as the one that lasts less, however little of them is taken in between, and
+/// whatever is sent again.
+#[tokio::test]
+async fn of_scopes_that_are_had_together_the_shortest_counts() {
+    let server = server().await;
+    let (both, agent) = (server.client("both"), server.agent());
+    let code = elevated(&server, &both, &agent, ALICE, SCOPES).await;
+    let first = both.redeem(&code).await.tokens();
+    assert_eq!((scope(&first), seen(&server, &first).await.1), (SCOPES, Some(5)));
+    let less = [("grant_type", "refresh_token"), ("refresh_token", &*first.refresh), ("scope", "openid dock")];
+    let less = both.token(&less).await.tokens();
+    assert_eq!((scope(&less), seen(&server, &less).await.1), ("openid dock", Some(5)));
+    let more = both.refresh(&less.refresh).await.tokens();
+    assert_eq!((scope(&more), seen(&server, &more).await.1), (SCOPES, Some(5)));
+    // One of them alone, by the proof for both.
+    let request = both.request("openid dock").with("prompt", "none");
+    let code = Code { code: agent.walk(&request.url(), ALICE).await.code(), verifier: request.verifier.clone() };
+    let alone = both.redeem(&code).await.tokens();
+    assert_eq!((scope(&alone), seen(&server, &alone).await.1), ("openid dock", Some(5)));
+
+    server.advance(TimeDelta::seconds(295)).await;
+    let last = both.refresh(&more.refresh).await.tokens();
+    assert_eq!(scope(&last), SCOPES);
+    server.advance(TimeDelta::seconds(6)).await;
+    for (refresh, was) in [(&more.refresh, &last), (&alone.refresh, &alone)] {
+        assert!(!both.is_active(&was.access).await);
+        let again = both.refresh(refresh).await.tokens();
+        assert_eq!((scope(&again), seen(&server, &again).await.1), ("openid", None));
+    }
+    let named = [("grant_type", "refresh_token"), ("refresh_token", &*last.refresh), ("scope", "openid dock")];
+    assert_eq!(scope(&both.token(&named).await.tokens()), "openid");
+    assert_eq!(agent.walk(&request.url(), ALICE).await.error(), "login_required");
 }
 
 /// A page of the Identity Hub is open for as long as its own scope allows, whatever else goes on in that session.
