@@ -161,6 +161,25 @@ async fn privileged_work_of_before_is_over() {
     agent.walk(&resume, ALICE).await.code();
 }
 
+/// What a watcher has stopped is not freed by it.
+#[tokio::test]
+async fn a_lock_outlasts_a_suspension() {
+    let server = Server::usual().await;
+    let (agent, mut passkey) = server.with_passkey(ALICE).await;
+    let step_up = agent.walk(&server.client("web").request(SCOPE).url(), ALICE).await;
+    agent.use_passkey(&step_up, &mut passkey).await.code();
+    server.rows("UPDATE sessions SET locked_at = now(), lock_reason = 'watched' WHERE kind = 'privileged'").await;
+    suspend(&server, &mut passkey).await;
+    assert_eq!(server.value("SELECT end_reason FROM sessions WHERE kind = 'privileged'").await, "passkey_suspended");
+    server.enrol(ALICE, "passkey").await;
+    for agent in [agent, server.agent()] {
+        let page = agent.walk(&server.client("web").request(SCOPE).url(), ALICE).await;
+        server.prove(&page, ALICE, Proof::PASSKEY).await;
+        let back = agent.walk(&server.at(&format!("/oauth/authorize/{}", request_of(&page))), ALICE).await;
+        assert_eq!(back.error(), "access_denied", "{}", back.url);
+    }
+}
+
 /// The code is on its way, and has been judged, when the passkey is suspended.
 #[tokio::test]
 async fn no_work_begins_with_a_proof_of_before() {
