@@ -174,7 +174,8 @@ pub async fn lock_person(tx: &mut Tx, user_id: Uuid) -> Result<(), Broken> {
 }
 
 /// Those that nothing has ended on paper, oldest first; and, until their time is over, those that were locked and ended
-/// all the same by something that is the person's to do: what a watcher stopped is not freed by signing out.
+/// all the same by something that is the person's to do, or that has another aim: what a watcher stopped is not freed by
+/// signing out, nor by what becomes of the person's rights and passkeys.
 pub async fn load_open(tx: &mut Tx, user_id: Uuid) -> Result<Vec<Open>, Broken> {
     let now = tx.now;
     Cached(
@@ -188,7 +189,8 @@ pub async fn load_open(tx: &mut Tx, user_id: Uuid) -> Result<Vec<Open>, Broken> 
              JOIN LATERAL (SELECT locked_at FROM sessions WHERE id = s.parent_id OFFSET 0) p ON true \
              LEFT JOIN LATERAL (SELECT id FROM live_sessions($2) WHERE id = s.id OFFSET 0) l ON true \
              WHERE s.user_id = $1 AND s.kind = 'privileged' AND (s.ended_at IS NULL OR (s.expires_at > $2 \
-                 AND s.end_reason IN ('signed_out', 'ended_by_user', 'ended_with_parent', 'superseded', 'idle', 'passkey_suspended') \
+                 AND s.end_reason IN ('signed_out', 'ended_by_user', 'ended_with_parent', 'superseded', 'idle', 'rights_lost', \
+                 'passkey_suspended') \
                  AND (s.locked_at IS NOT NULL OR p.locked_at IS NOT NULL))) ORDER BY s.created_at",
         )
         .bind::<sql::Uuid, _>(user_id)

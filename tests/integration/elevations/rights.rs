@@ -83,6 +83,21 @@ async fn whoever_is_no_administrator_any_more_leaves_privileged_work() {
     assert!(api.is_active(&at_work(&server, &agent).await.access).await);
 }
 
+/// A watcher has stopped it; that an operator changes something else does not free it.
+#[tokio::test]
+async fn a_lock_outlasts_a_right() {
+    let server = demanding("groups = [\"ops\"]").await;
+    assert_eq!(set_groups(&server, &["crew", "ops", "watch"]).await, Some(0));
+    let agent = server.agent();
+    at_work(&server, &agent).await;
+    server.rows("UPDATE sessions SET locked_at = now(), lock_reason = 'watched' WHERE kind = 'privileged'").await;
+    assert_eq!(set_groups(&server, &["ops"]).await, Some(1));
+    for agent in [agent, server.agent()] {
+        let back = again(&server, &agent).await;
+        assert_eq!(back.error(), "access_denied", "{}", back.url);
+    }
+}
+
 /// The code is on its way, and has been judged, when the right goes.
 #[tokio::test]
 async fn no_work_begins_with_a_right_that_is_being_lost() {
