@@ -160,6 +160,7 @@ fn notice(done: &str) -> Option<&'static str> {
         "passkey-renamed" => Some("The passkey has its new name."),
         "passkey-removed" => Some("That passkey is removed and signs nobody in any more."),
         "passkey-needed" => Some("That passkey is your only way to sign in. Add another one first."),
+        "suspended-first" => Some("Remove the suspended passkey first: without this one you could not any more."),
         _ => None,
     }
 }

@@ -75,8 +75,15 @@ async fn remove(tx: &mut Tx, session: &LiveSession, user_id: Uuid, id: Uuid) -> 
     let all = credentials::load_passkeys(tx, user_id).await?;
     let Some(passkey) = all.iter().find(|passkey| passkey.id == id) else { return Err(none()) };
     // A suspended one lets nobody in anyway; that it goes is a change like any other, and took what that takes.
-    if passkey.suspended_at.is_none() && !Factors::load(tx, user_id).await?.can_spare_a_passkey() {
-        return Ok("passkey-needed");
+    if passkey.suspended_at.is_none() {
+        let factors = Factors::load(tx, user_id).await?;
+        if !factors.can_spare_a_passkey() {
+            return Ok("passkey-needed");
+        }
+        // It is what the suspended one can be withdrawn by.
+        if factors.suspended && factors.passkeys == 1 {
+            return Ok("suspended-first");
+        }
     }
     if !credentials::end_passkey(tx, user_id, id).await? {
         return Err(none());

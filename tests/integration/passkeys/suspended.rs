@@ -124,6 +124,11 @@ async fn a_recovery_code_makes_up_for_it() {
     let confirm = agent.submit(&account.form_to("/passkeys/remove").press_first()).await;
     assert!(confirm.body.contains("needs your passkey"), "{}", confirm.body);
     let account = agent.use_passkey(&confirm, &mut new).await;
+    // Whoever takes the wrong one does not lock themselves out.
+    let removals: Vec<_> =
+        account.forms().into_iter().filter(|form| form.action.path().ends_with("/passkeys/remove")).collect();
+    let account = agent.submit(&removals[1].clone().press_first()).await;
+    assert!(account.body.contains("Remove the suspended passkey first"), "{}", account.body);
     let account = agent.submit(&account.form_to("/passkeys/remove").press_first()).await;
     assert!(account.body.contains("is removed") && !account.body.contains("there may be a copy"), "{}", account.body);
 }
