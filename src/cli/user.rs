@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Opened, open::opened, output};
 use crate::{
+    app::App,
     audit::{self, Action, Actor, Event, Subject},
     authentication::password_rules::{self, ALONE, BESIDE, Context},
     config::{self, Config, is_username},
@@ -37,6 +38,14 @@ pub(super) enum User {
         /// Put them into this group, which privileged scopes can ask for; may be said more than once
         #[arg(long = "group", value_name = "GROUP", value_parser = group)]
         groups: Vec<String>,
+        /// Read the password from standard input: its first line
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// Give somebody another password, and end everything of theirs; what else they prove themselves with stays
+    Password {
+        /// What they sign in with
+        name: String,
         /// Read the password from standard input: its first line
         #[arg(long, required = true)]
         password_stdin: bool,
@@ -106,6 +115,10 @@ pub(super) async fn run(config: Config, command: &User) -> Result<(), Stop> {
             let new = New { name, claims: Value::Object(claims), admin: *admin, groups, password };
             opened(config, async |opened| add(opened, new).await).await
         }
+        User::Password { name, password_stdin: _ } => {
+            let password = password()?;
+            opened(config, async |opened| change_password(opened, name, password).await).await
+        }
         User::Groups(what) => match what.add.iter().find(|group| what.remove.contains(group)) {
             Some(both) => Err(Stop::usage(format_args!("{both} cannot be added and removed at once"))),
             None => opened(config, async |opened| change_groups(opened, what).await).await,
@@ -129,7 +142,7 @@ fn password() -> Result<String, Stop> {
     let password = text.lines().next().unwrap_or_default();
     if password.is_empty() {
         return Err(
-            Stop::new("there is no password on stdin").mend("as in: mooring user add alice --password-stdin < file")
+            Stop::new("there is no password on stdin").mend("as in: mooring user … alice --password-stdin < file")
         );
     }
     if password.chars().count() < BESIDE {
@@ -154,14 +167,7 @@ struct New<'a> {
 async fn add(opened: &Opened, new: New<'_>) -> Result<(), Stop> {
     let app = &opened.app;
     let New { name, claims, admin, groups, password } = new;
-    let service = [app.config.pages.name.as_str(), app.config.issuer.host()];
-    let email = claims.get("email").and_then(Value::as_str);
-    let context = Context { username: name, email, name: None, service };
-    if let Err(unfit) = password_rules::judge(&password, &context, ALONE) {
-        // Whoever has a shell here knows why; the person chooses another one by the rules.
-        eprintln!("mooring: a weak password: {}", unfit.said());
-    }
-    let phc = app.passwords.hash(password).await?;
+    let phc = hash(app, name, &claims, password).await?;
     let user = app
         .db
         .work(app.clock.now(), &Trace::default(), async |tx| -> Result<Option<Person>, Broken> {
@@ -177,6 +183,37 @@ async fn add(opened: &Opened, new: New<'_>) -> Result<(), Stop> {
         Some(user) => output::line(&format!("added {} ({})", user.username, user.id)),
         None => Err(Stop::new(format_args!("there is a user {name} already"))),
     }
+}
+
+/// The hash of a password that an operator chose for somebody.
+async fn hash(app: &App, username: &str, claims: &Value, password: String) -> Result<String, Stop> {
+    let service = [app.config.pages.name.as_str(), app.config.issuer.host()];
+    let claim = |name| claims.get(name).and_then(Value::as_str);
+    let context = Context { username, email: claim("email"), name: claim("name"), service };
+    if let Err(unfit) = password_rules::judge(&password, &context, ALONE) {
+        // Whoever has a shell here knows why; the person chooses another one by the rules.
+        eprintln!("mooring: a weak password: {}", unfit.said());
+    }
+    Ok(app.passwords.hash(password).await?)
+}
+
+/// For who cannot help themselves: they have forgotten it and have no address, or nothing is left to sign in with.
+async fn change_password(opened: &Opened, name: &str, password: String) -> Result<(), Stop> {
+    let app = &opened.app;
+    let now = app.clock.now();
+    let user = app.db.single(now, &Trace::default(), async |tx| find(tx, name).await).await?;
+    let phc = hash(app, &user.username, &user.claims, password).await?;
+    let ended = app
+        .db
+        .work(now, &Trace::default(), async |tx| -> Result<usize, Stop> {
+            users::set_password(tx, user.id, &phc, None).await?;
+            let ended = sessions::end_all_of_user(tx, user.id, "ended_by_operator", Actor::Operator).await?;
+            audit::record(tx, event(Action::PasswordChanged, &user).detail(json!({ "sessions_ended": ended })));
+            notices::tell(tx, user.id, &Message::PasswordChanged).await?;
+            Ok(ended)
+        })
+        .await?;
+    output::line(&format!("{name} has another password; sessions ended: {ended}"))
 }
 
 async fn change_groups(opened: &Opened, what: &Groups) -> Result<(), Stop> {

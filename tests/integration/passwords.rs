@@ -11,6 +11,7 @@ use crate::support::{
     agent::{Agent, Page},
     authenticator,
     page::Form,
+    process::Installation,
 };
 
 const NEW: &str = "nine gulls over the quay";
@@ -51,6 +52,45 @@ async fn a_password_is_changed_and_its_person_told() {
     // Whoever does not ask for it keeps the others.
     third.submit(&filled(&form(&server, &third).await, PASSWORD)).await;
     assert_eq!(agent.open(&server.at("/account")).await.heading(), "Alice Example");
+}
+
+/// Who has forgotten it and has no address asks whoever runs the service.
+#[tokio::test]
+async fn an_operator_gives_somebody_another_one() {
+    let server = Server::start(Settings::default().jobs()).await;
+    let (agent, _) = signed_in(&server, ALICE, PASSWORD).await;
+    let (bob, _) = signed_in(&server, BOB, PASSWORD).await;
+    let operator = Installation::on(server.app.config.database.url.as_deref().unwrap());
+    operator.run(&["user", "password", ALICE]).failed(2);
+    operator.run_with(&["user", "password", "nobody", "--password-stdin"], NEW).failed(1);
+    operator.run_with(&["user", "password", ALICE, "--password-stdin"], "7 chars").failed(1);
+    operator.run_with(&["user", "password", ALICE, "--password-stdin"], "").failed(1);
+    assert_eq!(agent.open(&server.at("/account")).await.heading(), "Alice Example");
+
+    let run = operator.run_with(&["user", "password", ALICE, "--password-stdin"], NEW);
+    assert_eq!(run.done().trim(), "alice has another password; sessions ended: 1");
+    assert!(agent.open(&server.at("/account")).await.asks_for_password());
+    assert_eq!(bob.open(&server.at("/account")).await.heading(), "Bob Example");
+    assert_eq!(signed_in(&server, ALICE, PASSWORD).await.1.status, 401);
+    assert_eq!(signed_in(&server, ALICE, NEW).await.1.heading(), "Alice Example");
+    let told =
+        "SELECT actor || ' ' || (detail ->> 'sessions_ended') FROM audit_events WHERE action = 'password.changed'";
+    assert_eq!(server.value(told).await, "operator 1");
+    assert!(!server.mail("your password was changed").await.text.contains(NEW));
+}
+
+/// It stands for the password, and for nothing else.
+#[tokio::test]
+async fn an_operator_bypasses_no_other_factor() {
+    let server = Server::usual().await;
+    let (_, mut passkey) = server.with_passkey(ALICE).await;
+    let operator = Installation::on(server.app.config.database.url.as_deref().unwrap());
+    operator.run_with(&["user", "password", ALICE, "--password-stdin"], NEW).done();
+    let (agent, _) = signed_in(&server, ALICE, NEW).await;
+    let confirm = agent.open(&server.at("/login?confirm=account")).await;
+    assert!(!confirm.asks_for_password() && confirm.data("use-passkey").is_some(), "{}", confirm.body);
+    let account = agent.use_passkey(&confirm, &mut passkey).await;
+    assert_eq!(account.heading(), "Alice Example");
 }
 
 /// Length, and not what everybody has; nothing else.
