@@ -14,7 +14,7 @@ use crate::{
     db::{
         Tx,
         ceremonies::{self, Ceremony, NewCeremony, Purpose},
-        credentials::{self, NewPasskey},
+        credentials::{self, NewPasskey, Passkey},
         sessions::LiveSession,
         users::User,
     },
@@ -118,29 +118,39 @@ async fn verify(
     if user.disabled_at.is_some() {
         return Ok(Err(Refusal::Disabled));
     }
-    let kept = passkey.passkey.ok_or_else(|| Broken::new("a passkey without its key"))?;
-    match passkeys.verify(&asked.state, &assertion, &kept, passkey.attested_at.is_some())? {
+    let kept = passkey.passkey.as_ref().ok_or_else(|| Broken::new("a passkey without its key"))?;
+    match passkeys.verify(&asked.state, &assertion, kept, passkey.attested_at.is_some())? {
         Ok(verified) => {
             credentials::note_passkey_use(tx, passkey.id, &verified.passkey).await?;
             Ok(Ok(Proved { user, proof: verified.proof }))
         }
         Err(Refusal::CounterWentBack) => {
-            suspend(tx, &user, passkey.id, passkey.label.as_deref().unwrap_or_default()).await?;
+            suspend(tx, &user, &passkey).await?;
             Ok(Err(Refusal::CounterWentBack))
         }
         Err(refusal) => Ok(Err(refusal)),
     }
 }
 
+/// Withdraws a passkey, with the event of whoever does, and tells its person. `false`: it was withdrawn before.
+pub async fn withdraw(tx: &mut Tx, passkey: &Passkey, event: Event) -> Result<bool, Broken> {
+    if !credentials::end_passkey(tx, passkey.user_id, passkey.id).await? {
+        return Ok(false);
+    }
+    audit::record(tx, event);
+    notices::tell(tx, passkey.user_id, &Message::PasskeyRemoved { label: passkey.name() }).await?;
+    Ok(true)
+}
+
 /// There may be a copy of its key: nobody uses it any more, what it may have been used for ends, and its person is told.
-async fn suspend(tx: &mut Tx, user: &User, id: Uuid, label: &str) -> Result<(), Broken> {
+async fn suspend(tx: &mut Tx, user: &User, passkey: &Passkey) -> Result<(), Broken> {
     let reason = Refusal::CounterWentBack.as_str();
-    if credentials::suspend(tx, id, reason).await? {
+    if credentials::suspend(tx, passkey.id, reason).await? {
         sessions::end_privileged(tx, user.id, "passkey_suspended", Actor::Server).await?;
         let subject = Subject { user_id: Some(user.id), ..Subject::default() };
         let event = Event::done(Action::CredentialSuspended, Actor::Server, subject).reason(reason);
-        audit::record(tx, event.detail(json!({ "credential": id, "kind": "passkey" })));
-        notices::tell(tx, user.id, &Message::PasskeySuspended { label }).await?;
+        audit::record(tx, event.detail(json!({ "credential": passkey.id, "kind": "passkey" })));
+        notices::tell(tx, user.id, &Message::PasskeySuspended { label: passkey.name() }).await?;
     }
     Ok(())
 }

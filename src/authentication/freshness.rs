@@ -6,9 +6,9 @@
 //! withdrawal: what was proved before the suspension stays proved with what may have been the copy.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use uuid::Uuid;
 
 use super::passkey::PATIENCE;
+pub use crate::db::credentials::Factors;
 use crate::{
     db::{Tx, credentials, sessions::LiveSession},
     failure::Broken,
@@ -19,32 +19,7 @@ use crate::{
 /// How old the proof may be.
 pub const FRESH: TimeDelta = TimeDelta::minutes(5);
 
-/// What a person can prove themselves with at present.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Factors {
-    pub passkeys: i64,
-    /// There is a passkey that was suspended, and not withdrawn since.
-    pub suspended: bool,
-    /// When a passkey was last suspended, withdrawn since or not.
-    pub suspended_at: Option<DateTime<Utc>>,
-    pub password: bool,
-    pub totp: bool,
-    pub recovery_codes: i64,
-}
-
 impl Factors {
-    pub async fn load(tx: &mut Tx, user_id: Uuid) -> Result<Self, Broken> {
-        let held = credentials::find_held(tx, user_id).await?;
-        Ok(Self {
-            passkeys: held.passkeys,
-            suspended: held.suspended_passkeys > 0,
-            suspended_at: held.suspended_at,
-            password: held.password,
-            totp: held.totp,
-            recovery_codes: held.recovery_codes,
-        })
-    }
-
     /// What it takes to change any of them: the strongest that there is.
     #[must_use]
     pub fn required(&self) -> Required {
@@ -65,9 +40,7 @@ impl Factors {
             Required::Class(class) => acr.parse::<Acr>().is_ok_and(|has| has.satisfies(class)),
             Required::RecoveryCode => Proof::PASSWORD_AND_RECOVERY_CODE.is_of(acr, amr),
         };
-        // What was proved before the suspension may have been proved with the copy.
-        let is_young = |at: DateTime<Utc>| now - at <= FRESH && self.suspended_at.is_none_or(|since| at > since);
-        is_strong && auth_time.is_some_and(is_young)
+        is_strong && auth_time.is_some_and(|at| now - at <= FRESH && credentials::counts(at, self.suspended_at))
     }
 
     /// Whether something other than the password is asked for, or can be, to sign in.

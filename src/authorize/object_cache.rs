@@ -23,6 +23,7 @@ impl ObjectCache {
         if found.is_err() || !uri.contains('#') {
             self.0.forget(uri).await;
         }
+        // Only texts are put in above.
         Ok(found?.as_str().unwrap_or_default().to_owned())
     }
 }

@@ -9,10 +9,15 @@ use super::{Opened, open::opened, output};
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
-    authentication::password_rules::{self, ALONE, BESIDE, Context},
+    authentication::{
+        ceremony,
+        password_rules::{self, ALONE, BESIDE, Context},
+    },
     config::{self, Config, is_username},
     db::{
-        Trace, Tx, credentials,
+        Trace, Tx,
+        credentials::{self, Factors},
+        privileged_sessions,
         users::{self, User as Person},
     },
     failure::{Broken, Stop},
@@ -226,7 +231,8 @@ async fn change_groups(opened: &Opened, what: &Groups) -> Result<(), Stop> {
         .db
         .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
             let user = find(tx, name).await?;
-            let mut groups = users::hold_groups(tx, user.id).await?;
+            privileged_sessions::lock_person(tx, user.id).await?;
+            let mut groups = users::find_groups(tx, user.id).await?;
             for absent in remove.iter().filter(|group| !groups.contains(group)) {
                 eprintln!("mooring: {name} was not in {absent}");
             }
@@ -299,14 +305,11 @@ async fn forget_passkeys(opened: &Opened, name: &str, all: bool) -> Result<(), S
             let mut passkeys = credentials::load_passkeys(tx, user.id).await?;
             passkeys.retain(|passkey| all || passkey.suspended_at.is_some());
             for passkey in &passkeys {
-                credentials::end_passkey(tx, user.id, passkey.id).await?;
                 let detail =
                     json!({ "credential": passkey.id, "kind": "passkey", "suspended_at": passkey.suspended_at });
-                audit::record(tx, event(Action::CredentialRemoved, &user).detail(detail));
-                let label = passkey.label.as_deref().unwrap_or_default();
-                notices::tell(tx, user.id, &Message::PasskeyRemoved { label }).await?;
+                ceremony::withdraw(tx, passkey, event(Action::CredentialRemoved, &user).detail(detail)).await?;
             }
-            Ok((passkeys.len(), credentials::find_held(tx, user.id).await?))
+            Ok((passkeys.len(), Factors::load(tx, user.id).await?))
         })
         .await?;
     if !left.password && left.passkeys == 0 {

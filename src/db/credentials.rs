@@ -39,6 +39,14 @@ pub struct Passkey {
     pub suspended_at: Option<DateTime<Utc>>,
 }
 
+impl Passkey {
+    /// What its person calls it. Each has a name; the column is empty in rows of other kinds.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.label.as_deref().unwrap_or_default()
+    }
+}
+
 /// A passkey about to be kept.
 #[derive(Debug)]
 pub struct NewPasskey<'a> {
@@ -172,12 +180,13 @@ pub async fn end_passkey(tx: &mut Tx, user_id: Uuid, id: Uuid) -> Result<bool, B
 
 /// What a person has to prove themselves with: not withdrawn, not used up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, QueryableByName)]
-pub struct Held {
+pub struct Factors {
     /// Those that are not suspended.
     #[diesel(sql_type = sql::BigInt)]
     pub passkeys: i64,
-    #[diesel(sql_type = sql::BigInt)]
-    pub suspended_passkeys: i64,
+    /// There is a passkey that was suspended, and not withdrawn since.
+    #[diesel(sql_type = sql::Bool)]
+    pub suspended: bool,
     #[diesel(sql_type = sql::Bool)]
     pub password: bool,
     #[diesel(sql_type = sql::Bool)]
@@ -189,12 +198,13 @@ pub struct Held {
     pub suspended_at: Option<DateTime<Utc>>,
 }
 
-/// In one statement: of what happens at the same time all is seen, or nothing.
-pub async fn find_held(tx: &mut Tx, user_id: Uuid) -> Result<Held, Broken> {
-    Cached(
-        diesel::sql_query(
+impl Factors {
+    /// In one statement: of what happens at the same time all is seen, or nothing.
+    pub async fn load(tx: &mut Tx, user_id: Uuid) -> Result<Self, Broken> {
+        Cached(
+            diesel::sql_query(
             "SELECT count(*) FILTER (WHERE kind = 'passkey' AND suspended_at IS NULL) AS passkeys, \
-             count(*) FILTER (WHERE kind = 'passkey' AND suspended_at IS NOT NULL) AS suspended_passkeys, \
+             count(*) FILTER (WHERE kind = 'passkey' AND suspended_at IS NOT NULL) > 0 AS suspended, \
              count(*) FILTER (WHERE kind = 'password' AND suspended_at IS NULL) > 0 AS password, \
              count(*) FILTER (WHERE kind = 'totp' AND suspended_at IS NULL) > 0 AS totp, \
              count(*) FILTER (WHERE kind = 'recovery' AND suspended_at IS NULL) AS recovery_codes, \
@@ -206,6 +216,14 @@ pub async fn find_held(tx: &mut Tx, user_id: Uuid) -> Result<Held, Broken> {
     .get_result(&mut tx.conn())
     .await
     .or_broken("find what somebody proves themselves with")
+    }
+}
+
+/// Whether a proof counts of somebody who had a passkey suspended last at `suspended_at`, withdrawn since or not: what was
+/// proved before may have been proved with its copy.
+#[must_use]
+pub fn counts(proved_at: DateTime<Utc>, suspended_at: Option<DateTime<Utc>>) -> bool {
+    suspended_at.is_none_or(|since| proved_at > since)
 }
 
 /// Locks a person's row: changes of what they prove themselves with come one after the other.

@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::{
-    Tx,
+    Tx, credentials,
     outer_join::{Joined, Maybe},
     statement::Cached,
     work::OrBroken,
@@ -33,10 +33,10 @@ pub struct Privilege {
 }
 
 impl Privilege {
-    /// Whether a proof of then counts. One of before a passkey was suspended may have been given with its copy.
+    /// Whether a proof of then counts.
     #[must_use]
     pub fn counts(&self, proved_at: DateTime<Utc>) -> bool {
-        self.suspended_at.is_none_or(|since| proved_at > since)
+        credentials::counts(proved_at, self.suspended_at)
     }
 }
 

@@ -102,19 +102,6 @@ pub async fn set_claims(tx: &mut Tx, id: Uuid, claims: &Value) -> Result<(), Bro
     Ok(())
 }
 
-/// The groups of a person. Locks them: nobody begins privileged work for this person until the caller is done.
-pub async fn hold_groups(tx: &mut Tx, id: Uuid) -> Result<Vec<String>, Broken> {
-    let groups: Option<Vec<Option<String>>> = users::table
-        .find(id)
-        .select(users::groups)
-        .for_no_key_update()
-        .first(&mut tx.conn())
-        .await
-        .optional()
-        .or_broken("hold groups")?;
-    Ok(groups.unwrap_or_default().into_iter().flatten().collect())
-}
-
 /// The groups that privileged scopes can ask for. `false` when they were these already.
 pub async fn set_groups(tx: &mut Tx, id: Uuid, groups: &[String]) -> Result<bool, Broken> {
     let now = tx.now;

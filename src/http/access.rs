@@ -6,18 +6,12 @@ use super::extract::Visit;
 use crate::{
     audit::{self, Action, Actor, Event},
     authentication::{self, Circumstances, Demand, Refusal},
-    config,
     db::{Tx, privileged_sessions::Who, sessions::LiveSession},
     sessions,
 };
 
 /// Judges every rule of the demand.
 pub fn judge(visit: &Visit, of: &Who, demand: &Demand) -> Result<(), Refusal> {
-    demand.access.iter().try_for_each(|rule| judge_one(visit, of, rule))
-}
-
-/// Judges one rule.
-fn judge_one(visit: &Visit, of: &Who, rule: &config::Access) -> Result<(), Refusal> {
     let circumstances = Circumstances {
         administrator: of.is_administrator,
         groups: &of.groups,
@@ -25,7 +19,7 @@ fn judge_one(visit: &Visit, of: &Who, rule: &config::Access) -> Result<(), Refus
         known_device: of.knows_device,
         now: visit.now,
     };
-    authentication::judge(rule, &circumstances)
+    demand.access.iter().try_for_each(|rule| authentication::judge(rule, &circumstances))
 }
 
 /// Notes that somebody was refused.

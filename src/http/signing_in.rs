@@ -208,15 +208,18 @@ impl Purpose {
 
     /// Whether nothing but a passkey does: whoever is to prove it has one. Then a password is not looked at, either.
     pub fn takes_only_a_passkey(&self, app: &App) -> bool {
-        self.bound_to(app, false).is_some() && self.confirm().is_some_and(|it| it.required == Required::Class(Acr::Phr))
+        self.required(app, false) == Some(Required::Class(Acr::Phr))
+    }
+
+    /// What whoever is to prove again who they are has to show.
+    fn required(&self, app: &App, another: bool) -> Option<Required> {
+        self.bound_to(app, another).and_then(|_| self.confirm()).map(|it| it.required)
     }
 
     /// How a page offers to prove it with a passkey; `None` where there is none.
     pub fn passkey(&self, app: &App, another: bool) -> Option<views::UsePasskey> {
         app.passkeys.as_ref()?;
-        if self.bound_to(app, another).is_some()
-            && self.confirm().is_some_and(|it| it.required != Required::Class(Acr::Phr))
-        {
+        if self.required(app, another).is_some_and(|it| it != Required::Class(Acr::Phr)) {
             return None;
         }
         Some(views::UsePasskey {

@@ -70,10 +70,10 @@ pub enum Gate {
 }
 
 impl Gate {
-    /// Refuses what is no guess but too much, in these words, until there is room again.
-    pub fn or_later(self, description: &'static str) -> Result<(), Error> {
+    /// The buckets; or refuses what is too much, in these words, until there is room again.
+    pub fn or_later(self, description: &'static str) -> Result<Vec<Vec<u8>>, Error> {
         match self {
-            Self::Open(_) => Ok(()),
+            Self::Open(buckets) => Ok(buckets),
             Self::Closed(seconds) => {
                 Err(Error::new(ErrorCode::TemporarilyUnavailable, description).retry_after(seconds))
             }

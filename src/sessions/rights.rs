@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::end::end_privileged;
 use crate::{
     audit::Actor,
-    db::{Tx, users},
+    db::{Tx, privileged_sessions, users},
     failure::Broken,
 };
 
@@ -18,7 +18,8 @@ const LOST: &str = "rights_lost";
 /// Puts a person into these groups and no others. `None`: they were in these already; else how many privileged sessions
 /// were ended.
 pub async fn set_groups(tx: &mut Tx, user_id: Uuid, groups: &[String], actor: Actor) -> Result<Option<usize>, Broken> {
-    let held = users::hold_groups(tx, user_id).await?;
+    privileged_sessions::lock_person(tx, user_id).await?;
+    let held = users::find_groups(tx, user_id).await?;
     if !users::set_groups(tx, user_id, groups).await? {
         return Ok(None);
     }

@@ -4,6 +4,13 @@ import sys
 from harness import Chromium
 
 
+def step_up_and_pay(browser):
+    browser.click("#use-passkey")
+    browser.wait("#said", "That was you. Pay now.")
+    browser.click("#pay")
+    return browser.wait("#said", "privileged session")
+
+
 def walk(at):
     at.copy()
     at.prepare(sys.executable, "-m", "venv", "venv")
@@ -37,10 +44,7 @@ def walk(at):
     browser.click("#pay")
     browser.find("#use-passkey")
     at.check(browser.url().startswith(at.issuer + "/step-up"), "Mooring asks for it, for this request", browser.url())
-    browser.click("#use-passkey")
-    browser.wait("#said", "That was you. Pay now.")
-    browser.click("#pay")
-    said = browser.wait("#said", "privileged session")
+    said = step_up_and_pay(browser)
     at.check("by alice" in said, "paid, with the tokens of the step-up", said)
     at.say(f"    {said}")
     privileged = at.sessions("--kind", "privileged")
@@ -65,10 +69,7 @@ def walk(at):
     at.check(True, "the tokens are dead; refreshed ones lack the scope, so the next payment takes a passkey again")
     left = at.sessions("--user", "alice")
     at.check([session["kind"] for session in left] == ["user"], "and Alice is still signed in", json.dumps(left))
-    browser.click("#use-passkey")
-    browser.wait("#said", "That was you. Pay now.")
-    browser.click("#pay")
-    browser.wait("#said", "privileged session")
+    step_up_and_pay(browser)
     at.check(True, "which she shows, and pays")
     at.trail("shop")
     browser.quit()

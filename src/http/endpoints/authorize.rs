@@ -253,7 +253,7 @@ async fn store(
 /// What strangers begin is stored, so there is a bound on it.
 async fn admit_stranger(app: &App, visit: &Visit, tx: &mut Tx) -> Result<Result<(), Error>, Broken> {
     let source = visit.trace.source_hash.clone().unwrap_or_default();
-    Ok(app.sources.count_stranger(tx, &source).await?.or_later("too many requests from your network"))
+    Ok(app.sources.count_stranger(tx, &source).await?.or_later("too many requests from your network").map(drop))
 }
 
 async fn issue(

@@ -100,7 +100,8 @@ async fn count(app: &App, visit: &Visit) -> Outcome<()> {
     let an_hour = app.config.registration.per_source;
     let count = async |tx: &mut _| app.sources.count_registration(tx, &source, an_hour).await.map_err(Failure::from);
     let gate = app.db.work(visit.now, &visit.trace, count).await?;
-    Ok(gate.or_later("too many registrations from your network")?)
+    gate.or_later("too many registrations from your network")?;
+    Ok(())
 }
 
 async fn register(app: &App, visit: &Visit, said: &Value) -> Outcome<Information> {

@@ -75,7 +75,7 @@ async fn context(
             .into_iter()
             .map(|row| views::AccountPasskey {
                 id: row.id.to_string(),
-                label: row.label.unwrap_or_default(),
+                label: row.name().to_owned(),
                 created_at: Moment::new(row.created_at, now),
                 last_used_at: row.last_used_at.map(|at| Moment::new(at, now)),
                 suspended_at: row.suspended_at.map(|at| Moment::new(at, now)),

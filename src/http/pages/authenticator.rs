@@ -22,7 +22,7 @@ use crate::{
     },
     notices::{self, Message},
     oauth::{Error, Parameters},
-    risk::{Attempt, Gate},
+    risk::Attempt,
     sessions,
 };
 
@@ -74,13 +74,8 @@ async fn run(app: &App, visit: &Visit, action: &str, form: &Parameters) -> Outco
             match action {
                 "add" => {
                     let gate = app.sources.count(tx, Attempt::SecondFactor, &user_id.to_string(), &source).await?;
-                    match gate {
-                        Gate::Open(buckets) => add(app, tx, &session, user_id, form, &buckets).await,
-                        closed @ Gate::Closed(_) => {
-                            closed.or_later("too many codes; please wait a moment")?;
-                            Ok(Next::See(app.config.issuer.url("/account")))
-                        }
-                    }
+                    let buckets = gate.or_later("too many codes; please wait a moment")?;
+                    add(app, tx, &session, user_id, form, &buckets).await
                 }
                 "remove" => remove(app, tx, &session, user_id).await,
                 "codes" => renew(app, tx, &session, user_id, false).await,

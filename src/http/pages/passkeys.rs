@@ -10,7 +10,10 @@ use uuid::Uuid;
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event},
-    authentication::freshness::{self, Factors},
+    authentication::{
+        ceremony,
+        freshness::{self, Factors},
+    },
     db::{Outcome, Tx, credentials, sessions::LiveSession},
     failure::Failure,
     http::{
@@ -20,7 +23,6 @@ use crate::{
         render::answer,
         signing_in::Destination,
     },
-    notices::{self, Message},
     oauth::{Error, Parameters},
     sessions,
 };
@@ -66,7 +68,7 @@ async fn rename(
     if !credentials::rename_passkey(tx, user_id, id, &label).await? {
         return Err(none());
     }
-    tell(tx, session, Action::CredentialRenamed, id);
+    audit::record(tx, event(session, Action::CredentialRenamed, id));
     Ok("passkey-renamed")
 }
 
@@ -85,18 +87,14 @@ async fn remove(tx: &mut Tx, session: &LiveSession, user_id: Uuid, id: Uuid) -> 
             return Ok("suspended-first");
         }
     }
-    if !credentials::end_passkey(tx, user_id, id).await? {
+    if !ceremony::withdraw(tx, passkey, event(session, Action::CredentialRemoved, id)).await? {
         return Err(none());
     }
-    tell(tx, session, Action::CredentialRemoved, id);
-    let label = passkey.label.as_deref().unwrap_or_default();
-    notices::tell(tx, user_id, &Message::PasskeyRemoved { label }).await?;
     Ok("passkey-removed")
 }
 
-fn tell(tx: &mut Tx, session: &LiveSession, action: Action, id: Uuid) {
-    let event = Event::done(action, Actor::User, sessions::subject(session));
-    audit::record(tx, event.detail(json!({ "credential": id, "kind": "passkey" })));
+fn event(session: &LiveSession, action: Action, id: Uuid) -> Event {
+    Event::done(action, Actor::User, sessions::subject(session)).detail(json!({ "credential": id, "kind": "passkey" }))
 }
 
 /// Somebody else's passkey looks like none.

@@ -23,8 +23,8 @@ use crate::{
         render::{Page, PageName, answer, views},
     },
     notices::{self, Message},
-    oauth::{Error, ErrorCode, Parameters},
-    risk::{Attempt, Gate},
+    oauth::Parameters,
+    risk::Attempt,
     sessions,
     tokens::ResetLinks,
 };
@@ -125,10 +125,7 @@ async fn reset(app: &App, visit: &Visit, token: &str, form: &Parameters) -> Outc
                 app.sources.count(tx, Attempt::SecondFactor, &account, &source).await.map_err(Failure::from)
             })
             .await?;
-        if let Gate::Closed(seconds) = gate {
-            let error = Error::new(ErrorCode::TemporarilyUnavailable, "too many codes; please wait a moment");
-            return Err(error.retry_after(seconds).into());
-        }
+        gate.or_later("too many codes; please wait a moment")?;
     }
     let done = app
         .db

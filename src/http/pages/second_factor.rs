@@ -154,13 +154,7 @@ async fn again(
     let Some(answered) = found else { return Ok(None) };
     let counted = match counted {
         Some(counted) => counted,
-        None => match count(app, visit, answered.user_id).await? {
-            Gate::Open(buckets) => buckets,
-            closed @ Gate::Closed(_) => {
-                closed.or_later("too many attempts; please wait a moment")?;
-                return Ok(None);
-            }
-        },
+        None => count(app, visit, answered.user_id).await?.or_later("too many attempts; please wait a moment")?,
     };
     let Some(became) = answered.became(form.get("code").unwrap_or_default()) else { return Ok(None) };
     let session = app
