@@ -77,6 +77,7 @@ pub async fn issue(
         code_session_id,
         privileged_until: issue.privileged.as_ref().map(|on| on.until),
         root_id: session.root_id,
+        is_noted: session.is_noted(tx.now),
         sid: issue.sid,
         user_id: issue.user_id,
         client_id: &client.id,

@@ -1,4 +1,5 @@
-//! `authorization_codes`: issuing one with its family, looking one up with all it hangs on, consuming it.
+//! `authorization_codes`: issuing one with its family, looking one up with all it hangs on, redeeming it. A family has one
+//! code, and knows whether that was redeemed.
 
 use chrono::{DateTime, Utc};
 use diesel::{QueryableByName, sql_types as sql};
@@ -32,6 +33,8 @@ pub struct NewCode<'a> {
     pub privileged_until: Option<DateTime<Utc>>,
     /// Where `sid` is kept: the user or visitor session.
     pub root_id: Uuid,
+    /// Whether activity of that session has been noted within the last minute.
+    pub is_noted: bool,
     /// The client's `sid` in this session, where it took part before.
     pub sid: Option<Uuid>,
     pub user_id: Option<Uuid>,
@@ -75,17 +78,11 @@ macro_rules! issue_statement {
 /// request had been answered already; then nothing is changed.
 pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
     let new_sid = tx.new_id();
-    // Most requests wait for nobody and come from a client that the session knows: each part left out is a tenth less
-    // work for PostgreSQL.
-    let is_plain = new.request_id.is_none() && new.sid.is_some();
+    // Most requests wait for nobody and come from a client that the session knows, in a session that was just seen: each
+    // part left out is a tenth less work for PostgreSQL.
+    let is_plain = new.request_id.is_none() && new.sid.is_some() && new.is_noted;
     let statement = if is_plain {
-        issue_statement!(
-            "seen AS (UPDATE session_activity SET last_seen_at = $2 WHERE session_id = $17 \
-                 AND last_seen_at < $2 - interval '1 minute'), ",
-            insert_event!(),
-            "$20",
-            ""
-        )
+        issue_statement!("", insert_event!(), "$20", "")
     } else {
         issue_statement!(
             "taken AS (UPDATE authorization_requests SET completed_at = $2, code_id = $28 WHERE id = $35 \
@@ -129,7 +126,7 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
     Ok(issued > 0)
 }
 
-/// A code whose family, session, user and client are alive; itself perhaps consumed or expired.
+/// A code whose family, session, user and client are alive; itself perhaps redeemed or expired.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct Code {
     #[diesel(sql_type = sql::Uuid, column_name = "code_id")]
@@ -161,7 +158,7 @@ pub struct Code {
     #[diesel(sql_type = sql::Timestamptz)]
     pub expires_at: DateTime<Utc>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
-    pub consumed_at: Option<DateTime<Utc>>,
+    pub redeemed_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
     pub user_id: Option<Uuid>,
     #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
@@ -209,7 +206,7 @@ pub async fn find_with_client(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, k.* FROM clients c \
              LEFT JOIN (SELECT k.id AS code_id, k.grant_id, k.session_id, s.kind AS session_kind, \
                  s.root_id, s.expires_at AS session_expires_at, s.epoch, g.client_id AS code_client_id, k.redirect_uri, \
-                 k.code_challenge, k.expires_at, k.consumed_at, g.user_id, s.user_claims, s.username, g.sid, g.scope, \
+                 k.code_challenge, k.expires_at, g.redeemed_at, g.user_id, s.user_claims, s.username, g.sid, g.scope, \
                  g.acr, g.amr, g.auth_time, g.nonce, g.claims, g.resources, g.privileged_until \
                  FROM authorization_codes k \
                  JOIN LATERAL (SELECT * FROM live_grants($3) WHERE id = k.grant_id OFFSET 0) g ON true \
@@ -226,39 +223,37 @@ pub async fn find_with_client(
     Ok(rows.into_iter().next().map(|row| (row.client, row.code.0)))
 }
 
-/// A redemption, given what becomes of the family.
+/// A redemption, given what else becomes of the family.
 macro_rules! redeem_statement {
-    ($family:literal) => {
+    ($refresh_state:literal) => {
         concat!(
-            "WITH consumed AS (UPDATE authorization_codes SET consumed_at = $2 WHERE id = $15 AND consumed_at IS NULL \
-                 AND expires_at > $2 RETURNING grant_id, session_id), ",
-            $family,
-            "events AS (",
-            insert_event!("consumed"),
+            "WITH family AS (UPDATE grants SET redeemed_at = $2",
+            $refresh_state,
+            " WHERE id = $15 AND redeemed_at IS NULL RETURNING id), events AS (",
+            insert_event!("family"),
             ") INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
-             SELECT $16, grant_id, session_id, $17, $18, $19, $2, $20 FROM consumed"
+             SELECT $17, $15, $16, $18, $19, $20, $2, $21 FROM family"
         )
     };
 }
 
 /// Consumes the code and issues the access token in one statement, with the family's first refresh seed if one is
-/// given. `false` when it was consumed or has expired in the meantime; then nothing is changed.
+/// given. `false` when it was redeemed in the meantime; then nothing is changed. That it has not expired at this instant is
+/// the caller's to see.
 pub async fn redeem(
     tx: &mut Tx,
-    code_id: Uuid,
+    code: &Code,
     token: &NewAccessToken<'_>,
     refresh_seed: Option<&[u8]>,
 ) -> Result<bool, Broken> {
     let statement = if refresh_seed.is_some() {
-        redeem_statement!(
-            "family AS (UPDATE grants SET refresh_seed = $21, refresh_generation = 1, refresh_rotated_at = $2 \
-                 WHERE id = (SELECT grant_id FROM consumed)), "
-        )
+        redeem_statement!(", refresh_seed = $22, refresh_generation = 1, refresh_rotated_at = $2")
     } else {
         redeem_statement!("")
     };
     let mut query = with_event(tx, statement)?
-        .bind::<sql::Uuid, _>(code_id)
+        .bind::<sql::Uuid, _>(code.grant_id)
+        .bind::<sql::Uuid, _>(code.session_id)
         .bind::<sql::Uuid, _>(token.id)
         .bind::<sql::Nullable<sql::Bytea>, _>(token.secret_hash)
         .bind::<sql::Text, _>(token.scope)
@@ -273,13 +268,14 @@ pub async fn redeem(
 
 /// Whether a code is still there to be redeemed: only then may it be handed out a second time.
 pub async fn is_unused(tx: &mut Tx, code_id: Uuid) -> Result<bool, Broken> {
-    use super::schema::authorization_codes as codes;
-    use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+    use super::schema::{authorization_codes as codes, grants};
+    use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl};
     let now = tx.now;
     let found: Option<Uuid> = codes::table
-        .find(code_id)
-        .filter(codes::consumed_at.is_null())
+        .inner_join(grants::table.on(grants::id.eq(codes::grant_id)))
+        .filter(codes::id.eq(code_id))
         .filter(codes::expires_at.gt(now))
+        .filter(grants::redeemed_at.is_null())
         .select(codes::id)
         .first(&mut tx.conn())
         .await

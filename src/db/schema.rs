@@ -90,8 +90,6 @@ diesel::table! {
         code_challenge -> Nullable<Text>,
         /// Until when it can be redeemed.
         expires_at -> Timestamptz,
-        /// When it was redeemed.
-        consumed_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -342,6 +340,8 @@ diesel::table! {
         privileged_session_id -> Nullable<Uuid>,
         /// Until when tokens of it may hang on its privileged session; null: as long as that lives.
         privileged_until -> Nullable<Timestamptz>,
+        /// When its code was redeemed; null: not yet, or it began without one.
+        redeemed_at -> Nullable<Timestamptz>,
     }
 }
 

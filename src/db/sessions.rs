@@ -52,6 +52,14 @@ impl Joined for LiveSession {
     const KEY: &'static str = "id";
 }
 
+impl LiveSession {
+    /// Whether activity has been noted within the last minute, so that nothing need be written.
+    #[must_use]
+    pub fn is_noted(&self, now: DateTime<Utc>) -> bool {
+        now - self.last_seen_at <= TimeDelta::minutes(1)
+    }
+}
+
 /// The columns of [`LiveSession`], from `live_sessions(…) s`.
 macro_rules! live_session_columns {
     () => {

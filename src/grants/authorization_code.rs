@@ -51,7 +51,7 @@ impl Grant for AuthorizationCode {
             found.flatten().ok_or_else(|| Error::invalid_grant("the code is not valid").detail("code_not_live"))?;
         // Judged before anything is changed: a failed attempt does not consume the code.
         judge(exchange, &client, &code)?;
-        if code.consumed_at.is_some() {
+        if code.redeemed_at.is_some() {
             return end_family(exchange, &code).await;
         }
         if code.expires_at <= exchange.now {
@@ -114,7 +114,7 @@ async fn store(
             .db
             .work(exchange.now, exchange.trace, async |tx| {
                 audit::record(tx, redeemed_event(code, prepared));
-                if !authorization_codes::redeem(tx, code.id, &prepared.row(), seed).await? {
+                if !authorization_codes::redeem(tx, code, &prepared.row(), seed).await? {
                     return Ok(false);
                 }
                 let Some(session_id) = start_offline(tx, code, &exchange.config.sessions).await? else {
@@ -129,7 +129,7 @@ async fn store(
             .db
             .single(exchange.now, exchange.trace, async |tx| {
                 audit::record(tx, redeemed_event(code, prepared));
-                authorization_codes::redeem(tx, code.id, &prepared.row(), seed).await.map_err(Failure::from)
+                authorization_codes::redeem(tx, code, &prepared.row(), seed).await.map_err(Failure::from)
             })
             .await?
     };

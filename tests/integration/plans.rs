@@ -40,7 +40,7 @@ async fn no_look_up_reads_a_table_through() {
     take_every_path(&server).await;
     let (settings, prepared) = prepared(&server).await;
     assert!(settings.contains("plan_cache_mode"), "{settings}");
-    for part in ["live_access_tokens", "live_grants", "session_clients", "refresh_generation", "consumed_at = $2"] {
+    for part in ["live_access_tokens", "live_grants", "session_clients", "refresh_generation", "redeemed_at = $2"] {
         assert!(prepared.iter().any(|(_, statement)| statement.contains(part)), "nothing prepared has {part}");
     }
 

@@ -4,7 +4,7 @@ use actix_web::{
     HttpResponse,
     cookie::{Cookie, SameSite},
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Visit;
@@ -42,7 +42,7 @@ impl Browser {
         if let Some(session) = sessions::find_live(tx, cookie.session_id).await?
             && let Some(session) = Self::recognise(app, visit, Some(session))
         {
-            if tx.now - session.last_seen_at > TimeDelta::minutes(1) {
+            if !session.is_noted(tx.now) {
                 sessions::touch(tx, session.root_id).await?;
             }
             return Ok(Self { session: Some(session), ..Self::default() });
