@@ -3,7 +3,7 @@
 //! Invariant: no token is ever issued to it. Its secret is made of random bits that are thrown away, so a code for it can
 //! be redeemed by nobody; what opens the pages is the privileged session that came of the request.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{registration, secret};
 use crate::{
@@ -20,13 +20,13 @@ pub async fn apply_hub(tx: &mut Tx, issuer: &str) -> Result<(), Broken> {
     let nobody_knows = secret::hash(&secret::generate());
     match db::clients::find(tx, HUB_CLIENT).await? {
         None => {
-            if db::clients::insert(tx, HUB_CLIENT, &metadata, Some(&nobody_knows)).await? {
+            if db::clients::insert(tx, HUB_CLIENT, &registration::stored(&metadata)?, Some(&nobody_knows)).await? {
                 registration::tell(tx, Action::ClientAdded, HUB_CLIENT, Actor::Server);
             }
         }
-        Some(row) if row.metadata != metadata => {
+        Some(row) if row.metadata.get().ok() != Some(&metadata) => {
             // It may have been somebody's who knows a secret of it.
-            db::clients::update(tx, HUB_CLIENT, &metadata, Some(&nobody_knows)).await?;
+            db::clients::update(tx, HUB_CLIENT, &registration::stored(&metadata)?, Some(&nobody_knows)).await?;
             registration::tell(tx, Action::ClientChanged, HUB_CLIENT, Actor::Server);
         }
         Some(_) => {}
@@ -34,7 +34,7 @@ pub async fn apply_hub(tx: &mut Tx, issuer: &str) -> Result<(), Broken> {
     Ok(())
 }
 
-fn metadata(issuer: &str) -> Result<Value, Broken> {
+fn metadata(issuer: &str) -> Result<ClientMetadata, Broken> {
     let scope = HUB_SCOPES.map(|(name, _)| name).join(" ");
     let said = json!({
         "client_id": HUB_CLIENT,
@@ -44,6 +44,5 @@ fn metadata(issuer: &str) -> Result<Value, Broken> {
         "token_endpoint_auth_method": "client_secret_basic",
         "scope": scope,
     });
-    let metadata: ClientMetadata = serde_json::from_value(said).map_err(Broken::new)?;
-    serde_json::to_value(metadata).map_err(Broken::new)
+    serde_json::from_value(said).map_err(Broken::new)
 }

@@ -37,7 +37,9 @@ pub struct Client {
 
 impl Client {
     pub fn from_row(row: ClientRow) -> Result<Self, Broken> {
-        let metadata = serde_json::from_value(row.metadata)
+        let metadata = row
+            .metadata
+            .into_inner()
             .map_err(|error| Broken::new(format_args!("metadata of client {}: {error}", row.client_id)))?;
         Ok(Self {
             id: row.client_id,

@@ -50,7 +50,7 @@ pub async fn apply_declared(tx: &mut Tx, declared: &ClientMetadata) -> Result<()
             db::clients::insert(tx, &client_id, &stored, hash).await?;
             tell(tx, Action::ClientAdded, &client_id, Actor::Server);
         }
-        Some(row) if row.metadata != stored || row.secret_hash.as_deref() != hash => {
+        Some(row) if row.metadata.get().ok() != Some(&metadata) || row.secret_hash.as_deref() != hash => {
             db::clients::update(tx, &client_id, &stored, hash).await?;
             tell(tx, Action::ClientChanged, &client_id, Actor::Server);
         }
@@ -59,7 +59,7 @@ pub async fn apply_declared(tx: &mut Tx, declared: &ClientMetadata) -> Result<()
     Ok(())
 }
 
-fn stored(metadata: &ClientMetadata) -> Result<Value, Broken> {
+pub(super) fn stored(metadata: &ClientMetadata) -> Result<Value, Broken> {
     serde_json::to_value(metadata).map_err(Broken::new)
 }
 

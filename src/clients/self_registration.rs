@@ -8,7 +8,6 @@
 use std::fs;
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{registration::tell, secret};
@@ -186,7 +185,7 @@ impl Registrar {
 
     /// What is registered (RFC 7592 §2.1); without the secret, which is not kept in a form that can be read.
     pub fn read(&self, registered: &Registration) -> Result<Information, Broken> {
-        let metadata = ClientMetadata::deserialize(&registered.client.metadata).map_err(Broken::new)?;
+        let metadata = registered.client.metadata.get()?.clone();
         let client_id = registered.client.client_id.clone();
         let registration_access_token = self.token(&client_id, registered.generation);
         let issued_at = registered.created_at;
@@ -201,8 +200,7 @@ impl Registrar {
         registered: &Registration,
         mut metadata: ClientMetadata,
     ) -> Result<Information, Failure> {
-        let before = ClientMetadata::deserialize(&registered.client.metadata).map_err(Broken::new)?;
-        metadata.check_subjects_stay(&before).map_err(Error::from)?;
+        metadata.check_subjects_stay(registered.client.metadata.get()?).map_err(Error::from)?;
         let client_id = registered.client.client_id.clone();
         metadata.client_id = Some(client_id.clone());
         let kept = registered.client.secret_hash.clone().filter(|_| metadata.token_endpoint_auth_method.uses_secret());

@@ -10,11 +10,12 @@ use super::{
     Tx,
     audit_events::{insert_event, with_event},
     clients::ClientRow,
+    json::Json,
     outer_join::{Joined, Maybe},
     statement::Cached,
     work::OrBroken,
 };
-use crate::failure::Broken;
+use crate::{failure::Broken, oauth::ClientMetadata};
 
 /// An access token about to be issued.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ pub struct LiveToken {
     pub privileged_until: Option<DateTime<Utc>>,
     /// Of the client that it was issued to; `None` where that is the caller.
     #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
-    pub client_metadata: Option<Value>,
+    pub client_metadata: Option<Json<ClientMetadata>>,
 }
 
 impl Joined for LiveToken {

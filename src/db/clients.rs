@@ -10,13 +10,14 @@ use serde_json::Value;
 
 use super::{
     Tx,
+    json::Json,
     outer_join::Joined,
     schema::clients,
     session_ends::{Of, look_soon},
     statement::Cached,
     work::OrBroken,
 };
-use crate::failure::Broken;
+use crate::{failure::Broken, oauth::ClientMetadata};
 
 /// A client's row. [`crate::clients::Client`] is what the rest of the house uses.
 #[derive(Clone, Debug, Queryable, Selectable, QueryableByName)]
@@ -25,7 +26,7 @@ pub struct ClientRow {
     #[diesel(sql_type = Text)]
     pub client_id: String,
     #[diesel(sql_type = Jsonb)]
-    pub metadata: Value,
+    pub metadata: Json<ClientMetadata>,
     #[diesel(sql_type = Nullable<Bytea>)]
     pub secret_hash: Option<Vec<u8>>,
     #[diesel(sql_type = Integer)]

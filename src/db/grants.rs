@@ -9,11 +9,12 @@ use uuid::Uuid;
 use super::{
     Tx,
     clients::ClientRow,
+    json::Json,
     outer_join::{Joined, Maybe},
     statement::Cached,
     work::OrBroken,
 };
-use crate::failure::Broken;
+use crate::{failure::Broken, oauth::ClientMetadata};
 
 /// A family that was ended.
 pub struct EndedFamily {
@@ -94,7 +95,7 @@ pub struct RefreshState {
     pub rotated_at: DateTime<Utc>,
     /// Of the client that it was issued to; `None` where that is the caller.
     #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
-    pub client_metadata: Option<Value>,
+    pub client_metadata: Option<Json<ClientMetadata>>,
     /// The privileged session that its privileged scopes need, whether it lives or not, for as long as they allow. What hangs
     /// on an offline session has none.
     #[diesel(sql_type = sql::Nullable<sql::Uuid>)]

@@ -21,6 +21,7 @@ pub mod embedded;
 pub mod grants;
 pub mod health;
 pub mod ids;
+pub mod json;
 pub mod mails;
 pub mod migrations;
 pub mod notices;

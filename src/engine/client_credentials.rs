@@ -6,11 +6,11 @@ use oxide_auth::{
     code_grant::client_credentials::{ClientCredentials, Error as MachineError, Input, Output, Request},
     primitives::{
         grant::Extensions,
-        registrar::{BoundClient, PreGrant},
+        registrar::{BoundClient, PreGrant, RegisteredUrl},
     },
 };
 
-use super::{NO_REDIRECT, out_of_turn, registered};
+use super::{no_redirect, out_of_turn};
 use crate::{
     failure::{Broken, Failure},
     oauth::Error,
@@ -54,7 +54,7 @@ pub fn negotiate(facts: &ClientCredentialsFacts<'_>) -> Result<(), Failure> {
             Output::Binding { client_id } => Input::Bound {
                 bound_client: BoundClient {
                     client_id: Cow::Owned(client_id.to_owned()),
-                    redirect_uri: Cow::Owned(registered(NO_REDIRECT)?),
+                    redirect_uri: Cow::Owned(RegisteredUrl::Semantic(no_redirect()?)),
                 },
             },
             Output::Extend => Input::Extended { extensions: Extensions::new() },

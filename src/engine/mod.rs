@@ -15,8 +15,11 @@ pub mod client_credentials;
 pub mod refresh;
 pub mod resource;
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use oxide_auth::primitives::registrar::{ExactUrl, RegisteredUrl};
+use url::Url;
 
 use crate::failure::Broken;
 
@@ -27,7 +30,10 @@ fn far() -> DateTime<Utc> {
 }
 
 /// The machines insist on a redirect URI, also where the protocol has none.
-const NO_REDIRECT: &str = "https://client.invalid/";
+fn no_redirect() -> Result<Url, Broken> {
+    static NOWHERE: LazyLock<Result<Url, url::ParseError>> = LazyLock::new(|| "https://client.invalid/".parse());
+    NOWHERE.clone().map_err(Broken::new)
+}
 
 fn registered(uri: &str) -> Result<RegisteredUrl, Broken> {
     let exact =

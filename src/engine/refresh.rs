@@ -13,7 +13,7 @@ use oxide_auth::{
     },
 };
 
-use super::{NO_REDIRECT, far, out_of_turn};
+use super::{far, no_redirect, out_of_turn};
 use crate::{
     failure::{Broken, Failure},
     oauth::Error,
@@ -79,7 +79,7 @@ fn grant(facts: &RefreshFacts<'_>) -> Result<Grant, Broken> {
         owner_id: String::new(),
         client_id: facts.issued_to.to_owned(),
         scope: facts.granted_scope.parse().map_err(|error| Broken::new(format_args!("stored scope: {error:?}")))?,
-        redirect_uri: NO_REDIRECT.parse().map_err(Broken::new)?,
+        redirect_uri: no_redirect()?,
         until: far(),
         extensions: Extensions::new(),
     })

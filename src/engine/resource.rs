@@ -10,7 +10,7 @@ use oxide_auth::{
     },
 };
 
-use super::{NO_REDIRECT, far, out_of_turn};
+use super::{far, no_redirect, out_of_turn};
 use crate::{
     failure::{Broken, Failure},
     oauth::{Error, ErrorCode},
@@ -37,7 +37,7 @@ pub fn admit(required: &str, scope: &str) -> Result<(), Failure> {
         owner_id: String::new(),
         client_id: String::new(),
         scope: parse(scope)?,
-        redirect_uri: NO_REDIRECT.parse().map_err(Broken::new)?,
+        redirect_uri: no_redirect()?,
         until: far(),
         extensions: Extensions::new(),
     };

@@ -1,8 +1,6 @@
 //! Token introspection (RFC 7662), signed where the caller asks for it (RFC 9701): one statement finds the caller and
 //! whether the token is live.
 
-use std::borrow::Cow;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{
@@ -12,7 +10,6 @@ use actix_web::{
     web::Data,
 };
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -23,9 +20,10 @@ use crate::{
         Outcome, Trace, Tx,
         access_tokens::{self, LiveToken},
         grants::{self, RefreshState},
+        json::Json,
         sessions,
     },
-    failure::{Broken, Failure},
+    failure::Failure,
     http::{
         client_call::{audiences, authenticator, confidential, credentials},
         extract::{Form, Visit},
@@ -124,7 +122,7 @@ async fn is_privileged(app: &App, visit: &Visit, state: &RefreshState) -> Outcom
 struct Mooring<'a> {
     client_id: &'a str,
     /// Of that client, where it is not the caller.
-    client_metadata: Option<&'a Value>,
+    client_metadata: Option<&'a Json<ClientMetadata>>,
     scope: &'a str,
     session_id: Uuid,
     session_kind: &'a str,
@@ -155,10 +153,10 @@ impl Mooring<'_> {
         });
         if let Some(who) = app.mint.subjects.who(self.user_id, self.session_kind, self.session_id) {
             let client = match self.client_metadata {
-                None => Cow::Borrowed(&caller.metadata),
-                Some(metadata) => Cow::Owned(ClientMetadata::deserialize(metadata).map_err(Broken::new)?),
+                None => &caller.metadata,
+                Some(metadata) => metadata.get()?,
             };
-            answer["sub"] = app.mint.subjects.of(&client, who).into();
+            answer["sub"] = app.mint.subjects.of(client, who).into();
             answer["acr"] = self.acr.into();
             if let Some(username) = self.username.filter(|_| sees_all || client.subject_type == SubjectType::Public) {
                 answer["username"] = username.into();

@@ -5,7 +5,6 @@ use actix_web::{
     http::StatusCode,
     web::{Bytes, Data},
 };
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
@@ -55,7 +54,7 @@ async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> O
     let person = live.user_claims.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
     let mut claims = claims::release(&person, &Scope::parse(&live.scope)?, &requested.unwrap_or_default().userinfo);
     let client = live.client_metadata.ok_or_else(|| Broken::new("an access token of no client"))?;
-    let client = ClientMetadata::deserialize(&client).map_err(Broken::new)?;
+    let client = client.into_inner()?;
     claims.insert("sub".into(), app.mint.subjects.of(&client, who).into());
     let response = match client.userinfo_signed_response_alg {
         None => json::private(StatusCode::OK, &claims),

@@ -57,11 +57,8 @@ async fn context(
     let rows = session_lists::load(tx, &filter).await?;
     let allowed = consents::load_of_user(tx, user_id).await?;
     let clients = client_rows::load_all(tx).await?;
-    let said = |id: &str, member: &str| -> Option<String> {
-        let client = clients.iter().find(|client| client.client_id == id)?;
-        Some(client.metadata.get(member)?.as_str()?.to_owned())
-    };
-    let name_of = |id: &str| said(id, "client_name").unwrap_or_else(|| id.to_owned());
+    let registered = |id: &str| clients.iter().find(|client| client.client_id == id)?.metadata.get().ok();
+    let name_of = |id: &str| registered(id).and_then(|it| it.client_name.clone()).unwrap_or_else(|| id.to_owned());
     let now = tx.now;
     let (offline, own): (Vec<&ListedSession>, Vec<&ListedSession>) = rows.iter().partition(|row| row.kind == "offline");
     Ok(views::Account {
@@ -106,7 +103,7 @@ async fn context(
             .into_iter()
             .map(|row| views::AccountConsent {
                 client_name: name_of(&row.client_id),
-                open: said(&row.client_id, "initiate_login_uri").and_then(|uri| initiation(&uri, app)),
+                open: registered(&row.client_id).and_then(|it| initiation(it.initiate_login_uri.as_deref()?, app)),
                 client_id: row.client_id,
                 scopes: row.scope,
                 granted_at: Moment::new(row.granted_at, now),
