@@ -64,7 +64,6 @@ fn routes(service: &mut web::ServiceConfig) {
     for resource in [
         // ── protocol ───────────────────────────────────────────────────────────────────────────────────────────────
         at("/oauth/authorize", vec![get().to(authorize::get), post().to(authorize::post)]),
-        at("/oauth/authorize/{id}", vec![get().to(authorize::resume)]),
         at("/oauth/par", vec![post().to(par::push), options().to(preflight)]),
         at("/oauth/token", vec![post().to(token::token), options().to(preflight)]),
         at(
@@ -75,6 +74,7 @@ fn routes(service: &mut web::ServiceConfig) {
         at("/oauth/revoke", vec![post().to(revoke::revoke), options().to(preflight)]),
         at("/oauth/jwks", vec![get().to(jwks::jwks)]),
         at("/oauth/end_session", vec![get().to(end_session::get), post().to(end_session::post)]),
+        at("/oauth/authorize/{id}", vec![get().to(authorize::resume)]),
         // ── pages ──────────────────────────────────────────────────────────────────────────────────────────────────
         at("/", vec![get().to(welcome::get)]),
         at("/login", vec![get().to(login::get), post().to(login::post)]),

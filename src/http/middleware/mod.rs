@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashSet};
 
 use actix_web::{
-    Error,
+    Error, HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY},
@@ -23,9 +23,8 @@ pub async fn around(
     let app = request.app_data::<Data<App>>().cloned();
     let method = request.method().clone();
     let mut response = next.call(request).await?;
-    let route = response.request().match_pattern();
     let status = response.status().as_u16();
-    let route = route.map_or("unmatched", |pattern| interned(&pattern));
+    let route = route(response.request());
     metrics::request(route, method.as_str(), status, started.elapsed().as_secs_f64());
     if let Some(app) = app {
         if app.config.issuer.is_https() {
@@ -47,11 +46,16 @@ thread_local! {
     static PATTERNS: RefCell<HashSet<&'static str>> = RefCell::default();
 }
 
-/// The pattern for ever: there are as many as routes, and labels have to outlive the request.
-fn interned(pattern: &str) -> &'static str {
+/// The pattern that the request matched, for ever: there are as many as routes, and labels have to outlive the request.
+fn route(request: &HttpRequest) -> &'static str {
     PATTERNS.with_borrow_mut(|known| {
-        known.get(pattern).copied().unwrap_or_else(|| {
-            let kept: &'static str = Box::leak(pattern.to_owned().into_boxed_str());
+        // Most patterns are paths, and only for the others are all of them tried once more.
+        if let Some(pattern) = known.get(request.path()) {
+            return *pattern;
+        }
+        let Some(pattern) = request.match_pattern() else { return "unmatched" };
+        known.get(pattern.as_str()).copied().unwrap_or_else(|| {
+            let kept: &'static str = Box::leak(pattern.into_boxed_str());
             known.insert(kept);
             kept
         })
