@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     config::{Config, MasterSource},
     db::{
-        Database, Trace,
+        self, Database, Trace,
         embedded::{self, Embedded, Role},
         migrations, partitions, signing_keys,
     },
@@ -185,7 +185,7 @@ fn make_once(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Where the data is, for people.
 fn whereabouts(config: &Config) -> String {
     match &config.database.url {
-        Some(url) => Database::place(url),
+        Some(url) => db::place(url),
         None => config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone()).display().to_string(),
     }
 }

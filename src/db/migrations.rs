@@ -4,7 +4,7 @@ use diesel::{migration::MigrationSource, pg::Pg};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::pool::Target;
+use super::target::Target;
 use crate::failure::Stop;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");

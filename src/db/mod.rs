@@ -44,6 +44,7 @@ pub mod sessions;
 pub mod set_up_links;
 pub mod signing_keys;
 mod statement;
+mod target;
 pub mod throttles;
 pub mod totp;
 pub mod used_jtis;
@@ -52,4 +53,5 @@ mod work;
 pub mod work_reports;
 
 pub use pool::Database;
+pub use target::place;
 pub use work::{Outcome, Trace, Tx};

@@ -1,9 +1,7 @@
-//! Connections: how they are made, pooled and counted.
+//! Connections: how they are pooled, divided among worker threads, and counted.
 
 use std::{
     cell::RefCell,
-    path::Path,
-    str::FromStr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -12,7 +10,7 @@ use std::{
 };
 
 use deadpool::managed::QueueMode;
-use diesel::{ConnectionError, connection::InstrumentationEvent};
+use diesel::connection::InstrumentationEvent;
 use diesel_async::{
     AsyncConnection, AsyncPgConnection,
     pooled_connection::{
@@ -21,15 +19,13 @@ use diesel_async::{
     },
 };
 use futures_util::FutureExt;
-use rustls::pki_types::{CertificateDer, pem::PemObject};
-use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::sync::Notify;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::target::Target;
 use crate::failure::{Broken, Stop};
 
 /// How long a request waits for a connection before it is told to come back.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The server's way to PostgreSQL; cheap to clone.
 ///
@@ -142,31 +138,6 @@ impl Database {
         Ok(Some(reader))
     }
 
-    /// Host and database of a URL, for people: never a role, never a password.
-    #[must_use]
-    pub fn place(url: &str) -> String {
-        use tokio_postgres::config::Host;
-        let parsed = tokio_postgres::Config::from_str(&split_tls_parameters(url).0).ok();
-        let Some(config) = parsed else { return "the database of database.url".to_owned() };
-        let hosts: Vec<String> = config
-            .get_hosts()
-            .iter()
-            .enumerate()
-            .map(|(n, host)| {
-                let host = match host {
-                    Host::Tcp(name) => name.clone(),
-                    Host::Unix(directory) => directory.display().to_string(),
-                };
-                // One port may stand for all hosts.
-                match config.get_ports().get(n).or(config.get_ports().first()) {
-                    Some(port) => format!("{host}:{port}"),
-                    None => host,
-                }
-            })
-            .collect();
-        format!("{}/{}", hosts.join(","), config.get_dbname().or(config.get_user()).unwrap_or_default())
-    }
-
     pub(super) async fn connection(&self) -> Result<Object<AsyncPgConnection>, Broken> {
         let pool = self.pool();
         match pool.get().await {
@@ -257,150 +228,4 @@ fn pool(
         .queue_mode(QueueMode::Lifo)
         .build()
         .map_err(Stop::new)
-}
-
-/// A database URL, understood.
-pub(super) struct Target {
-    config: tokio_postgres::Config,
-    tls: Option<MakeRustlsConnect>,
-}
-
-impl Target {
-    /// Understands a `postgres://` URL. `sslmode` is `disable` or one of `require`, `verify-ca`, `verify-full`, which all
-    /// verify chain and name; absent, it is `disable` on a socket or loopback and `verify-full` elsewhere.
-    /// `sslrootcert` names a PEM file; absent, the system's authorities count.
-    pub(super) fn parse(url: &str) -> Result<Self, Stop> {
-        let (bare, sslmode, root_certificate) = split_tls_parameters(url);
-        let mut config = tokio_postgres::Config::from_str(&bare)
-            .map_err(|error| Stop::new(format_args!("the database URL is not understood: {error}")))?;
-        let local = config.get_hosts().iter().all(|host| match host {
-            tokio_postgres::config::Host::Unix(_) => true,
-            tokio_postgres::config::Host::Tcp(name) => {
-                matches!(name.as_str(), "localhost" | "127.0.0.1" | "::1" | "[::1]")
-            }
-        });
-        let encrypted = match sslmode.as_deref() {
-            Some("disable") => false,
-            Some("require" | "verify-ca" | "verify-full") => true,
-            None => !local,
-            Some(other) => {
-                return Err(Stop::new(format_args!("sslmode={other} in the database URL is not supported"))
-                    .mend("use sslmode=verify-full, or sslmode=disable on a network you trust"));
-            }
-        };
-        config.ssl_mode(if encrypted {
-            tokio_postgres::config::SslMode::Require
-        } else {
-            tokio_postgres::config::SslMode::Disable
-        });
-        config.application_name("mooring");
-        // Plans are made once a connection and must not depend on how small the tables were then.
-        let settings = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off \
-                        -c from_collapse_limit=16 -c join_collapse_limit=16 -c geqo=off";
-        let options = config.get_options().map_or_else(|| settings.to_owned(), |own| format!("{settings} {own}"));
-        config.options(options);
-        config.connect_timeout(PATIENCE);
-        let tls = encrypted.then(|| tls(root_certificate.as_deref())).transpose()?;
-        Ok(Self { config, tls })
-    }
-
-    pub(super) async fn connect(&self) -> Result<AsyncPgConnection, ConnectionError> {
-        Ok(self.connect_watched().await?.0)
-    }
-
-    /// Connects, and tells through the flag when the connection is lost.
-    async fn connect_watched(&self) -> Result<(AsyncPgConnection, Arc<AtomicBool>), ConnectionError> {
-        let bad = |error: tokio_postgres::Error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            ConnectionError::BadConnection(format!("{error}{cause}"))
-        };
-        let lost = Arc::new(AtomicBool::new(false));
-        let client = if let Some(tls) = &self.tls {
-            let (client, connection) = self.config.connect(tls.clone()).await.map_err(bad)?;
-            tokio::spawn(watch(connection, lost.clone()));
-            client
-        } else {
-            let (client, connection) = self.config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
-            tokio::spawn(watch(connection, lost.clone()));
-            client
-        };
-        Ok((AsyncPgConnection::try_from(client).await?, lost))
-    }
-
-    /// The role this URL signs in as.
-    pub(super) fn role(&self) -> Option<&str> {
-        self.config.get_user()
-    }
-}
-
-/// Drives a connection to its end.
-async fn watch(connection: impl Future<Output = Result<(), tokio_postgres::Error>>, lost: Arc<AtomicBool>) {
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "a database connection was lost");
-    }
-    lost.store(true, Ordering::Relaxed);
-}
-
-/// Takes `sslmode` and `sslrootcert` out of the query: the driver knows fewer modes than libpq.
-fn split_tls_parameters(url: &str) -> (String, Option<String>, Option<String>) {
-    let Some((base, query)) = url.split_once('?') else { return (url.to_owned(), None, None) };
-    let (mut sslmode, mut root, mut rest) = (None, None, Vec::new());
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        match name {
-            "sslmode" => sslmode = Some(value.to_owned()),
-            "sslrootcert" => {
-                let decoded = url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned());
-                root = decoded;
-            }
-            _ => rest.push(pair),
-        }
-    }
-    let stripped = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
-    (stripped, sslmode, root)
-}
-
-fn tls(root_certificate: Option<&str>) -> Result<MakeRustlsConnect, Stop> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(Stop::new)?;
-    let config = match root_certificate {
-        None => builder.with_platform_verifier().map_err(Stop::new)?.with_no_client_auth(),
-        Some(file) => {
-            let unreadable = |error| Stop::new(format_args!("sslrootcert {file}: {error}"));
-            let mut roots = rustls::RootCertStore::empty();
-            for certificate in CertificateDer::pem_file_iter(Path::new(file)).map_err(unreadable)? {
-                roots
-                    .add(certificate.map_err(unreadable)?)
-                    .map_err(|error| Stop::new(format_args!("sslrootcert {file}: {error}")))?;
-            }
-            builder.with_root_certificates(roots).with_no_client_auth()
-        }
-    };
-    Ok(MakeRustlsConnect::new(config))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_place_of_a_database_never_tells_the_password() {
-        assert_eq!(Database::place("postgres://u:hunter2@db.example:5433/m?sslmode=disable"), "db.example:5433/m");
-        assert_eq!(Database::place("postgres://u:hunter2@/m?host=/run/pg&password=hunter2"), "/run/pg/m");
-        assert_eq!(Database::place("postgres://u:hunter2@a,b:5433/m"), "a:5432,b:5433/m");
-        assert!(!Database::place("postgres://u:hunt#er2@b/m").contains("er2"));
-        assert!(!Database::place("postgres://u:hunt/er2@b/m").contains("er2"));
-    }
-
-    #[test]
-    fn a_remote_database_is_verified_unless_told_otherwise() {
-        assert!(Target::parse("postgres://u:p@db.example/m").unwrap().tls.is_some());
-        assert!(Target::parse("postgres://u:p@db.example/m?sslmode=disable").unwrap().tls.is_none());
-        assert!(Target::parse("postgres://u:p@localhost/m").unwrap().tls.is_none());
-        assert!(Target::parse("postgres://u:p@localhost/m?sslmode=verify-full").unwrap().tls.is_some());
-        assert!(Target::parse("postgres://u@/m?host=%2Ftmp%2Fx").unwrap().tls.is_none());
-        assert!(Target::parse("postgres://u:p@db.example/m?sslmode=prefer").is_err());
-    }
 }
