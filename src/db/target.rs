@@ -19,8 +19,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::pool::PATIENCE;
 use crate::failure::Stop;
 
-/// How long a connection is silent before the system asks whether the other side is still there. The one used last is taken
-/// first, so others rest for long, and what stands between may forget them.
+/// How long a connection is silent before the system asks whether the other side is still there, and how long what was sent
+/// may go unacknowledged. The one used last is taken first, so others rest for long, and what stands between may forget them.
 const QUIET: Duration = Duration::from_mins(1);
 
 /// A database URL, understood.
@@ -58,14 +58,19 @@ impl Target {
             tokio_postgres::config::SslMode::Disable
         });
         config.application_name("mooring");
-        // Plans are made once a connection and must not depend on how small the tables were then.
+        // Plans are made once a connection and must not depend on how small the tables were then. Nothing waits for anything
+        // but the database within a transaction: one that does was left behind by a machine that is gone, with its locks.
         let settings = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off \
-                        -c from_collapse_limit=16 -c join_collapse_limit=16 -c geqo=off";
+                        -c from_collapse_limit=16 -c join_collapse_limit=16 -c geqo=off \
+                        -c idle_in_transaction_session_timeout=10s";
         let options = config.get_options().map_or_else(|| settings.to_owned(), |own| format!("{settings} {own}"));
         config.options(options);
         config.connect_timeout(PATIENCE);
         if config.get_keepalives_idle() == tokio_postgres::Config::new().get_keepalives_idle() {
             config.keepalives_idle(QUIET);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(QUIET);
         }
         let tls = encrypted.then(|| tls(root_certificate.as_deref())).transpose()?;
         Ok(Self { config, tls })
@@ -191,6 +196,9 @@ mod tests {
         let idle = |url| Target::parse(url).unwrap().config.get_keepalives_idle();
         assert_eq!(idle("postgres://u:p@db.example/m"), QUIET);
         assert_eq!(idle("postgres://u:p@db.example/m?keepalives_idle=300"), Duration::from_mins(5));
+        let unacknowledged = |url| Target::parse(url).unwrap().config.get_tcp_user_timeout().copied();
+        assert_eq!(unacknowledged("postgres://u:p@db.example/m"), Some(QUIET));
+        assert_eq!(unacknowledged("postgres://u:p@db.example/m?tcp_user_timeout=5"), Some(Duration::from_secs(5)));
     }
 
     #[test]

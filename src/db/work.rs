@@ -27,6 +27,8 @@ pub struct Trace {
 enum Lent {
     Own(Object<AsyncPgConnection>),
     Reader(Arc<Reader>),
+    /// Only while the unit is being dropped.
+    Closed,
 }
 
 /// The unit of work that every function about data takes first.
@@ -47,6 +49,7 @@ impl Tx {
         match &self.conn {
             Lent::Own(conn) => conn,
             Lent::Reader(reader) => reader.connection(),
+            Lent::Closed => unreachable!("a unit of work is used after its end"),
         }
     }
 
@@ -54,7 +57,7 @@ impl Tx {
     fn own(&mut self) -> Result<&mut AsyncPgConnection, Broken> {
         match &mut self.conn {
             Lent::Own(conn) => Ok(conn),
-            Lent::Reader(_) => Err(Broken::new("a transaction on a connection that is shared")),
+            Lent::Reader(_) | Lent::Closed => Err(Broken::new("a transaction on a connection that is shared")),
         }
     }
 
@@ -92,11 +95,11 @@ impl Tx {
     }
 
     async fn begin(&mut self) -> Result<(), Broken> {
+        // Before it is: whoever waits for it may go away meanwhile.
+        self.in_transaction = true;
         <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::begin_transaction(self.own()?)
             .await
-            .or_broken("begin")?;
-        self.in_transaction = true;
-        Ok(())
+            .or_broken("begin")
     }
 
     /// Writes the events and commits.
@@ -120,10 +123,22 @@ impl Tx {
             let rolled_back =
                 <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::rollback_transaction(conn)
                     .await;
-            if let Err(error) = rolled_back {
-                // The pool discards a connection with an open transaction, which rolls it back all the same.
-                tracing::warn!(%error, "rollback failed");
+            match rolled_back {
+                Ok(()) => self.in_transaction = false,
+                Err(error) => tracing::warn!(%error, "rollback failed"),
             }
+        }
+    }
+}
+
+/// A request whose caller goes away is dropped where it stands. Within a transaction its connection is closed, which undoes
+/// what was begun: back in the pool it would keep its locks until somebody happens to need it.
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if self.in_transaction
+            && let Lent::Own(conn) = std::mem::replace(&mut self.conn, Lent::Closed)
+        {
+            drop(Object::take(conn));
         }
     }
 }
