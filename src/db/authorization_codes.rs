@@ -229,7 +229,7 @@ macro_rules! redeem_statement {
         concat!(
             "WITH family AS (UPDATE grants SET redeemed_at = $2",
             $refresh_state,
-            " WHERE id = $15 AND redeemed_at IS NULL RETURNING id), events AS (",
+            " WHERE id = $15 AND redeemed_at IS NULL AND ended_at IS NULL RETURNING id), events AS (",
             insert_event!("family"),
             ") INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
              SELECT $17, $15, $16, $18, $19, $20, $2, $21 FROM family"
@@ -238,8 +238,8 @@ macro_rules! redeem_statement {
 }
 
 /// Consumes the code and issues the access token in one statement, with the family's first refresh seed if one is
-/// given. `false` when it was redeemed in the meantime; then nothing is changed. That it has not expired at this instant is
-/// the caller's to see.
+/// given. `false` when it was redeemed or its family ended in the meantime; then nothing is changed. That it has not expired
+/// at this instant is the caller's to see.
 pub async fn redeem(
     tx: &mut Tx,
     code: &Code,

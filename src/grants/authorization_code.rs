@@ -28,7 +28,7 @@ pub struct AuthorizationCode;
 /// What became of an attempt to redeem.
 enum Redeemed {
     Yes,
-    /// Somebody else was faster, or the session ended meanwhile.
+    /// Somebody else was faster, or the family ended meanwhile.
     No,
 }
 
@@ -80,7 +80,8 @@ impl Grant for AuthorizationCode {
                 let response = prepared.respond(exchange, &client, &origin, code.nonce.as_deref(), refresh_token)?;
                 Ok((client, response))
             }
-            // It was good a moment ago and is consumed now: redeemed twice at once, which is a replay.
+            // It was good a moment ago. Consumed since: redeemed twice at once, which is a replay. Ended since: nothing is left
+            // to end.
             Redeemed::No => end_family(exchange, &code).await,
         }
     }
