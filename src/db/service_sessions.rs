@@ -30,15 +30,26 @@ impl Joined for ServiceSession {
     const KEY: &'static str = "session_id";
 }
 
-/// Begins a service session with its family, unless another task has just done so. `tokens_live` is how long tokens may
-/// outlast the day in which new ones are hung on it. Says whether it began now; `None`: the client is gone.
+/// What became of the wish for a service session.
+pub enum Ensured {
+    Begun(ServiceSession),
+    /// Another task has just begun it.
+    Found(ServiceSession),
+    /// The client's session is locked: until its time is over there is no other.
+    Locked,
+    /// The client is gone, or disabled.
+    Gone,
+}
+
+/// Begins a service session with its family where the client has none that is live. `tokens_live` is how long tokens may
+/// outlast the day in which new ones are hung on it.
 pub async fn ensure_service(
     tx: &mut Tx,
     client_id: &str,
     tokens_live: TimeDelta,
     acr: &str,
-) -> Result<Option<(ServiceSession, bool)>, Broken> {
-    use super::schema::clients;
+) -> Result<Ensured, Broken> {
+    use super::schema::{clients, sessions};
     use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
     let epoch: Option<i32> = clients::table
         .find(client_id)
@@ -49,11 +60,24 @@ pub async fn ensure_service(
         .await
         .optional()
         .or_broken("lock client")?;
-    let Some(epoch) = epoch else { return Ok(None) };
+    let Some(epoch) = epoch else { return Ok(Ensured::Gone) };
     if let Some(found) = find_service(tx, client_id).await? {
-        return Ok(Some((found, false)));
+        return Ok(Ensured::Found(found));
     }
     let now = tx.now;
+    let locked: i64 = sessions::table
+        .filter(sessions::client_id.eq(client_id))
+        .filter(sessions::kind.eq("service"))
+        .filter(sessions::locked_at.is_not_null())
+        .filter(sessions::ended_at.is_null())
+        .filter(sessions::expires_at.gt(now))
+        .count()
+        .get_result(&mut tx.conn())
+        .await
+        .or_broken("look for a locked service session")?;
+    if locked > 0 {
+        return Ok(Ensured::Locked);
+    }
     let new = NewSession {
         kind: "service",
         parent_id: None,
@@ -86,7 +110,7 @@ pub async fn ensure_service(
     .execute(&mut tx.conn())
     .await
     .or_broken("begin service session")?;
-    Ok(Some((ServiceSession { session_id, grant_id, sid }, true)))
+    Ok(Ensured::Begun(ServiceSession { session_id, grant_id, sid }))
 }
 
 /// New tokens are hung on a service session for this long; then the client gets another one.

@@ -10,7 +10,7 @@ use crate::{
     db::{
         Outcome, Tx, access_tokens,
         clients::ClientRow,
-        service_sessions::{self, ServiceSession},
+        service_sessions::{self, Ensured, ServiceSession},
     },
     engine::client_credentials::{ClientCredentialsFacts, negotiate},
     failure::Failure,
@@ -84,13 +84,20 @@ async fn begin(exchange: &Exchange<'_>, client: &Client) -> Outcome<ServiceSessi
         .db
         .work(exchange.now, exchange.trace, async |tx| {
             let tokens_live = exchange.config.tokens.access;
-            let found = service_sessions::ensure_service(tx, &client.id, tokens_live, Acr::Visitor.as_str()).await?;
-            let (service, begun) =
-                found.ok_or_else(|| Error::invalid_client("client authentication failed").detail("disabled_client"))?;
-            if begun {
-                audit::record(tx, Event::done(Action::SessionStarted, Actor::Client, subject(client, &service)));
+            match service_sessions::ensure_service(tx, &client.id, tokens_live, Acr::Visitor.as_str()).await? {
+                Ensured::Begun(service) => {
+                    audit::record(tx, Event::done(Action::SessionStarted, Actor::Client, subject(client, &service)));
+                    Ok(service)
+                }
+                Ensured::Found(service) => Ok(service),
+                Ensured::Locked => {
+                    let error = Error::new(ErrorCode::UnauthorizedClient, "this client's session is locked");
+                    Err(Failure::from(error.detail("session_locked")))
+                }
+                Ensured::Gone => {
+                    Err(Error::invalid_client("client authentication failed").detail("disabled_client").into())
+                }
             }
-            Ok::<_, Failure>(service)
         })
         .await
 }

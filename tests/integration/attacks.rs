@@ -1,9 +1,16 @@
 //! What somebody tried, and what it came to. Each of these worked once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use mooring::{audit::Actor, db::credentials, sessions};
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::{Notify, oneshot},
+};
+use uuid::Uuid;
 
 use crate::support::{ALICE, BOB, PASSWORD, Server, authenticator, client::Code, passkey::Passkey};
 
@@ -131,7 +138,7 @@ async fn a_made_up_refresh_token_of_a_family_that_has_none_is_refused() {
     let server = Server::usual().await;
     let client = server.client("web");
     let code = client.code(&server.agent(), "openid").await;
-    let family: uuid::Uuid = server.value("SELECT id FROM grants").await.parse().unwrap();
+    let family: Uuid = server.value("SELECT id FROM grants").await.parse().unwrap();
     let octets = [family.as_bytes().as_slice(), &1_i32.to_be_bytes(), &[0; 32]].concat();
     let token = format!("mo_rt_{}", mooring::jose::base64url(&octets));
     client.refresh(&token).await.refused("invalid_grant");
@@ -232,4 +239,80 @@ async fn a_session_that_ends_changes_no_password() {
     assert_eq!(page.status, 400, "{}", page.body);
     assert_eq!(server.events("password.changed", "done").await, 0);
     assert_eq!(server.agent().walk(&server.at("/account"), ALICE).await.heading(), "Alice Example");
+}
+
+/// Consent is withdrawn between the look-up of a code and its redemption: nothing comes of the code, no session either.
+#[tokio::test]
+async fn a_code_whose_family_ends_while_it_is_redeemed_is_worth_nothing() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let code = client.code(&server.agent(), "openid offline_access").await;
+    let grant: Uuid = server.value("SELECT id FROM grants").await.parse().unwrap();
+    let (ended, is_ended) = oneshot::channel();
+    let ending = server.work(async |tx| {
+        sessions::end_family(tx, grant, "consent_withdrawn", Actor::Operator).await?;
+        ended.send(()).unwrap();
+        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks WHERE database = \
+                     (SELECT oid FROM pg_database WHERE datname = current_database()))";
+        until(async || server.value(waits).await == "1").await;
+        Ok(())
+    });
+    let redeeming = async {
+        is_ended.await.unwrap();
+        client.redeem(&code).await
+    };
+    tokio::join!(ending, redeeming).1.refused("invalid_grant");
+    assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'offline'").await, "0");
+    assert_eq!(server.value("SELECT count(*) FROM access_tokens").await, "0");
+    assert_eq!(server.events("code.redeemed", "done").await, 0);
+}
+
+/// Whoever goes away in the middle takes the locks along.
+#[tokio::test]
+async fn what_was_begun_for_somebody_who_went_away_is_undone_at_once() {
+    let server = Server::usual().await;
+    let bob: Uuid = server.user_id(BOB).await.parse().unwrap();
+    let begun = Notify::new();
+    let leaving = server.work(async |tx| {
+        credentials::lock_person(tx, bob).await?;
+        begun.notify_one();
+        std::future::pending::<Result<(), _>>().await
+    });
+    tokio::select! {
+        () = leaving => unreachable!(),
+        () = begun.notified() => {}
+    }
+    let wanted = format!("SET lock_timeout = '5s'; UPDATE users SET session_epoch = session_epoch WHERE id = '{bob}'");
+    server.as_server(&wanted).await.unwrap();
+}
+
+/// A request is judged as of its head: one that keeps its body back until what it sends has expired gets nothing for it.
+#[tokio::test]
+async fn a_body_that_is_kept_back_is_not_waited_for() {
+    let server = Server::usual().await;
+    let address = server.issuer.strip_prefix("http://").unwrap();
+    let begun = Instant::now();
+    let answers = ["/oauth/token", "/oauth/userinfo", "/login"].map(async |path| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: 40\r\nConnection: close\r\n\r\ngrant_type="
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    });
+    for answer in join_all(answers).await {
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+}
+
+async fn until(look: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !look().await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it never came to this");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

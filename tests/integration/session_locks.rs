@@ -92,6 +92,27 @@ async fn a_lock_bites_at_the_next_use_on_every_replica_and_its_end_restores_ever
 }
 
 #[tokio::test]
+async fn a_machine_does_not_get_round_it_by_asking_again() {
+    let server = Server::usual().await;
+    let client = server.client("machine");
+    let held = client.client_credentials("ships:read").await.ok()["access_token"].as_str().unwrap().to_owned();
+    let id = session_of(&server, "service").await;
+    assert!(lock(&server, id, "odd").await);
+    assert!(!client.is_active(&held).await);
+    client.client_credentials("ships:read").await.refused("unauthorized_client");
+    assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'service'").await, "1");
+    assert!(unlock(&server, id).await);
+    assert!(client.is_active(&held).await);
+    client.client_credentials("ships:read").await.ok();
+
+    // An end is an end: the next call begins another, and no lock is left of it.
+    assert!(lock(&server, id, "odd").await);
+    assert!(server.work(async |tx| sessions::end(tx, id, "ended_by_operator", Actor::Operator).await).await);
+    client.client_credentials("ships:read").await.ok();
+    assert_ne!(session_of(&server, "service").await, id);
+}
+
+#[tokio::test]
 async fn a_person_is_told_and_does_not_get_round_it_by_signing_in_again() {
     let server = Server::usual().await;
     let (client, agent) = (server.client("web"), server.agent());

@@ -1,10 +1,6 @@
 //! Userinfo (OIDC Core §5.3): one statement finds the token with the person.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::StatusCode,
-    web::{Bytes, Data},
-};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 use serde_json::Value;
 
 use crate::{
@@ -12,13 +8,17 @@ use crate::{
     db::{Outcome, access_tokens},
     engine::resource,
     failure::{Broken, Failure},
-    http::{cors, extract::Visit, render::json},
+    http::{
+        cors,
+        extract::{Body, Visit},
+        render::json,
+    },
     oauth::{ClaimsRequest, ClientMetadata, Error, Parameters, Scope, claims, scope::OPENID},
     tokens::Presented,
 };
 
-pub async fn userinfo(app: Data<App>, visit: Visit, request: HttpRequest, body: Bytes) -> HttpResponse {
-    match run(&app, &visit, &request, &body).await {
+pub async fn userinfo(app: Data<App>, visit: Visit, request: HttpRequest, body: Body) -> HttpResponse {
+    match run(&app, &visit, &request, &body.0).await {
         Ok((client, mut response)) => {
             cors::allow_client(&visit, Some(&client), &mut response);
             response
@@ -31,7 +31,7 @@ pub async fn userinfo(app: Data<App>, visit: Visit, request: HttpRequest, body: 
     }
 }
 
-async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> Outcome<(ClientMetadata, HttpResponse)> {
+async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &[u8]) -> Outcome<(ClientMetadata, HttpResponse)> {
     let token = bearer(visit, request, body)?;
     let invalid = || Error::invalid_token("the access token is not valid (any more)");
     let presented = Presented::read(&token, &app.mint.keys).ok_or_else(invalid)?;
@@ -68,7 +68,7 @@ async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &Bytes) -> O
 }
 
 /// The token, from the header or the form body, in one place only (RFC 6750 §2).
-fn bearer(visit: &Visit, request: &HttpRequest, body: &Bytes) -> Result<String, Failure> {
+fn bearer(visit: &Visit, request: &HttpRequest, body: &[u8]) -> Result<String, Failure> {
     let from_header = match visit.authorization.as_deref().map(|header| header.split_once(' ').unwrap_or((header, "")))
     {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim().to_owned()),

@@ -1,6 +1,6 @@
 //! A form body: what the protocol endpoints and pages take.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError,
@@ -14,6 +14,10 @@ use crate::{
     http::render::json,
     oauth::{Error, ErrorCode, Parameters, parameters::MAX_ENCODED},
 };
+
+/// How long a body may take to arrive once its head has. A request is judged as of its head: whoever lets it wait would
+/// have what expires meanwhile taken for good.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The parameters of an `application/x-www-form-urlencoded` body (RFC 6749 appendix B).
 pub struct Form(pub Parameters);
@@ -72,8 +76,30 @@ impl FromRequest for Form {
     }
 }
 
-/// The body, if it is not longer than so many octets.
-pub(super) async fn read(mut payload: Payload, longest: usize) -> Result<Bytes, BadBody> {
+/// The body of whatever type, where one is taken but not needed.
+pub struct Body(pub Bytes);
+
+impl FromRequest for Body {
+    type Error = BadBody;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, BadBody>>>>;
+
+    fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let payload = payload.take();
+        Box::pin(async move { read(payload, MAX_ENCODED).await.map(Self) })
+    }
+}
+
+/// The body, if it is not longer than so many octets and arrives in time.
+pub(super) async fn read(payload: Payload, longest: usize) -> Result<Bytes, BadBody> {
+    tokio::time::timeout(PATIENCE, collect(payload, longest)).await.unwrap_or_else(|_| {
+        Err(BadBody {
+            status: StatusCode::REQUEST_TIMEOUT,
+            error: Error::invalid_request("the body took too long to arrive"),
+        })
+    })
+}
+
+async fn collect(mut payload: Payload, longest: usize) -> Result<Bytes, BadBody> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| BadBody {

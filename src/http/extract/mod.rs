@@ -8,6 +8,6 @@ mod source;
 mod visit;
 
 pub use browser::{Browser, Lock, expired_cookie, give_cookie, session_cookie};
-pub use form::{BadBody, Form};
+pub use form::{BadBody, Body, Form};
 pub use json_body::{JsonBody, TypedJson};
 pub use visit::Visit;
