@@ -63,3 +63,17 @@ async fn however_many_never_answer_the_others_are_told_at_once() {
         assert!(!calls(&nowhere, &format!("silent{n}")).await.is_empty(), "silent{n} has its turn, too");
     }
 }
+
+/// One row that nobody can read, as an older program or a hand in the database may leave it, is its own client's trouble.
+#[tokio::test]
+async fn a_party_whose_registration_cannot_be_read_holds_up_nobody() {
+    let home = home().await;
+    let server = Server::start(allowing().declare(&(party("broken", &home, "") + &party("sound", &home, "")))).await;
+    sign_in_everywhere(&server, "broken", 1).await;
+    sign_in_everywhere(&server, "sound", 1).await;
+    let broken = "UPDATE clients SET metadata = metadata || '{\"grant_types\": 7}' WHERE client_id = 'broken'";
+    server.as_server(broken).await.unwrap();
+    end_everything(&server).await;
+    told(&home, "sound", 1).await;
+    assert_eq!(calls(&home, "broken").await.len(), 0);
+}
