@@ -23,4 +23,4 @@ pub use object_cache::ObjectCache;
 pub use parameters::kept;
 pub use request::{Asked, AuthorizationRequest, Carrier, Misunderstood, RESPONSE_MODES, ResponseMode};
 pub use respond::Response;
-pub use resume::{Owner, csrf, csrf_fits, owner};
+pub use resume::{Owner, PATIENCE, csrf, csrf_fits, owner};

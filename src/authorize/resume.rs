@@ -1,11 +1,15 @@
 //! A stored request comes back: whose browser is it, and did it really send this form?
 
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::{
     db::{authorization_requests::AuthorizationRequest, sessions::LiveSession},
     jose::{Key256, base64url, from_base64url},
 };
+
+/// How long a person may take over a stored request.
+pub const PATIENCE: TimeDelta = TimeDelta::hours(1);
 
 /// Whose a stored request is, seen from the browser that shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +20,9 @@ pub enum Owner {
     Successor,
     /// Nobody's yet: it came by a cross-site POST, without a cookie.
     Nobody,
+    /// Another visit's, in which nobody has signed in. Tabs that begin at once without a cookie begin a visit each, and the
+    /// browser keeps the cookie of one.
+    AnotherVisit,
     /// Another browser's.
     Another,
 }
@@ -37,7 +44,10 @@ pub fn owner(
     if before.is_some_and(|before| before == held_by || holder.is_some_and(|held| held.visitor_id == Some(before))) {
         return Owner::Successor;
     }
-    Owner::Another
+    match holder {
+        Some(held) if held.user_id.is_none() && request.completed_at.is_none() => Owner::AnotherVisit,
+        _ => Owner::Another,
+    }
 }
 
 /// The CSRF token of a request's forms. It belongs to the request, not to the session's secret, so that a second tab's

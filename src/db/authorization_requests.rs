@@ -188,6 +188,22 @@ pub async fn claim(tx: &mut Tx, id: Uuid, session_id: Uuid, expires_at: DateTime
     Ok(changed > 0)
 }
 
+/// Hands a request that waits in one session to another, unless it has been answered.
+pub async fn hand_over(tx: &mut Tx, id: Uuid, from: Uuid, to: Uuid) -> Result<(), Broken> {
+    Cached(
+        diesel::sql_query(
+            "UPDATE authorization_requests SET session_id = $3 WHERE id = $1 AND session_id = $2 AND completed_at IS NULL",
+        )
+        .bind::<sql::Uuid, _>(id)
+        .bind::<sql::Uuid, _>(from)
+        .bind::<sql::Uuid, _>(to),
+    )
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("hand a request over")?;
+    Ok(())
+}
+
 /// What waits in one session waits in its successor: a second tab resumes as the person who signed in. What another
 /// person chose, allowed or proved before does not count for them.
 pub async fn follow_lineage(tx: &mut Tx, from: Uuid, to: Uuid) -> Result<(), Broken> {

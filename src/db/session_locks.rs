@@ -67,6 +67,8 @@ pub async fn unlock(tx: &mut Tx, id: Uuid) -> Result<Option<ChangedSession>, Bro
 pub struct CookieSession {
     #[diesel(sql_type = sql::Integer)]
     pub secret_generation: i32,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    pub user_id: Option<Uuid>,
     /// Since when it is locked; `None` where it is not, or has ended since.
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub locked_at: Option<DateTime<Utc>>,
@@ -79,7 +81,7 @@ pub async fn find_cookie_session(tx: &mut Tx, id: Uuid) -> Result<Option<CookieS
     let now = tx.now;
     let rows: Vec<CookieSession> = Cached(
         diesel::sql_query(
-            "SELECT secret_generation, CASE WHEN ended_at IS NULL AND expires_at > $2 THEN locked_at END AS locked_at, \
+            "SELECT secret_generation, user_id, CASE WHEN ended_at IS NULL AND expires_at > $2 THEN locked_at END AS locked_at, \
              lock_reason FROM sessions WHERE id = $1",
         )
         .bind::<sql::Uuid, _>(id)

@@ -4,6 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use uuid::Uuid;
 
 use super::{
+    csrf as session_csrf,
     extract::{Browser, Visit},
     render::{Page, PageName, answer},
 };
@@ -141,7 +142,7 @@ pub async fn pending(app: &App, visit: &Visit, id: Option<&str>) -> Result<Pendi
     browser.refuse_locked(app, visit)?;
     match owner {
         Owner::This | Owner::Successor => {}
-        Owner::Nobody | Owner::Another => return Err(gone(app, visit)),
+        Owner::Nobody | Owner::AnotherVisit | Owner::Another => return Err(gone(app, visit)),
     }
     if stored.completed_at.is_some() {
         return Err(answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{id}"))));
@@ -162,11 +163,15 @@ pub async fn opened(app: &App, visit: &Visit, request: &HttpRequest) -> Result<P
 /// The pending request that a form is sent for, by whom its page was shown to. `Err`: what to show instead.
 pub async fn sent(app: &App, visit: &Visit, form: &Parameters) -> Result<Pending, HttpResponse> {
     let pending = pending(app, visit, form.get("request")).await?;
-    let fits = |tag| csrf_fits(&app.csrf, pending.stored.id, pending.person(), tag);
-    if form.get("csrf").is_some_and(fits) {
+    let fits = |person| form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, person, tag));
+    if fits(pending.person()) {
         return Ok(pending);
     }
-    Err(answer::refusal(app, visit, &Error::invalid_request("this form is out of date")))
+    // The session has ended while the page was open: whoever signs in now is asked anew.
+    if pending.browser.outdated.is_some_and(|outdated| outdated.user_id.is_some() && fits(outdated.user_id)) {
+        return Err(back(app, &pending));
+    }
+    Err(answer::refusal(app, visit, &session_csrf::out_of_date()))
 }
 
 impl Pending {
@@ -192,7 +197,7 @@ pub fn back(app: &App, pending: &Pending) -> HttpResponse {
     answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{}", pending.stored.id)))
 }
 
-/// Whose browser this is, the stored request of this id, and whose that is.
+/// Whose browser this is, the stored request of this id, and whose that is. One of another visit is taken up first.
 pub async fn find_stored(
     app: &App,
     visit: &Visit,
@@ -206,6 +211,34 @@ pub async fn find_stored(
         Some(held_by) if Some(held_by) != own => sessions::find_live(tx, held_by).await?,
         _ => None,
     };
-    let owner = authorize::owner(&stored, browser.session.as_ref(), browser.outdated, holder.as_ref());
-    Ok(Some((browser, stored, owner)))
+    let owner = authorize::owner(&stored, browser.session.as_ref(), browser.outdated_id(), holder.as_ref());
+    let Some(session) = browser.session.as_ref().filter(|_| owner == Owner::AnotherVisit) else {
+        return Ok(Some((browser, stored, owner)));
+    };
+    let taken = take_up(app, visit, tx, &stored, session.root_id).await?;
+    // Of a form sent twice the other may have been faster, and be signed in by now.
+    Box::pin(find_stored(app, visit, tx, taken)).await
+}
+
+/// Goes on with a request of another visit: the browser's other tab began it, or somebody sent its address, which is as good as
+/// sending what it asks for. Returns the id under which it goes on.
+///
+/// A form of our own is of this browser, whatever visit it was shown in: the request itself goes on. An address may come from
+/// anywhere: what is asked goes on under another id, for whoever sent it has the tokens of the old one's forms.
+async fn take_up(
+    app: &App,
+    visit: &Visit,
+    tx: &mut Tx,
+    stored: &authorization_requests::AuthorizationRequest,
+    session_id: Uuid,
+) -> Outcome<Uuid> {
+    let is_own_form = visit.origin.as_deref() == Some(app.config.issuer.origin());
+    if let (true, Some(holder)) = (is_own_form, stored.session_id) {
+        authorization_requests::hand_over(tx, stored.id, holder, session_id).await?;
+        return Ok(stored.id);
+    }
+    let source = visit.trace.source_hash.clone().unwrap_or_default();
+    app.sources.count_stranger(tx, &source).await?.or_later("too many requests from your network")?;
+    let (client_id, expires_at) = (&stored.client_id, tx.now + authorize::PATIENCE);
+    Ok(authorization_requests::insert(tx, Some(session_id), client_id, &stored.parameters, expires_at).await?)
 }

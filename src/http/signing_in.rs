@@ -170,10 +170,16 @@ impl Purpose {
     pub fn csrf_fits(&self, app: &App, form: &Parameters) -> bool {
         match self {
             Self::Request(_) => form.get("csrf").is_some_and(|tag| self.token_fits(app, tag)),
-            // A form sent twice: the first has ended the visitor session that both carry.
             Self::Own(browser, _) => match (&browser.session, browser.outdated) {
-                (Some(session), _) => session_csrf::fits(app, session, form),
-                (None, Some(outdated)) => session_csrf::fits_first(app, outdated, form),
+                // In a second tab, or once more: the first has signed in what was a visitor.
+                (Some(session), _) => {
+                    session_csrf::check(app, session, form).is_ok()
+                        || session.visitor_id.is_some_and(|before| session_csrf::fits_first(app, before, form))
+                }
+                // A form sent twice at once: the first has ended or renewed the session that both carry.
+                (None, Some(outdated)) => {
+                    session_csrf::fits_lately(app, outdated.session_id, outdated.generation, form)
+                }
                 (None, None) => false,
             },
         }

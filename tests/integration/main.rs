@@ -60,6 +60,7 @@ mod strangers;
 mod subjects;
 mod suite;
 mod support;
+mod tabs;
 mod tls;
 mod token_endpoint;
 mod under_a_path;

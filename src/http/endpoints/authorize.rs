@@ -10,7 +10,6 @@ mod resume;
 use std::borrow::Cow;
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use chrono::TimeDelta;
 use elevated::Elevated;
 use facts::Facts;
 pub use resume::resume;
@@ -32,9 +31,6 @@ use crate::{
     sessions,
     tokens::PlainToken,
 };
-
-/// How long a person may take.
-const PATIENCE: TimeDelta = TimeDelta::hours(1);
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
     match Parameters::parse(request.query_string().as_bytes()) {
@@ -230,7 +226,7 @@ async fn store(
                     begun
                 }
             };
-            let expires_at = tx.now + PATIENCE;
+            let expires_at = tx.now + authorize::PATIENCE;
             let id =
                 authorization_requests::insert(tx, holder, &known.client.id, &authorize::kept(parameters), expires_at)
                     .await?;

@@ -98,9 +98,7 @@ async fn run(app: &App, visit: &Visit, parameters: &Parameters, is_post: bool) -
         return Ok(signing_out::nothing_to_end(app, visit, onward(&asked, parameters)));
     };
     if is_post && let Some(decision) = parameters.get("decision") {
-        if !csrf::fits(app, session, parameters) {
-            return Err(Error::invalid_request("this form is out of date; please try again").into());
-        }
+        csrf::check(app, session, parameters)?;
         if decision != "sign-out" {
             return Ok(answer::see_other(&app.config.issuer.url("/account")));
         }

@@ -23,9 +23,18 @@ use crate::{
 pub struct Browser {
     pub session: Option<LiveSession>,
     /// The session of a cookie that was ours and is outdated: a second tab, a form sent twice.
-    pub outdated: Option<Uuid>,
+    pub outdated: Option<Outdated>,
     /// The session of the cookie is locked: it is neither live nor over, and another one is no way round it.
     pub locked: Option<Lock>,
+}
+
+/// What a cookie of before was for.
+#[derive(Clone, Copy, Debug)]
+pub struct Outdated {
+    pub session_id: Uuid,
+    /// The present generation of its secret.
+    pub generation: i32,
+    pub user_id: Option<Uuid>,
 }
 
 /// Since when, and why.
@@ -54,7 +63,11 @@ impl Browser {
         Ok(match ours {
             Some(session) => match session.locked_at {
                 Some(at) => Self { locked: Some(Lock { at, reason: session.lock_reason }), ..Self::default() },
-                None => Self { outdated: Some(cookie.session_id), ..Self::default() },
+                None => {
+                    let (generation, user_id) = (session.secret_generation, session.user_id);
+                    let outdated = Outdated { session_id: cookie.session_id, generation, user_id };
+                    Self { outdated: Some(outdated), ..Self::default() }
+                }
             },
             None => Self::default(),
         })
@@ -75,6 +88,11 @@ impl Browser {
             Some(lock) => Err(answer::locked(app, visit, lock)),
             None => Ok(()),
         }
+    }
+
+    /// The session that an outdated cookie names.
+    pub fn outdated_id(&self) -> Option<Uuid> {
+        self.outdated.map(|outdated| outdated.session_id)
     }
 
     /// The session of somebody who is signed in.

@@ -53,12 +53,8 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
         Ok(admitted) => admitted,
         Err(response) => return response,
     };
-    if !csrf::fits(&app, &admitted.session, &form.0) {
-        return answer::refusal(
-            &app,
-            &visit,
-            &Error::invalid_request("this form is out of date; please reload the page"),
-        );
+    if let Err(error) = csrf::check(&app, &admitted.session, &form.0) {
+        return answer::refusal(&app, &visit, &error);
     }
     match run(&app, &visit, &admitted, &form.0).await {
         Ok(Done::So(what)) => answer::see_other(&format!("{}?done={what}", PAGE.address(&app))),

@@ -177,9 +177,7 @@ async fn run(app: &App, visit: &Visit, action: &str, form: &Parameters) -> Outco
     let Some((session, user_id)) = browser.signed_in() else {
         return Ok(answer::see_other(&app.config.issuer.url("/login")));
     };
-    if !csrf::fits(app, session, form) {
-        return Err(Error::invalid_request("this form is out of date; please reload the page").into());
-    }
+    csrf::check(app, session, form)?;
     let signed_out = app
         .db
         .work(visit.now, &visit.trace, async |tx| match action {

@@ -68,9 +68,7 @@ async fn run(app: &App, visit: &Visit, action: &str, form: &Parameters) -> Outco
                 Ok(found) => found,
                 Err(next) => return Ok(next),
             };
-            if !csrf::fits(app, &session, form) {
-                return Err(Error::invalid_request("this form is out of date; please reload the page").into());
-            }
+            csrf::check(app, &session, form)?;
             match action {
                 "add" => {
                     let gate = app.sources.count(tx, Attempt::SecondFactor, &user_id.to_string(), &source).await?;

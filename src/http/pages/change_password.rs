@@ -68,9 +68,7 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
         Ok(changer) => changer,
         Err(elsewhere) => return Ok(answer::see_other(&elsewhere)),
     };
-    if !csrf::fits(app, &changer.session, form) {
-        return Err(Error::invalid_request("this form is out of date; please reload the page").into());
-    }
+    csrf::check(app, &changer.session, form)?;
     let username = changer.session.username.clone().unwrap_or_default();
     let claims = changer.session.user_claims.clone().unwrap_or_default();
     let chosen = match choose(app, form, &username, &claims, !changer.factors.has_another()).await? {

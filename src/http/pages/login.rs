@@ -19,7 +19,7 @@ use crate::{
         render::{Page, PageName, answer, views},
         signing_in::Purpose,
     },
-    oauth::{Error, Parameters},
+    oauth::Parameters,
     risk::{Attempt, Gate},
     sessions::{self, Proof, SignIn, SignedIn},
 };
@@ -138,9 +138,7 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
         Err(response) => return response,
     };
     if !purpose.csrf_fits(&app, &form) {
-        // No cookie came with the form, or it is not one of ours: the browser keeps none, or another site sent it.
-        let error = Error::invalid_request("this form is out of date, or cookies are switched off");
-        return answer::refusal(&app, &visit, &error);
+        return answer::refusal(&app, &visit, &csrf::out_of_date());
     }
     if purpose.takes_only_a_passkey(&app) {
         // The page has no such form: it is one of before the person had a passkey.
@@ -219,7 +217,7 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
                 proof: Proof::PASSWORD,
                 request_id: purpose.request_id(),
                 current: browser.session.as_ref(),
-                outdated: browser.outdated,
+                outdated: browser.outdated_id(),
             };
             let signed_in = sessions::sign_in(tx, &sign_in, &app.config.sessions).await?;
             Ok::<_, Failure>(Some(Next { url: purpose.next(app), session: Some(signed_in) }))
@@ -251,7 +249,7 @@ async fn ask_for_code(app: &App, tx: &mut Tx, browser: &Browser, fitted: &Fitted
     }
     // The session that the form was shown in has ended meanwhile: what waits in it goes on in another one.
     let session = sessions::start_visitor(tx, &app.config.sessions).await?;
-    if let Some(outdated) = browser.outdated
+    if let Some(outdated) = browser.outdated_id()
         && session_rows::find_live(tx, outdated).await?.is_none()
     {
         authorization_requests::follow_lineage(tx, outdated, session.id).await?;

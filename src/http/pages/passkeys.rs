@@ -39,9 +39,7 @@ pub async fn post(app: Data<App>, visit: Visit, action: Path<String>, form: Form
 async fn run(app: &App, visit: &Visit, tx: &mut Tx, action: &str, form: &Parameters) -> Outcome<String> {
     let browser = Browser::find(app, visit, tx).await?;
     let Some((session, user_id)) = browser.signed_in() else { return Ok(app.config.issuer.url("/login")) };
-    if !csrf::fits(app, session, form) {
-        return Err(Error::invalid_request("this form is out of date; please reload the page").into());
-    }
+    csrf::check(app, session, form)?;
     if !freshness::may_change_factors(tx, session).await? {
         return Ok(Destination::Account.confirmation(app));
     }

@@ -9,7 +9,7 @@ use crate::{
     db::{
         Outcome, Tx,
         ceremonies::{self, Purpose as Asked},
-        session_locks, sessions as session_rows,
+        sessions as session_rows,
     },
     failure::Failure,
     http::{
@@ -18,7 +18,7 @@ use crate::{
         render::{Page, PageName, answer, views},
         signing_in::{Destination, Purpose},
     },
-    oauth::{Error, Parameters},
+    oauth::Parameters,
     risk::{Attempt, Gate},
     sessions::{self, SignIn, SignedIn},
 };
@@ -70,9 +70,7 @@ async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameter
     let Some(session) = &question.purpose.browser().session else {
         return Ok(again(app, visit, form, None).await?.unwrap_or_else(|| gone(app, visit)));
     };
-    if !csrf::fits(app, session, form) {
-        return Err(Error::invalid_request("this form is out of date; please reload the page").into());
-    }
+    csrf::check(app, session, form)?;
     let typed = form.get("code").unwrap_or_default().trim();
     if typed.is_empty() || typed.len() > 64 {
         return Ok(show(app, visit, question, StatusCode::BAD_REQUEST, Some("Please enter the code."), None));
@@ -143,9 +141,10 @@ async fn again(
         .db
         .single(visit.now, &visit.trace, async |tx| {
             let browser = Browser::find(app, visit, tx).await?;
-            let Some(asked) = browser.outdated.or(browser.session.map(|session| session.id)) else { return Ok(None) };
-            let generation = session_locks::find_cookie_session(tx, asked).await?.map(|row| row.secret_generation);
-            if !generation.is_some_and(|generation| csrf::fits_lately(app, asked, generation, form)) {
+            let outdated = browser.outdated.map(|outdated| (outdated.session_id, outdated.generation));
+            let here = browser.session.map(|session| (session.id, session.secret_generation));
+            let Some((asked, generation)) = outdated.or(here) else { return Ok(None) };
+            if !csrf::fits_lately(app, asked, generation, form) {
                 return Ok(None);
             }
             second_factor::find_answered(tx, ceremony, asked).await.map_err(Failure::from)

@@ -12,7 +12,10 @@ use crate::{
     authorize::{Carrier, Response},
     clients::Client,
     failure::Failure,
-    http::extract::{Lock, Visit},
+    http::{
+        csrf::OUT_OF_DATE,
+        extract::{Lock, Visit},
+    },
     metrics,
     oauth::{Error, TrustedRedirectUri},
 };
@@ -87,8 +90,12 @@ pub fn refusal(app: &App, visit: &Visit, error: &Error) -> HttpResponse {
     tracing::info!(request_id = %visit.trace.request_id, code = error.code.as_str(), detail = error.detail.as_deref(),
         description = %error.description, "refused on a page");
     let status = if error.retry_after.is_some() { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::BAD_REQUEST };
-    let hint = "Go back to the application that sent you here and start again. If that does not help, tell its developers \
-                what stands below.";
+    let hint = if error.detail.as_deref() == Some(OUT_OF_DATE) {
+        "Nothing was done. Go back, load the page again, and do it once more."
+    } else {
+        "Go back to the application that sent you here and start again. If that does not help, tell its developers what \
+         stands below."
+    };
     let context = views::ErrorPage {
         title: "This request cannot be answered".to_owned(),
         message: error.description.to_string(),

@@ -7,7 +7,7 @@ use actix_web::{
 };
 use uuid::Uuid;
 
-use super::{PATIENCE, admit_stranger, find, proceed};
+use super::{admit_stranger, find, proceed};
 use crate::{
     app::App,
     authorize::{self, AuthorizationRequest, Owner},
@@ -98,10 +98,10 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid, door: Door<'_>) -> Outcome<
     match owner {
         Owner::This | Owner::Successor => {}
         // RFC 9126 §7.3: it is used by one browser.
-        Owner::Another => return Ok(None),
+        Owner::AnotherVisit | Owner::Another => return Ok(None),
         Owner::Nobody => {
             let claim = async |tx: &mut Tx, holder| {
-                let claimed = authorization_requests::claim(tx, id, holder, tx.now + PATIENCE).await?;
+                let claimed = authorization_requests::claim(tx, id, holder, tx.now + authorize::PATIENCE).await?;
                 Ok::<_, Failure>(claimed.then_some(holder))
             };
             let claimed = if let Some(session) = &browser.session {
