@@ -25,7 +25,7 @@ pub struct Onward<'a> {
 pub fn ended(app: &App, visit: &Visit, parties: &[FrontChannelParty], onward: Onward<'_>) -> HttpResponse {
     let frames: Vec<Frame> = parties.iter().filter_map(|party| Frame::new(app.config.issuer.as_str(), party)).collect();
     let mut response = if frames.is_empty() {
-        nothing_to_end(app, visit, onward)
+        done(app, visit, onward, true)
     } else {
         let context = views::SigningOut {
             client: onward.client.map(|client| answer::client_view(client, None)),
@@ -41,12 +41,19 @@ pub fn ended(app: &App, visit: &Visit, parties: &[FrontChannelParty], onward: On
     response
 }
 
-/// Answers a sign-out where nobody was signed in.
+/// Answers a sign-out where nobody was signed in. It does not say that anything ended: an application may have asked for a
+/// session whose cookie this browser has lost.
 pub fn nothing_to_end(app: &App, visit: &Visit, onward: Onward<'_>) -> HttpResponse {
+    done(app, visit, onward, false)
+}
+
+fn done(app: &App, visit: &Visit, onward: Onward<'_>, ended: bool) -> HttpResponse {
     if let Some(uri) = onward.uri {
         return answer::see_other(&uri);
     }
     let context = views::SignedOut {
+        ended,
+        account: app.config.issuer.url("/account"),
         client: onward.client.map(|client| answer::client_view(client, None)),
         continue_uri: onward.client.and_then(|client| client.metadata.client_uri.clone()),
     };

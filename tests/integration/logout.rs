@@ -4,9 +4,10 @@ use chrono::TimeDelta;
 use url::Url;
 
 use mooring::{
+    audit::Actor,
     db::clients,
     jose::{Algorithm, MasterSecret, Purpose},
-    tokens as minted,
+    sessions, tokens as minted,
 };
 
 use crate::support::{
@@ -149,6 +150,35 @@ async fn a_cross_site_post_is_answered_with_a_get() {
     }
     assert_eq!(page.answer()["state"], "x");
     assert!(!is_signed_in(&server, &agent).await);
+}
+
+/// The browser has lost its cookie, or never had it: nothing ends, and nothing is said to have.
+#[tokio::test]
+async fn where_nobody_is_signed_in_nothing_is_said_to_have_ended() {
+    let server = Server::usual().await;
+    let (agent, tokens) = signed_in(&server).await;
+    let page = server.agent().open(&logout(&server, &[("id_token_hint", &tokens.id)])).await;
+    assert_eq!(page.status, 200);
+    assert!(!page.body.contains("has ended") && page.body.contains("/account\""), "{}", page.body);
+    assert!(is_signed_in(&server, &agent).await);
+    let page = agent.open(&logout(&server, &[("id_token_hint", &tokens.id)])).await;
+    assert!(page.body.contains("has ended"), "{}", page.body);
+}
+
+/// Nobody signs out of what was locked, and the relying party is not told so.
+#[tokio::test]
+async fn a_locked_session_is_not_said_to_have_ended() {
+    let server = Server::usual().await;
+    let (agent, tokens) = signed_in(&server).await;
+    let id = server.value("SELECT id FROM sessions WHERE kind = 'user'").await.parse().unwrap();
+    assert!(server.work(async |tx| sessions::lock(tx, id, "looks odd", Actor::Operator).await).await);
+    for parameters in
+        [vec![], vec![("id_token_hint", tokens.id.as_str()), ("post_logout_redirect_uri", POST_LOGOUT_URI)]]
+    {
+        let page = agent.open(&logout(&server, &parameters)).await;
+        assert!(page.status == 403 && page.body.contains("looks odd"), "{} {}", page.status, page.body);
+    }
+    assert_eq!(server.value("SELECT count(*) FROM sessions WHERE ended_at IS NOT NULL AND kind = 'user'").await, "0");
 }
 
 /// The confirmation counts only from our own page.

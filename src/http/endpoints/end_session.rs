@@ -93,6 +93,10 @@ async fn run(app: &App, visit: &Visit, parameters: &Parameters, is_post: bool) -
             Ok::<_, Failure>((understand(app, tx, parameters).await?, browser))
         })
         .await?;
+    // What is locked is ended by whoever locked it, and not said to be.
+    if let Err(locked) = browser.refuse_locked(app, visit) {
+        return Ok(locked);
+    }
     let meant = |session: &&LiveSession| session.user_id.is_some() || asked.hinted == Some(session.root_id);
     let Some(session) = browser.session.as_ref().filter(meant) else {
         return Ok(signing_out::nothing_to_end(app, visit, onward(&asked, parameters)));

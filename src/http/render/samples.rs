@@ -177,7 +177,12 @@ pub fn all() -> Vec<(PageName, Value)> {
         ),
         (
             PageName::SignedOut,
-            shown(SignedOut { client: Some(client()), continue_uri: Some("https://notes.example/".into()) }),
+            shown(SignedOut {
+                ended: true,
+                account: "https://id.example/account".into(),
+                client: Some(client()),
+                continue_uri: Some("https://notes.example/".into()),
+            }),
         ),
         (
             PageName::SigningOut,

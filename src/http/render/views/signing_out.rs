@@ -17,6 +17,10 @@ pub struct SignOut {
 /// `signed_out.html`.
 #[derive(Clone, Debug, Serialize)]
 pub struct SignedOut {
+    /// Whether a session has ended; else there was none.
+    pub ended: bool,
+    /// Where people see and end their sessions in other browsers.
+    pub account: String,
     pub client: Option<Client>,
     pub continue_uri: Option<String>,
 }
