@@ -53,7 +53,7 @@ async fn export(opened: &Opened, what: &Export) -> Result<(), Stop> {
         .single(app.clock.now(), &Trace::default(), async |tx| {
             // An event may name a session that is no longer there: then the id is taken as it is.
             let session_id = match what.session {
-                Some(id) => Some(crate::db::sessions::resolve(tx, id).await?.unwrap_or(id)),
+                Some(id) => Some(crate::db::sessions::resolve(tx, id).await?.first().copied().unwrap_or(id)),
                 None => None,
             };
             let kind = Some(what.kind.clone()).filter(|kind| kind != "all");

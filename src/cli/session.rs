@@ -31,7 +31,7 @@ pub(super) enum Session {
     Lock(Watch),
     /// Let a locked session go on
     Unlock(Watch),
-    /// End a session, or everything of a person, with all that hangs on it
+    /// End a session, or everything of a person, with all that hangs on it; of a `sid` its offline access, too
     End(End),
 }
 
@@ -163,17 +163,15 @@ async fn show(opened: &Opened, id: Uuid) -> Result<(), Stop> {
     let found = app
         .db
         .single(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
-            let id = resolve(tx, id).await?;
-            let filter = Filter { id: Some(id), limit: 1, ..Filter::default() };
-            let found = session_lists::load(tx, &filter).await?.into_iter().next();
-            let Some(session) = found else { return Ok(None) };
-            Ok(Some(Shown { session, timeline: audit::timeline(tx, id).await? }))
+            let ids = resolve(tx, id).await?;
+            let (first, offline) = ids.split_first().ok_or_else(|| unknown(id))?;
+            let filter = Filter { id: Some(*first), limit: 1, ..Filter::default() };
+            let session = session_lists::load(tx, &filter).await?.into_iter().next().ok_or_else(|| unknown(id))?;
+            let timeline = audit::timeline(tx, *first).await?;
+            Ok(Shown { session, timeline, offline_sessions: offline.to_vec() })
         })
         .await?;
-    match found {
-        Some(shown) => output::json(&shown),
-        None => Err(unknown(id)),
-    }
+    output::json(&found)
 }
 
 /// A session with what happened in it.
@@ -182,32 +180,55 @@ struct Shown {
     #[serde(flatten)]
     session: ListedSession,
     timeline: Vec<ExportedEvent>,
+    /// What a `sid` stands for beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    offline_sessions: Vec<Uuid>,
 }
 
 async fn lock(opened: &Opened, what: &Watch) -> Result<(), Stop> {
     let locked = watched(opened, what, async |tx, id| sessions::lock(tx, id, &what.reason, Actor::Operator).await);
-    let (id, locked) = locked.await?;
-    output::line(&if locked { format!("locked {id}") } else { format!("{id} was locked already, or has ended") })
+    let said = match locked.await?.as_slice() {
+        [] => format!("{} was locked already, or has ended", what.id),
+        ids => format!("locked {}", listed(ids)),
+    };
+    output::line(&said)
 }
 
 async fn unlock(opened: &Opened, what: &Watch) -> Result<(), Stop> {
     let unlocked = watched(opened, what, async |tx, id| sessions::unlock(tx, id, &what.reason, Actor::Operator).await);
-    let (id, unlocked) = unlocked.await?;
-    output::line(&if unlocked { format!("unlocked {id}") } else { format!("{id} was not locked, or has ended") })
+    let said = match unlocked.await?.as_slice() {
+        [] => format!("{} was not locked, or has ended", what.id),
+        ids => format!("unlocked {}", listed(ids)),
+    };
+    output::line(&said)
 }
 
 async fn watched(
     opened: &Opened,
     what: &Watch,
-    change: impl AsyncFnOnce(&mut Tx, Uuid) -> Result<bool, Broken>,
-) -> Result<(Uuid, bool), Stop> {
+    change: impl AsyncFn(&mut Tx, Uuid) -> Result<bool, Broken>,
+) -> Result<Vec<Uuid>, Stop> {
     let app = &opened.app;
-    app.db
-        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
-            let id = resolve(tx, what.id).await?;
-            Ok((id, change(tx, id).await?))
-        })
-        .await
+    app.db.work(app.clock.now(), &Trace::default(), async |tx| changed(tx, what.id, change).await).await
+}
+
+/// Changes what an id or a `sid` stands for. Returns what was changed.
+async fn changed(
+    tx: &mut Tx,
+    id: Uuid,
+    change: impl AsyncFn(&mut Tx, Uuid) -> Result<bool, Broken>,
+) -> Result<Vec<Uuid>, Stop> {
+    let mut changed = Vec::new();
+    for id in resolve(tx, id).await? {
+        if change(tx, id).await? {
+            changed.push(id);
+        }
+    }
+    Ok(changed)
+}
+
+fn listed(ids: &[Uuid]) -> String {
+    ids.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ")
 }
 
 async fn end(opened: &Opened, what: &End) -> Result<(), Stop> {
@@ -216,9 +237,11 @@ async fn end(opened: &Opened, what: &End) -> Result<(), Stop> {
         .db
         .work(app.clock.now(), &Trace::default(), async |tx| -> Result<String, Stop> {
             if let Some(id) = what.id {
-                let id = resolve(tx, id).await?;
-                let ended = sessions::end(tx, id, &what.reason, Actor::Operator).await?;
-                return Ok(if ended { format!("ended {id}") } else { format!("{id} had ended already") });
+                let end = async |tx: &mut Tx, id| sessions::end(tx, id, &what.reason, Actor::Operator).await;
+                return Ok(match changed(tx, id, end).await?.as_slice() {
+                    [] => format!("{id} had ended already"),
+                    ids => format!("ended {}", listed(ids)),
+                });
             }
             let name = what.user.as_deref().unwrap_or_default();
             let user = user::find(tx, name).await?;
@@ -229,8 +252,10 @@ async fn end(opened: &Opened, what: &End) -> Result<(), Stop> {
     output::line(&said)
 }
 
-async fn resolve(tx: &mut Tx, id: Uuid) -> Result<Uuid, Stop> {
-    rows::resolve(tx, id).await?.ok_or_else(|| unknown(id))
+/// What an id or a `sid` stands for; never nothing.
+async fn resolve(tx: &mut Tx, id: Uuid) -> Result<Vec<Uuid>, Stop> {
+    let found = rows::resolve(tx, id).await?;
+    if found.is_empty() { Err(unknown(id)) } else { Ok(found) }
 }
 
 fn unknown(id: Uuid) -> Stop {

@@ -230,8 +230,9 @@ pub async fn touch(tx: &mut Tx, id: Uuid) -> Result<(), Broken> {
     Ok(())
 }
 
-/// The session with this id, or the one some client knows under this `sid`, ended or not.
-pub async fn resolve(tx: &mut Tx, id_or_sid: Uuid) -> Result<Option<Uuid>, Broken> {
+/// The session with this id; or what some client knows under this `sid`: the session that it took part in, then the offline
+/// sessions that came of that for this client. Ended or not; nothing where there is none.
+pub async fn resolve(tx: &mut Tx, id_or_sid: Uuid) -> Result<Vec<Uuid>, Broken> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = sql::Uuid)]
@@ -239,14 +240,17 @@ pub async fn resolve(tx: &mut Tx, id_or_sid: Uuid) -> Result<Option<Uuid>, Broke
     }
     let rows: Vec<Row> = Cached(
         diesel::sql_query(
-            "SELECT id FROM sessions WHERE id = $1 UNION ALL SELECT session_id AS id FROM session_clients WHERE sid = $1 LIMIT 1",
+            "SELECT id FROM (SELECT id, 0 AS place FROM sessions WHERE id = $1 \
+             UNION ALL SELECT session_id, 1 FROM session_clients WHERE sid = $1 \
+             UNION ALL SELECT o.id, 2 FROM session_clients k JOIN sessions o ON o.visitor_id = k.session_id \
+                 AND o.kind = 'offline' AND o.client_id = k.client_id WHERE k.sid = $1) found ORDER BY place, id",
         )
         .bind::<sql::Uuid, _>(id_or_sid),
     )
     .load(&mut tx.conn())
     .await
     .or_broken("resolve session")?;
-    Ok(rows.into_iter().next().map(|row| row.id))
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// Removes visitor sessions that came to nothing: dead for long, nobody signed in, no code or token of theirs left. Their

@@ -114,7 +114,7 @@ async fn end(server: &Server, visit: &Visit) {
     let sid: Uuid = claims["sid"].as_str().and_then(|sid| sid.parse().ok()).expect("a sid");
     let ended = server
         .work(async |tx| {
-            let session = mooring::db::sessions::resolve(tx, sid).await?.expect("the session of this sid");
+            let session = mooring::db::sessions::resolve(tx, sid).await?[0];
             sessions::end(tx, session, "ended_by_operator", Actor::Operator).await
         })
         .await;

@@ -306,3 +306,30 @@ async fn every_route_is_described_and_everything_described_is_there() {
         assert!(document.pointer(pointer).is_some(), "{pointer}");
     }
 }
+
+/// The `sid` of a token names all that the client has of that sign-in: also the offline access that came of it, and alone when
+/// the sign-in has ended. A session's own id names that session.
+#[tokio::test]
+async fn by_the_sid_of_a_token_that_token_is_stopped() {
+    let server = Server::usual().await;
+    let (client, agent) = (server.client("web"), server.agent());
+    let tokens = client.tokens(&agent, "openid offline_access").await;
+    let token = watcher(&server).await;
+    let refreshed = client.refresh(&tokens.refresh).await.tokens();
+    let sid = client.introspect(&refreshed.access).await.ok()["sid"].as_str().unwrap().to_owned();
+    let reason = json!({ "reason": "leaked" });
+
+    for (path, is_active) in [("lock", false), ("unlock", true)] {
+        post(&server, &token, &format!("/sessions/{sid}/{path}"), &reason).await.ok();
+        for access in [&tokens.access, &refreshed.access] {
+            assert_eq!(client.is_active(access).await, is_active, "{path}");
+        }
+    }
+    let origin = server.value(&format!("SELECT session_id FROM session_clients WHERE sid = '{sid}'")).await;
+    post(&server, &token, &format!("/sessions/{origin}/end"), &reason).await.ok();
+    assert!(!client.is_active(&tokens.access).await && client.is_active(&refreshed.access).await);
+    post(&server, &token, &format!("/sessions/{sid}/end"), &reason).await.ok();
+    assert!(!client.is_active(&refreshed.access).await);
+    client.refresh(&refreshed.refresh).await.refused("invalid_grant");
+    post(&server, &token, &format!("/sessions/{sid}/end"), &reason).await.refused_with(409, "invalid_request");
+}

@@ -101,7 +101,7 @@ async fn walk(id: &str) {
     let ended = server
         .work(async |tx| {
             let sid: Uuid = sid.parse().expect("a UUID");
-            let session = mooring::db::sessions::resolve(tx, sid).await?.expect("the session of this sid");
+            let session = mooring::db::sessions::resolve(tx, sid).await?[0];
             sessions::end(tx, session, "ended_by_operator", Actor::Operator).await
         })
         .await;

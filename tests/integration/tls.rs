@@ -38,7 +38,7 @@ async fn a_session_carries_everything_over_https() {
         let sid: Uuid = sid.as_str().unwrap().parse().unwrap();
         let ended = server
             .work(async |tx| {
-                let session = mooring::db::sessions::resolve(tx, sid).await?.expect("the session of this sid");
+                let session = mooring::db::sessions::resolve(tx, sid).await?[0];
                 sessions::end(tx, session, "ended_by_operator", Actor::Operator).await
             })
             .await;

@@ -148,7 +148,7 @@ async fn understand(app: &App, tx: &mut crate::db::Tx, parameters: &Parameters) 
         asked.sid = Some(sid);
     }
     if let Some(sid) = asked.sid {
-        asked.hinted = session_rows::resolve(tx, sid).await?;
+        asked.hinted = session_rows::resolve(tx, sid).await?.first().copied();
     }
     if let Some(client_id) = client_id {
         let client = client_rows::find(tx, &client_id).await?.map(Client::from_row).transpose()?;

@@ -142,7 +142,7 @@ pub async fn unlock(app: Data<App>, visit: Visit, id: Path<String>, body: Body) 
     change(&app, &visit, &id, body, async |tx, id, reason, by| sessions::unlock(tx, id, reason, by).await).await
 }
 
-/// Ends a session, and with it all that hangs on it.
+/// Ends a session, and with it all that hangs on it; of a `sid` the offline access that came of it for that client, too.
 #[utoipa::path(
     post, path = "/hub/api/v1/sessions/{id}/end", tag = "sessions", operation_id = "endSession",
     security(("bearer" = ["hub:sessions"])), request_body = Reason,
@@ -167,7 +167,7 @@ async fn change(
     visit: &Visit,
     id: &str,
     body: Body,
-    act: impl AsyncFnOnce(&mut Tx, Uuid, &str, Actor) -> Result<bool, Broken>,
+    act: impl AsyncFn(&mut Tx, Uuid, &str, Actor) -> Result<bool, Broken>,
 ) -> HttpResponse {
     // Who may not do it is told so, whatever the body is.
     let watcher = match Watcher::find(app, visit, HUB_SESSIONS).await {
@@ -185,7 +185,11 @@ async fn change(
         .db
         .work(visit.now, &visit.trace, async |tx| {
             let Some(session) = find(tx, id).await? else { return Ok::<_, Failure>(Changed::NoSuchSession) };
-            if !act(tx, session.id(), &reason, watcher.actor()).await? {
+            let mut is_changed = false;
+            for id in resolve(tx, id).await? {
+                is_changed |= act(tx, id, &reason, watcher.actor()).await?;
+            }
+            if !is_changed {
                 return Ok(Changed::Unchanged);
             }
             let after = load(tx, session.id()).await?;
@@ -204,10 +208,17 @@ async fn change(
 }
 
 async fn find(tx: &mut Tx, id: &str) -> Outcome<Option<Session>> {
-    let Ok(id) = id.parse() else { return Ok(None) };
-    match rows::resolve(tx, id).await? {
-        Some(id) => load(tx, id).await,
+    match resolve(tx, id).await?.first() {
+        Some(id) => load(tx, *id).await,
         None => Ok(None),
+    }
+}
+
+/// What an id or a `sid` stands for.
+async fn resolve(tx: &mut Tx, id: &str) -> Outcome<Vec<Uuid>> {
+    match id.parse() {
+        Ok(id) => Ok(rows::resolve(tx, id).await?),
+        Err(_) => Ok(Vec::new()),
     }
 }
 
