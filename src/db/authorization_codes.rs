@@ -187,7 +187,8 @@ impl Joined for Code {
     const KEY: &'static str = "code_id";
 }
 
-/// The client, and the code if all that it hangs on is alive, in one statement. `None`: no such client.
+/// The client, and the code if all that it hangs on is alive and what it stands for still allowed, in one statement. `None`: no
+/// such client.
 pub async fn find_with_client(
     tx: &mut Tx,
     client_id: &str,
@@ -211,7 +212,9 @@ pub async fn find_with_client(
                  FROM authorization_codes k \
                  JOIN LATERAL (SELECT * FROM live_grants($3) WHERE id = k.grant_id OFFSET 0) g ON true \
                  JOIN LATERAL (SELECT * FROM live_sessions($3) WHERE id = k.session_id OFFSET 0) s ON true \
-                 WHERE k.id = $2) k ON true WHERE c.client_id = $1",
+                 LEFT JOIN LATERAL (SELECT withdrawn_at FROM consents WHERE user_id = g.user_id \
+                     AND client_id = g.client_id OFFSET 0) n ON true \
+                 WHERE k.id = $2 AND n.withdrawn_at IS NULL) k ON true WHERE c.client_id = $1",
         )
         .bind::<sql::Text, _>(client_id)
         .bind::<sql::Nullable<sql::Uuid>, _>(code_id)

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{Array, Jsonb, Nullable, Text, Timestamptz},
+    sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -33,27 +33,35 @@ pub async fn grant(tx: &mut Tx, user_id: Uuid, client_id: &str, scope: &[&str]) 
 }
 
 /// Takes consent back and ends what the client holds for the person: the families on their open sessions, for those on ended
-/// ones are dead. Returns how many that ended.
-pub async fn withdraw(tx: &mut Tx, user_id: Uuid, client_id: &str) -> Result<usize, Broken> {
+/// ones are dead. A code that is being issued meanwhile is redeemed by nobody: its look-up asks for the consent. Returns how many
+/// families that ended; `None` when nothing was allowed.
+pub async fn withdraw(tx: &mut Tx, user_id: Uuid, client_id: &str) -> Result<Option<i64>, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        ended: i64,
+    }
     let now = tx.now;
-    Cached(
+    let rows: Vec<Row> = Cached(
         diesel::sql_query(
             "WITH k AS (UPDATE consents SET withdrawn_at = $3 WHERE user_id = $1 AND client_id = $2 \
                  AND withdrawn_at IS NULL RETURNING user_id), \
              theirs AS (SELECT g.id FROM k JOIN LATERAL (SELECT id FROM sessions WHERE user_id = k.user_id \
                  AND ended_at IS NULL OFFSET 0) s ON true JOIN LATERAL (SELECT id FROM grants WHERE session_id = s.id \
                  AND client_id = $2 UNION ALL SELECT id FROM grants WHERE offline_session_id = s.id AND client_id = $2 \
-                 OFFSET 0) g ON true) \
-             UPDATE grants SET ended_at = $3, end_reason = 'consent_withdrawn' \
-             WHERE id = ANY (ARRAY(SELECT id FROM theirs)) AND ended_at IS NULL",
+                 OFFSET 0) g ON true), \
+             ended AS (UPDATE grants SET ended_at = $3, end_reason = 'consent_withdrawn' \
+                 WHERE id = ANY (ARRAY(SELECT id FROM theirs)) AND ended_at IS NULL RETURNING id) \
+             SELECT (SELECT count(*) FROM ended) AS ended FROM k",
         )
         .bind::<diesel::sql_types::Uuid, _>(user_id)
         .bind::<Text, _>(client_id)
         .bind::<Timestamptz, _>(now),
     )
-    .execute(&mut tx.conn())
+    .load(&mut tx.conn())
     .await
-    .or_broken("withdraw consent")
+    .or_broken("withdraw consent")?;
+    Ok(rows.into_iter().next().map(|row| row.ended))
 }
 
 /// A consent as the account page shows it.

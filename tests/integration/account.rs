@@ -101,6 +101,38 @@ async fn a_permission_can_be_withdrawn() {
     assert_eq!(server.events("consent.withdrawn", "done").await, 1);
 }
 
+/// A form sent twice, or with whatever somebody writes into it: the trail tells what was withdrawn, and once.
+#[tokio::test]
+async fn only_what_was_allowed_is_withdrawn() {
+    let server = Server::usual().await;
+    let (agent, _) = signed_in(&server, ALICE).await;
+    server.client("web").code(&agent, "openid").await;
+    let form = agent.open(&server.at("/account")).await.with_button("client_id", "web");
+    let mut forged = form.clone();
+    forged.fields.retain(|(name, _)| name != "client_id");
+    forged.fields.push(("client_id".to_owned(), "x\n2026-01-01 INFO made up".to_owned()));
+    for form in [&form, &form, &forged] {
+        assert_eq!(agent.submit(form).await.status, 200);
+    }
+    assert_eq!(server.events("consent.withdrawn", "done").await, 1);
+}
+
+/// Consent is taken back while a code is being issued: the family was founded too late to be ended with the others, and its code
+/// is worth nothing, until the person allows it again.
+#[tokio::test]
+async fn a_code_that_was_on_its_way_is_not_redeemed() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let agent = server.agent();
+    for scope in ["openid", "openid offline_access"] {
+        let code = client.code(&agent, scope).await;
+        server.rows("UPDATE consents SET withdrawn_at = now()").await;
+        client.redeem(&code).await.refused("invalid_grant");
+    }
+    assert_eq!(server.value("SELECT count(*) FROM access_tokens").await, "0");
+    client.tokens(&agent, "openid").await;
+}
+
 #[tokio::test]
 async fn signing_out_ends_the_session_and_the_cookie() {
     let server = Server::usual().await;

@@ -220,7 +220,8 @@ async fn end_one(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Param
 
 async fn withdraw(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Parameters) -> Outcome<SignedOut> {
     let client_id = form.require("client_id")?;
-    let ended = consents::withdraw(tx, user_id, client_id).await?;
+    // Once is enough: a form sent twice finds nothing.
+    let Some(ended) = consents::withdraw(tx, user_id, client_id).await? else { return Ok(None) };
     // What it kept for while one is away goes with it.
     let offline = Filter {
         user_id: Some(user_id),
