@@ -10,15 +10,17 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::{self, Action, Actor, Event},
     authorize::{self, Asked, AuthorizationRequest, Endpoint, Misunderstood, Owner, Reader, csrf, csrf_fits},
     clients::Client,
     db::{
         Outcome, Tx,
-        authorization_requests::{self, Situation},
-        sessions::{self, LiveSession},
+        authorization_requests::{self, Mark, Situation},
+        sessions::{self as session_rows, LiveSession},
     },
     failure::Failure,
     oauth::{Error, Parameters},
+    sessions,
 };
 
 /// The client, and the browser's session if its cookie is genuine.
@@ -184,6 +186,19 @@ impl Pending {
         csrf(&app.csrf, self.stored.id, self.person())
     }
 
+    /// Answers the request: the person does not go on with what takes more than being signed in. Nothing where it has been
+    /// answered already.
+    pub async fn deny(&self, tx: &mut Tx) -> Outcome<()> {
+        if authorization_requests::mark(tx, self.stored.id, Mark::Denied).await? {
+            let subject = self.browser.session.as_ref().map(sessions::subject).unwrap_or_default();
+            let subject = subject.with_client(&self.client.id);
+            let event = Event::refused(Action::PrivilegeRequested, Actor::User, subject, "denied");
+            let scope = self.request.demand.as_ref().map(|demand| &demand.scope);
+            audit::record(tx, event.detail(serde_json::json!({ "scope": scope })));
+        }
+        Ok(())
+    }
+
     /// A page about it, which may lead to the client and show its logo.
     pub fn page(&self, name: PageName) -> Page {
         Page::new(name)
@@ -208,7 +223,7 @@ pub async fn find_stored(
     let Some(stored) = authorization_requests::find(tx, id).await? else { return Ok(None) };
     let own = browser.session.as_ref().map(|session| session.root_id);
     let holder = match stored.session_id {
-        Some(held_by) if Some(held_by) != own => sessions::find_live(tx, held_by).await?,
+        Some(held_by) if Some(held_by) != own => session_rows::find_live(tx, held_by).await?,
         _ => None,
     };
     let owner = authorize::owner(&stored, browser.session.as_ref(), browser.outdated_id(), holder.as_ref());

@@ -307,6 +307,7 @@ async fn one_browser_at_a_time() {
     server.prove(&page, ALICE, Proof::PASSKEY).await;
     let asked = there.walk(&server.at(&format!("/oauth/authorize/{}", id(&page))), ALICE).await;
     assert_eq!(there.decide(&asked, "deny").await.error(), "access_denied");
+    assert_eq!(server.events("privilege.requested", "refused").await, 1);
     assert!(client.is_active(&new.access).await);
     server.advance(TimeDelta::minutes(16)).await;
     elevated(&server, &client, &there, ALICE, SCOPE).await;

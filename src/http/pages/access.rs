@@ -4,10 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 
 use crate::{
     app::App,
-    db::{
-        authorization_requests::{self, Mark},
-        privileged_sessions,
-    },
+    db::privileged_sessions,
     failure::Failure,
     http::{
         access,
@@ -62,14 +59,9 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     if form.get("decision") != Some("leave") {
         return answer::refusal(&app, &visit, &Error::invalid_request("decision must be leave"));
     }
-    let noted = app
-        .db
-        .work(visit.now, &visit.trace, async |tx| {
-            authorization_requests::mark(tx, pending.stored.id, Mark::Denied).await.map_err(Failure::from)
-        })
-        .await;
+    let noted = app.db.work(visit.now, &visit.trace, async |tx| pending.deny(tx).await).await;
     match noted {
-        Ok(_) => back(&app, &pending),
+        Ok(()) => back(&app, &pending),
         Err(failure) => answer::failure(&app, &visit, &failure),
     }
 }

@@ -8,14 +8,8 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    audit::{self, Action, Actor, Event},
     authentication::Demand,
-    db::{
-        Outcome, Tx,
-        authorization_requests::{self, Mark},
-        elevation_approvals, elevation_requests, privileged_sessions,
-        sessions::LiveSession,
-    },
+    db::{Outcome, Tx, elevation_approvals, elevation_requests, privileged_sessions, sessions::LiveSession},
     elevations::{self, Approvers, Asked, Elevation, Need, NewElevation},
     failure::Failure,
     http::{
@@ -27,7 +21,6 @@ use crate::{
         scope_names::describe,
     },
     oauth::{Acr, Error, Parameters},
-    sessions,
 };
 
 /// Longer reasons are not read.
@@ -145,12 +138,7 @@ async fn run(app: &App, visit: &Visit, asking: &Asking<'_>, form: &Parameters) -
             app.db
                 .work(visit.now, &visit.trace, async |tx| {
                     withdraw(tx, asking).await?;
-                    if authorization_requests::mark(tx, asking.pending.stored.id, Mark::Denied).await? {
-                        let subject = sessions::subject(asking.session).with_client(&asking.pending.client.id);
-                        let event = Event::refused(Action::PrivilegeRequested, Actor::User, subject, "denied");
-                        audit::record(tx, event.detail(serde_json::json!({ "scope": asking.demand.scope })));
-                    }
-                    Ok::<_, Failure>(())
+                    asking.pending.deny(tx).await
                 })
                 .await?;
             Ok(back(app, asking.pending))

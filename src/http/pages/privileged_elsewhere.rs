@@ -66,19 +66,23 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
         Ok(pending) => pending,
         Err(response) => return response,
     };
-    let mark = match form.get("decision") {
-        Some("end-other") => Mark::Supersede,
-        Some("deny") => Mark::Denied,
+    let goes_on = match form.get("decision") {
+        Some("end-other") => true,
+        Some("deny") => false,
         _ => return answer::refusal(&app, &visit, &Error::invalid_request("decision must be end-other or deny")),
     };
     let noted = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
-            authorization_requests::mark(tx, pending.stored.id, mark).await.map_err(Failure::from)
+            if goes_on {
+                authorization_requests::mark(tx, pending.stored.id, Mark::Supersede).await?;
+                return Ok(());
+            }
+            pending.deny(tx).await
         })
         .await;
     match noted {
-        Ok(_) => back(&app, &pending),
+        Ok(()) => back(&app, &pending),
         Err(failure) => answer::failure(&app, &visit, &failure),
     }
 }

@@ -81,22 +81,19 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
         Err(response) => return response,
     };
     let Some((session, _)) = pending.browser.signed_in() else { return back(&app, &pending) };
-    let mark = match form.get("decision") {
-        Some("decline") if may_decline(&pending, session.acr.parse().unwrap_or(Acr::Visitor)) => Mark::Declined,
-        Some("deny") => Mark::Denied,
+    let goes_on = match form.get("decision") {
+        Some("decline") if may_decline(&pending, session.acr.parse().unwrap_or(Acr::Visitor)) => true,
+        Some("deny") => false,
         _ => return answer::refusal(&app, &visit, &Error::invalid_request("decision must be deny or decline")),
     };
     let noted = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
-            if authorization_requests::mark(tx, pending.stored.id, mark).await?
-                && let Some(demand) = &pending.request.demand
-            {
-                let subject = sessions::subject(session).with_client(&pending.client.id);
-                let event = Event::refused(Action::PrivilegeRequested, Actor::User, subject, "denied");
-                audit::record(tx, event.detail(serde_json::json!({ "scope": demand.scope })));
+            if goes_on {
+                authorization_requests::mark(tx, pending.stored.id, Mark::Declined).await?;
+                return Ok(());
             }
-            Ok::<_, Failure>(())
+            pending.deny(tx).await
         })
         .await;
     match noted {
