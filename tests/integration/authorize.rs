@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::support::{
-    ALICE, BOB, PASSWORD, Server,
+    ALICE, BOB, PASSWORD, Server, Settings,
     agent::Agent,
     client::Code,
     declared::{NATIVE_REDIRECT_URIS, REDIRECT_URI, WEB_REDIRECT_URI},
@@ -408,4 +408,19 @@ async fn a_post_of_the_request_is_as_good_as_a_get() {
     let agent = server.agent();
     let page = agent.submit_from_elsewhere(wrong.endpoint(), &wrong.parameters).await;
     agent.follow(page).await.is_error_page(400);
+}
+
+/// Whoever shows their cookie is there, also where the answer is no.
+#[tokio::test]
+async fn a_refused_request_is_activity() {
+    let server = Server::start(Settings::default().set("sessions.idle", "10m")).await;
+    let (web, spa) = (server.client("web"), server.client("spa"));
+    let agent = server.agent();
+    web.code(&agent, "openid").await;
+    for _ in 0..4 {
+        server.advance(TimeDelta::minutes(6)).await;
+        let page = agent.step(&spa.request("openid").with("prompt", "none").url()).await;
+        assert_eq!(page.error(), "consent_required");
+    }
+    agent.step(&web.request("openid").with("prompt", "none").url()).await.code();
 }

@@ -19,7 +19,10 @@ use crate::{
     app::App,
     authentication::Refusal,
     authorize::{self, Arrival, AuthorizationRequest, Decision, Endpoint, Issue, Standing},
-    db::{Outcome, Tx, authorization_requests, sessions::LiveSession},
+    db::{
+        Outcome, Tx, authorization_requests,
+        sessions::{self as session_rows, LiveSession},
+    },
     failure::{Broken, Failure},
     http::{
         access,
@@ -150,6 +153,9 @@ async fn proceed(
             return issue(app, visit, known, &request, stored, None).await;
         }
         Decision::Refuse(error) => {
+            if let Err(failure) = note_activity(app, visit, known).await {
+                return answer::failure(app, visit, &failure);
+            }
             return refuse(app, visit, known, request, &error);
         }
         Decision::Forbid(refusal) if request.prompts.contains(Prompt::None) => {
@@ -322,6 +328,17 @@ fn refuse(app: &App, visit: &Visit, known: &Known, request: &AuthorizationReques
     told(visit, error);
     let response = request.refuse(app.config.issuer.as_str(), error);
     answer::respond(app, visit, &known.client, &response)
+}
+
+/// Whoever shows their cookie is there, also where the answer is no. (What is issued or stored notes it by itself.)
+async fn note_activity(app: &App, visit: &Visit, known: &Known) -> Outcome<()> {
+    match &known.session {
+        Some(session) if !session.is_noted(visit.now) => {
+            let touch = async |tx: &mut Tx| session_rows::touch(tx, session.root_id).await.map_err(Failure::from);
+            app.db.single(visit.now, &visit.trace, touch).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses without a page what is not for this person, here and now.
