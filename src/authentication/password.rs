@@ -68,18 +68,17 @@ impl Passwords {
             let parsed =
                 PasswordHash::new(text).map_err(|error| Broken::new(format_args!("stored password hash: {error}")))?;
             let fits = password.len() <= MAX_LENGTH && argon2.verify_password(password.as_bytes(), &parsed).is_ok();
-            Ok(
-                match (
-                    known && fits,
-                    Params::try_from(&parsed).is_ok_and(|params| {
-                        params.m_cost() == argon2.params().m_cost() && params.t_cost() == argon2.params().t_cost()
-                    }),
-                ) {
-                    (true, true) => PasswordVerdict::Fits,
-                    (true, false) => PasswordVerdict::FitsOldHash,
-                    (false, _) => PasswordVerdict::DoesNotFit,
-                },
-            )
+            let params = Params::try_from(&parsed)
+                .map_err(|error| Broken::new(format_args!("parameters of a stored password hash: {error}")))?;
+            let is_present = cost(&params) == cost(argon2.params()) && params.t_cost() == argon2.params().t_cost();
+            if known && fits {
+                return Ok(if is_present { PasswordVerdict::Fits } else { PasswordVerdict::FitsOldHash });
+            }
+            if let Some(rest) = rest(argon2.params(), &params) {
+                let rest = Argon2::new(Algorithm::Argon2id, Version::V0x13, rest);
+                rest.hash_password_into(b"nobody's", b"salt of nobody's", &mut [0; 32]).map_err(Broken::new)?;
+            }
+            Ok(PasswordVerdict::DoesNotFit)
         })
         .await?
     }
@@ -99,9 +98,44 @@ impl Passwords {
     }
 }
 
+/// What a hash costs, near enough: blocks that are filled, once for each pass.
+fn cost(params: &Params) -> u64 {
+    u64::from(params.m_cost()) * u64::from(params.t_cost())
+}
+
+/// What a cheaper hash of before has left out of the present cost, to be done too: else the time would tell who has not
+/// signed in since the cost was raised, and so that they exist.
+fn rest(present: &Params, stored: &Params) -> Option<Params> {
+    let blocks = cost(present).checked_sub(cost(stored))? / u64::from(present.t_cost());
+    Params::new(u32::try_from(blocks).ok()?, present.t_cost(), present.p_cost(), None).ok()
+}
+
 fn hash(argon2: &Argon2<'_>, password: &str) -> Result<String, Broken> {
     argon2
         .hash_password(password.as_bytes())
         .map(|hash| hash.to_string())
         .map_err(|error| Broken::new(format_args!("hashing a password: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(memory: u32, iterations: u32) -> Params {
+        Params::new(memory, iterations, 1, None).unwrap()
+    }
+
+    #[test]
+    fn a_wrong_password_costs_the_same_whenever_it_was_set() {
+        let present = params(19456, 2);
+        for (memory, iterations) in [(1024, 1), (8, 1), (19456, 1), (4096, 3)] {
+            let stored = params(memory, iterations);
+            let rest = rest(&present, &stored).unwrap();
+            assert!(cost(&present).abs_diff(cost(&stored) + cost(&rest)) < 16, "{memory} {iterations}");
+        }
+        // Nothing is left out, or nothing that could be done.
+        for stored in [present.clone(), params(19455, 2), params(65536, 3)] {
+            assert!(rest(&present, &stored).is_none());
+        }
+    }
 }

@@ -108,6 +108,7 @@ async fn what_was_acknowledged_survives_a_kill_of_postgresql() {
             }
             // Until then it says so: it neither hangs nor drops the connection.
             assert_eq!(answer.status(), 503, "{answer:?}");
+            assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

@@ -184,7 +184,15 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
     };
     let stored = found.as_ref().and_then(|(_, hash)| hash.clone());
     let verified = stored.clone();
-    let verdict = app.passwords.verify(password.clone(), stored).await?;
+    let verdict = match app.passwords.verify(password.clone(), stored).await {
+        Ok(verdict) => verdict,
+        Err(busy) => {
+            // It was not looked at, so it was no guess.
+            let forgive = async |tx: &mut Tx| app.sources.forgive(tx, &buckets).await.map_err(Failure::from);
+            app.db.work(visit.now, &visit.trace, forgive).await?;
+            return Err(busy.into());
+        }
+    };
     let user = found.map(|(user, _)| user).filter(|user| user.disabled_at.is_none());
     let Some(user) = user.filter(|_| verdict != PasswordVerdict::DoesNotFit) else {
         return refuse(app, visit, purpose, username).await;

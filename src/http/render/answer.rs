@@ -6,7 +6,7 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use super::{Page, PageName, last_resort, views};
+use super::{Page, PageName, json::SOON, last_resort, views};
 use crate::{
     app::App,
     authorize::{Carrier, Response},
@@ -79,7 +79,11 @@ pub fn failure(app: &App, visit: &Visit, failure: &Failure) -> HttpResponse {
             } else {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side. It has been noted.")
             };
-            error_page(app, visit, status, "That did not work", message, None, None)
+            let mut response = error_page(app, visit, status, "That did not work", message, None, None);
+            if broken.is_retryable() {
+                response.headers_mut().insert(header::RETRY_AFTER, SOON.into());
+            }
+            response
         }
     }
 }

@@ -14,6 +14,9 @@ use crate::{
     oauth::{Error, ErrorCode},
 };
 
+/// When to try again what could not be answered, in seconds: a server that is busy, or whose database starts again.
+pub const SOON: u64 = 2;
+
 /// A JSON answer that nobody may keep (RFC 6749 §5.1).
 pub fn private(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     no_store(&mut HttpResponse::build(status)).json(body)
@@ -112,5 +115,9 @@ fn broken(visit: &Visit, failure: &Failure) -> HttpResponse {
         Failure::Refused(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::ServerError),
     };
     let description = format!("something went wrong here; it is in the log as request {}", visit.trace.request_id);
-    error(status, &Error::new(code, description))
+    let mut response = error(status, &Error::new(code, description));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, SOON.into());
+    }
+    response
 }
