@@ -57,7 +57,7 @@ impl App {
             clock,
             db,
             mint: Mint::new(config.issuer.as_str(), master),
-            cookies: Cookies::new(master.derive(Purpose::Cookies), config.issuer.is_https()),
+            cookies: Cookies::new(master.derive(Purpose::Cookies), config.issuer.is_https(), config.issuer.path()),
             csrf: master.derive(Purpose::CsrfTokens),
             sources: Sources::new(master.derive(Purpose::SourceHashes)),
             passwords: Passwords::new(&config.passwords)?,

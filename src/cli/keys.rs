@@ -91,5 +91,7 @@ async fn rotate(opened: &Opened, algorithms: &[Algorithm]) -> Result<(), Stop> {
     let seal = opened.master.derive(Purpose::SealSigningKeys);
     let (kids, from) =
         app.db.work(app.clock.now(), &Trace::default(), async |tx| tokens::rotate(tx, &seal, algorithms).await).await?;
+    // What is said next is true of every server that runs.
+    tokio::time::sleep(tokens::PUBLISHED_WITHIN * 2).await;
     output::line(&format!("published {}; they sign from {}", kids.join(", "), instant(from)))
 }

@@ -554,9 +554,9 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// Client assertions already used (RFC 7523 section 3); exp is at most five minutes ahead.
+    /// The jti of client assertions already used (RFC 7523 section 3), once for the window of time of that use and once for the next.
     used_jtis (expires_at, client_id, jti_hash) {
-        /// The assertion's exp.
+        /// The end of the window.
         expires_at -> Timestamptz,
         /// Whose assertion.
         client_id -> Text,

@@ -62,11 +62,13 @@ impl Request for RedemptionFacts<'_> {
 pub fn redeem(facts: &RedemptionFacts<'_>) -> Result<(), Failure> {
     // The machine compares parsed URLs; RFC 6749 §4.1.3 wants identical values.
     if facts.redirect_uri.is_some_and(|sent| sent != facts.issued_for) {
-        return Err(Error::invalid_grant("redirect_uri is not the one of the authorization request").into());
+        let error = Error::invalid_grant("redirect_uri is not the one of the authorization request");
+        return Err(error.detail("wrong_redirect_uri").into());
     }
     // Without PKCE nothing else binds the code to the place it was sent to (RFC 6749 §4.1.3, RFC 9700 §4.5).
     if facts.code_challenge.is_none() && facts.redirect_uri.is_none() {
-        return Err(Error::invalid_grant("redirect_uri is missing: without PKCE it must be sent").into());
+        let error = Error::invalid_grant("redirect_uri is missing: without PKCE it must be sent");
+        return Err(error.detail("no_redirect_uri").into());
     }
     let pkce = if facts.code_challenge.is_some() { Pkce::required() } else { Pkce::optional() };
     let mut machine = AccessToken::new(facts);
@@ -83,10 +85,12 @@ pub fn redeem(facts: &RedemptionFacts<'_>) -> Result<(), Failure> {
                     return Err(Error::invalid_grant(
                         "code_verifier was sent, but the authorization request had no code_challenge",
                     )
+                    .detail("verifier_without_challenge")
                     .into());
                 }
                 pkce.verify(challenge, facts.code_verifier.map(Into::into))
-                    .map_err(|()| Error::invalid_grant("code_verifier does not fit the code_challenge"))?;
+                    .map_err(|()| Error::invalid_grant("code_verifier does not fit the code_challenge"))
+                    .map_err(|error| error.detail("wrong_verifier"))?;
                 Input::Extended { access_extensions: Extensions::new() }
             }
             Output::Issue { .. } => Input::Issued(IssuedToken {
@@ -99,7 +103,7 @@ pub fn redeem(facts: &RedemptionFacts<'_>) -> Result<(), Failure> {
             Output::Err(error) => {
                 return Err(match *error {
                     MachineError::Primitive(_) => out_of_turn("access token").into(),
-                    _ => Error::invalid_grant("the code was not issued to this client").into(),
+                    _ => Error::invalid_grant("the code was not issued to this client").detail("other_client").into(),
                 });
             }
         };

@@ -87,8 +87,12 @@ fn grant(facts: &RefreshFacts<'_>) -> Result<Grant, Broken> {
 
 fn refusal(mut error: MachineError) -> Failure {
     match error.description().map(oxide_auth::code_grant::error::AccessTokenError::kind) {
-        Some(AccessTokenErrorType::InvalidScope) => Error::invalid_scope("scope goes beyond what was granted").into(),
-        Some(_) => Error::invalid_grant("the refresh token was not issued to this client").into(),
+        Some(AccessTokenErrorType::InvalidScope) => {
+            Error::invalid_scope("scope goes beyond what was granted").detail("wider_scope").into()
+        }
+        Some(_) => {
+            Error::invalid_grant("the refresh token was not issued to this client").detail("other_client").into()
+        }
         None => out_of_turn("refresh").into(),
     }
 }

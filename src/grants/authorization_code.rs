@@ -5,6 +5,7 @@
 
 use super::{
     Exchange, Grant, TokenResponse,
+    refused::tell_refused,
     response::{Origin, Prepared, earlier, prepare},
 };
 use crate::{
@@ -50,7 +51,10 @@ impl Grant for AuthorizationCode {
         let code =
             found.flatten().ok_or_else(|| Error::invalid_grant("the code is not valid").detail("code_not_live"))?;
         // Judged before anything is changed: a failed attempt does not consume the code.
-        judge(exchange, &client, &code)?;
+        if let Err(failure) = judge(exchange, &client, &code) {
+            tell_refused(exchange, Action::CodeRedeemed, subject(&code), &client, &failure).await?;
+            return Err(failure);
+        }
         if code.redeemed_at.is_some() {
             return end_family(exchange, &code).await;
         }

@@ -7,6 +7,7 @@
 mod authorization_code;
 mod client_credentials;
 mod refresh_token;
+mod refused;
 mod response;
 
 use chrono::{DateTime, Utc};

@@ -6,6 +6,7 @@
 
 use super::{
     Exchange, Grant, TokenResponse,
+    refused::tell_refused,
     response::{Origin, Prepared, earlier, prepare},
 };
 use crate::{
@@ -53,12 +54,16 @@ impl Grant for RefreshToken {
         if !exchange.mint.refresh.is_genuine(&presented, &state.seed) {
             return Err(invalid("forged").into());
         }
-        refresh(&RefreshFacts {
+        let judged = refresh(&RefreshFacts {
             client_id: &client.id,
             requested_scope: exchange.parameters.get("scope"),
             issued_to: &state.client_id,
             granted_scope: &state.scope,
-        })?;
+        });
+        if let Err(failure) = judged {
+            tell_refused(exchange, Action::TokenRefreshed, subject(&state), &client, &failure).await?;
+            return Err(failure);
+        }
         let state = on_privileged(exchange, state).await?;
         let scope = exchange.parameters.get("scope").unwrap_or(&state.scope);
         let origin = Origin {

@@ -17,6 +17,11 @@ pub fn credentials(visit: &Visit, parameters: &Parameters) -> Result<Credentials
     Ok(read(&Request { authorization: visit.authorization.as_deref(), parameters })?)
 }
 
+/// Who a call says to be from, whether or not it proves that.
+pub fn named(visit: &Visit, parameters: &Parameters) -> Option<String> {
+    credentials(visit, parameters).ok().map(|credentials| credentials.client_id)
+}
+
 /// What `aud` of a client assertion may be at this endpoint: the issuer, its URL, or that of the token endpoint.
 pub fn audiences(app: &App, path: &str) -> [String; 3] {
     [app.config.issuer.as_str().to_owned(), app.config.issuer.url(path), app.config.issuer.url("/oauth/token")]

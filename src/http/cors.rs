@@ -2,12 +2,16 @@
 //! credentials, never at the authorization endpoint (a script must not read a redirect).
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, ResponseError as _,
     http::header::{self, HeaderName, HeaderValue},
     web::Data,
 };
 
-use super::{extract::Visit, render::json};
+use super::{
+    client_call::named,
+    extract::{BadBody, Visit},
+    render::json,
+};
 use crate::{
     app::App,
     clients::Client,
@@ -33,8 +37,9 @@ pub async fn answer(
             response
         }
         Err(failure) => {
-            let mut response = json::failure(visit, &failure);
-            allow_named(app, visit, parameters.get("client_id"), &mut response).await;
+            let named = named(visit, parameters);
+            let mut response = json::failure(visit, named.as_deref(), &failure);
+            allow_named(app, visit, named.as_deref(), &mut response).await;
             response
         }
     }
@@ -75,23 +80,40 @@ pub async fn preflight(app: Data<App>, visit: Visit, request: HttpRequest) -> Ht
             .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"))
             .finish(),
         Ok(false) => response.finish(),
-        Err(failure) => json::failure(&visit, &failure),
+        Err(failure) => json::failure(&visit, None, &failure),
     }
 }
 
-/// As [`allow_client`], where the client is only named: for errors, which tell nothing that needs proof.
+/// Answers a preflight for what is public anyway: yes.
+pub async fn preflight_of_everyone() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header(EVERYONE)
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "*"))
+        .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
+        .finish()
+}
+
+/// As [`allow_client`], where the client is only named, if that: for errors, which tell nothing that needs proof.
 async fn allow_named(app: &App, visit: &Visit, client_id: Option<&str>, response: &mut HttpResponse) {
-    let client = match (&visit.origin, client_id) {
-        (Some(_), Some(client_id)) => app
-            .db
-            .single(visit.now, &visit.trace, async |tx| db::clients::find(tx, client_id).await.map_err(Failure::from))
-            .await
-            .ok()
-            .flatten()
-            .and_then(|row| Client::from_row(row).ok()),
-        _ => None,
+    let (Some(_), Some(client_id)) = (&visit.origin, client_id) else {
+        return allow_known_origin(app, visit, response).await;
     };
+    let client = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| db::clients::find(tx, client_id).await.map_err(Failure::from))
+        .await
+        .ok()
+        .flatten()
+        .and_then(|row| Client::from_row(row).ok());
     allow_client(visit, client.as_ref().map(|client| &client.metadata), response);
+}
+
+/// The answer to a call whose body was not read: a script that sent it wrongly is to see how.
+pub async fn unread(app: &App, visit: &Visit, bad: &BadBody) -> HttpResponse {
+    let mut response = bad.error_response();
+    allow_known_origin(app, visit, &mut response).await;
+    response
 }
 
 /// As [`preflight`] judges: for errors that are about no client in particular.

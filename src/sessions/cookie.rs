@@ -6,12 +6,13 @@
 
 use uuid::Uuid;
 
-use crate::jose::{Key256, base64url, from_base64url};
+use crate::jose::{Key256, base64url, from_base64url, sha256};
 
 /// Makes and checks cookies; one for the server.
 pub struct Cookies {
     key: Key256,
     secure: bool,
+    name: String,
 }
 
 /// What a browser presented, not yet checked.
@@ -22,16 +23,23 @@ pub struct PresentedCookie {
 }
 
 impl Cookies {
-    /// `secure`: the issuer is https.
+    /// `secure`: the issuer is https. `path`: the issuer's, or nothing.
+    ///
+    /// `__Host-` binds the cookie to this host over https, and then to `Path=/` (RFC 6265bis §4.1.3.2): so that issuers beside one
+    /// another on a host leave each other's alone, the path is in the name.
     #[must_use]
-    pub fn new(key: Key256, secure: bool) -> Self {
-        Self { key, secure }
+    pub fn new(key: Key256, secure: bool, path: &str) -> Self {
+        let prefix = if secure { "__Host-" } else { "" };
+        let suffix = match path {
+            "" => String::new(),
+            path => format!("-{}", base64url(&sha256(&[path.as_bytes()])[..6])),
+        };
+        Self { key, secure, name: format!("{prefix}mooring_session{suffix}") }
     }
 
-    /// `__Host-` binds the cookie to this host over https (RFC 6265bis §4.1.3.2).
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        if self.secure { "__Host-mooring_session" } else { "mooring_session" }
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Whether the cookie is for https only.
@@ -81,7 +89,19 @@ mod tests {
 
     fn cookies() -> Cookies {
         let master = MasterSecret::from_bytes(b"0123456789abcdef0123456789abcdef").unwrap();
-        Cookies::new(master.derive(Purpose::Cookies), true)
+        Cookies::new(master.derive(Purpose::Cookies), true, "")
+    }
+
+    #[test]
+    fn issuers_on_one_host_have_a_name_each() {
+        let named = |secure, path| {
+            let master = MasterSecret::from_bytes(b"0123456789abcdef0123456789abcdef").unwrap();
+            Cookies::new(master.derive(Purpose::Cookies), secure, path).name().to_owned()
+        };
+        assert_eq!(named(true, ""), "__Host-mooring_session");
+        assert_eq!(named(false, ""), "mooring_session");
+        let (one, other) = (named(true, "/one"), named(true, "/other"));
+        assert!(one != other && one.starts_with("__Host-mooring_session-"), "{one} {other}");
     }
 
     proptest! {

@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, RwLock},
+    time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,6 +19,8 @@ use crate::{
     jose::{Algorithm, Key256, SigningKey},
 };
 
+/// How soon a new key is in every replica's JWKS.
+pub const PUBLISHED_WITHIN: Duration = Duration::from_secs(1);
 /// How long verifiers may keep the JWKS.
 pub const JWKS_MAX_AGE: TimeDelta = TimeDelta::minutes(5);
 /// How long after its publication a new key begins to sign: the cache time, and a margin for the replicas' reload.

@@ -286,3 +286,24 @@ async fn nothing_secret_is_in_an_address() {
         }
     }
 }
+
+/// Somebody has a code and not what belongs to it: a thief's first try. The trail of the session tells who tried.
+#[tokio::test]
+async fn a_genuine_code_in_the_wrong_hands_is_told() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let code = client.code(&server.agent(), "openid").await;
+    let wrong = Code { verifier: "a".repeat(43), ..code.clone() };
+    client.redeem(&wrong).await.refused("invalid_grant");
+    server.client("web2").redeem(&code).await.refused("invalid_grant");
+    let forged = Code { code: format!("{}x", &code.code[..code.code.len() - 1]), ..code.clone() };
+    client.redeem(&forged).await.refused("invalid_grant");
+    let tokens = client.redeem(&code).await.tokens();
+    server.client("web2").refresh(&tokens.refresh).await.refused("invalid_grant");
+    let told = "SELECT string_agg(action || ' ' || reason || ' by ' || (detail ->> 'by'), ', ' ORDER BY id) FROM audit_events \
+                WHERE outcome = 'refused' AND session_id = (SELECT id FROM sessions WHERE kind = 'user')";
+    assert_eq!(
+        server.value(told).await,
+        "code.redeemed wrong_verifier by web, code.redeemed other_client by web2, token.refreshed other_client by web2"
+    );
+}

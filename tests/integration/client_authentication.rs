@@ -210,6 +210,43 @@ async fn an_assertion_is_signed_by_a_key_of_the_client() {
     assert!([400, 401].contains(&answer.status) && answer.json()["error"] != "invalid_grant", "{answer:?}");
 }
 
+/// An identifier is good once, whatever else the assertion says; the trail tells it in words that do not change.
+#[tokio::test]
+async fn a_jti_is_good_once() {
+    let server = Server::usual().await;
+    let pkj = server.client("pkj");
+    let now = server.clock.now().timestamp();
+    let with = |exp: i64| pkj.assertion(&json!({ "jti": "the same", "exp": exp }));
+    by_assertion(&pkj, &with(now + 60)).await.refused("invalid_grant");
+    for exp in [now + 60, now + 61, now + 299] {
+        by_assertion(&pkj, &with(exp)).await.refused("invalid_client");
+    }
+    server.advance(TimeDelta::minutes(4)).await;
+    by_assertion(&pkj, &with(now + 300)).await.refused("invalid_client");
+    by_assertion(&pkj, &pkj.assertion(&json!({ "jti": "another" }))).await.refused("invalid_grant");
+    by_assertion(&pkj, &pkj.assertion(&json!({ "exp": null }))).await.refused("invalid_client");
+    let told = "SELECT string_agg(reason || ': ' || (detail ->> 'said'), '; ' ORDER BY id) FROM audit_events \
+                WHERE action = 'client.authentication'";
+    let told = server.value(told).await;
+    assert!(
+        told.starts_with("assertion_replayed: ")
+            && told.ends_with("; refused_assertion: the client assertion has no exp"),
+        "{told}"
+    );
+}
+
+/// Two `Authorization` headers are two claims to be somebody, and whoever reads only one of them is fooled.
+#[tokio::test]
+async fn two_headers_authenticate_nobody() {
+    let server = Server::usual().await;
+    let (good, bad) = (basic("web", SECRET), basic("web", "a-guess-at-the-secret-of-this-client"));
+    for (first, second) in [(&good, &bad), (&bad, &good), (&good, &good)] {
+        let request = server.http().post(server.endpoint("token_endpoint")).form(&[("grant_type", "refresh_token")]);
+        let answer = Answer::of(request.header("authorization", first).header("authorization", second)).await;
+        assert!([400, 401].contains(&answer.status) && answer.json()["error"] != "invalid_grant", "{answer:?}");
+    }
+}
+
 /// Guessing secrets is slowed per client and source; another client at the same address is not kept out.
 #[tokio::test]
 async fn guessing_a_secret_is_throttled() {

@@ -32,6 +32,32 @@ async fn documents_are_for_everybody() {
     for url in documents {
         let answer = Answer::of(server.http().get(&url).header("origin", STRANGER)).await;
         assert_eq!((answer.status, allowed(&answer)), (200, "*"), "{url}");
+        // A script that adds a header of its own asks first.
+        let preflight = server.http().request(reqwest::Method::OPTIONS, &url).header("origin", STRANGER);
+        let preflight = preflight.header("access-control-request-method", "GET");
+        let answer = Answer::of(preflight.header("access-control-request-headers", "x-requested-with")).await;
+        let headers = answer.header("access-control-allow-headers");
+        assert_eq!((answer.status, allowed(&answer), headers), (204, "*", "*"), "{url}");
+    }
+}
+
+/// A developer is to read what was wrong, also where no client could be made out.
+#[tokio::test]
+async fn what_was_sent_wrongly_can_be_read() {
+    let server = Server::usual().await;
+    for endpoint in ["token_endpoint", "revocation_endpoint", "pushed_authorization_request_endpoint"] {
+        let post = |origin: &str| server.http().post(server.endpoint(endpoint)).header("origin", origin);
+        let json = Answer::of(post(SPA).header("content-type", "application/json").body("{}")).await;
+        assert_eq!((json.status, allowed(&json)), (415, SPA), "{endpoint}");
+        let long = Answer::of(post(SPA).form(&[("x", "x".repeat(1_000_000))])).await;
+        assert_eq!((long.status, allowed(&long)), (413, SPA), "{endpoint}");
+        let nobody = Answer::of(post(SPA).form(&[("token", "x"), ("grant_type", "refresh_token")])).await;
+        assert_eq!((nobody.status, allowed(&nobody)), (401, SPA), "{endpoint}");
+        let basic = crate::support::client::basic("spa", "x");
+        let by_header = Answer::of(post(SPA).header("authorization", basic).form(&[("token", "x")])).await;
+        assert_eq!(allowed(&by_header), SPA, "{endpoint}: {by_header:?}");
+        let stranger = Answer::of(post(STRANGER).form(&[("token", "x")])).await;
+        assert_eq!(allowed(&stranger), "", "{endpoint}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The token endpoint's manners: methods, bodies, parameters.
 
-use crate::support::{Answer, Server, client::basic, declared::SECRET};
+use crate::support::{Answer, Server, Settings, client::basic, declared::SECRET};
 
 async fn post(server: &Server, content_type: Option<&str>, body: &str) -> Answer {
     let mut request =
@@ -93,4 +93,33 @@ async fn no_answer_shows_the_works() {
             assert!(!answer.text.contains(word), "{body:?}: {}", answer.text);
         }
     }
+}
+
+/// HEAD is GET without the body (RFC 9110 §9.3.2): monitors and load balancers ask so.
+#[tokio::test]
+async fn whatever_is_got_can_be_asked_for_its_head() {
+    let server = Server::usual().await;
+    for path in ["/healthz", "/readyz", "/.well-known/openid-configuration", "/oauth/jwks", "/login", "/", "/nowhere"] {
+        let (get, head) = (server.http().get(server.at(path)), server.http().head(server.at(path)));
+        let (get, head) = (Answer::of(get).await, Answer::of(head).await);
+        assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+    }
+    let post = Answer::of(server.http().post(server.at("/healthz"))).await;
+    assert_eq!((post.status, post.header("allow")), (405, "GET, HEAD"));
+}
+
+/// A word that is not there has no value: `scope` names at least one (RFC 6749 §3.3).
+#[tokio::test]
+async fn no_scope_is_not_an_empty_one() {
+    let declared = format!(
+        "[[client]]\nclient_id = \"plain\"\nclient_secret = \"{SECRET}\"\ngrant_types = [\"client_credentials\"]\n\
+         redirect_uris = []\nscope = \"\"\n"
+    );
+    let server = Server::start(Settings::default().declare(&declared)).await;
+    let client = server.client("plain");
+    let answer = client.client_credentials("").await.ok();
+    assert!(answer.get("scope").is_none(), "{answer}");
+    let seen = client.introspect(answer["access_token"].as_str().unwrap()).await.ok();
+    assert!(seen["active"] == true && seen.get("scope").is_none(), "{seen}");
 }

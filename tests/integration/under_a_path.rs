@@ -100,3 +100,15 @@ async fn the_account_and_its_end_work_there() {
     stays_below(&server, &gone).await;
     assert!(agent.cookies().is_empty());
 }
+
+/// Who watches the server knows where it listens, not what its issuer is called.
+#[tokio::test]
+async fn its_health_is_where_every_servers_is() {
+    let server = below().await;
+    let root = server.issuer.strip_suffix(PATH).unwrap();
+    for path in ["/healthz", "/readyz"] {
+        for url in [format!("{root}{path}"), server.at(path)] {
+            assert_eq!(server.http().get(&url).send().await.unwrap().status(), 200, "{url}");
+        }
+    }
+}

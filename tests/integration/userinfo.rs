@@ -72,6 +72,10 @@ async fn the_token_comes_by_header_or_form() {
     }
     let twice = Answer::of(http.post(&url).bearer_auth(&access).form(&form)).await;
     assert_eq!((twice.status, &twice.json()["error"]), (400, &Value::from("invalid_request")));
+    for second in [format!("Bearer {access}"), "Basic eDp5".to_owned()] {
+        let twice = Answer::of(http.get(&url).bearer_auth(&access).header("authorization", second)).await;
+        assert_eq!((twice.status, &twice.json()["error"]), (400, &Value::from("invalid_request")));
+    }
     for missing in [
         http.get(&url),
         http.get(format!("{url}?access_token={access}")),
@@ -85,6 +89,7 @@ async fn the_token_comes_by_header_or_form() {
         // RFC 6750 §3.1: whoever brings nothing is told no error.
         let challenge = answer.header("www-authenticate");
         assert!(challenge.starts_with("Bearer") && !challenge.contains("error"), "{challenge}");
+        assert_eq!(answer.json(), json!({}));
     }
     let put = Answer::of(http.put(&url).bearer_auth(&access)).await;
     assert_eq!((put.status, put.header("allow").contains("GET")), (405, true));

@@ -41,13 +41,14 @@ impl Authenticator<'_> {
                 let fresh = self
                     .db
                     .single(self.now, self.trace, async |tx| {
-                        used_jtis::consume(tx, &client.id, &jti, assertion.expires_at).await.map_err(Failure::from)
+                        used_jtis::consume(tx, &client.id, &jti).await.map_err(Failure::from)
                     })
                     .await?;
                 if fresh {
                     Ok(client)
                 } else {
-                    self.refuse(credentials, Error::invalid_client("the client assertion was used before")).await
+                    let error = Error::invalid_client("the jti of the client assertion was used before");
+                    self.refuse(credentials, error.detail("assertion_replayed")).await
                 }
             }
             (Ok(_), None) => self.refuse(credentials, Error::invalid_client("client authentication failed")).await,
@@ -72,7 +73,8 @@ impl Authenticator<'_> {
 
     async fn refuse(&self, credentials: &Credentials, error: Error) -> Result<Client, Failure> {
         let source = self.trace.source_hash.clone().unwrap_or_default();
-        let reason = error.detail.clone().unwrap_or_else(|| error.description.clone());
+        // A stable word; what was wrong with the claims of an assertion stands beside it.
+        let reason = error.detail.as_deref().unwrap_or("refused_assertion");
         let gate = self
             .db
             .work(self.now, self.trace, async |tx| {
@@ -82,10 +84,8 @@ impl Authenticator<'_> {
                         client_id: Some(credentials.client_id.chars().take(128).collect()),
                         ..Subject::default()
                     };
-                    audit::record(
-                        tx,
-                        Event::refused(Action::ClientAuthentication, Actor::Client, subject, reason.clone()),
-                    );
+                    let event = Event::refused(Action::ClientAuthentication, Actor::Client, subject, reason);
+                    audit::record(tx, event.detail(serde_json::json!({ "said": error.description })));
                 }
                 Ok::<_, Failure>(gate)
             })

@@ -25,7 +25,7 @@ use crate::{
     },
     failure::Failure,
     http::{
-        client_call::{audiences, authenticator, confidential, credentials},
+        client_call::{audiences, authenticator, confidential, credentials, named},
         extract::{Form, Visit},
         render::json,
     },
@@ -45,7 +45,7 @@ pub async fn introspect(app: Data<App>, visit: Visit, request: HttpRequest, form
         let jwt = app.mint.introspection(algorithm.into(), &caller.id, answer, visit.now)?;
         Ok(json::signed(&format!("application/{INTROSPECTION_TYPE}"), jwt))
     });
-    answered.unwrap_or_else(|failure| json::failure(&visit, &failure))
+    answered.unwrap_or_else(|failure| json::failure(&visit, named(&visit, &form.0).as_deref(), &failure))
 }
 
 /// RFC 9701 §4: the caller asks for a JWT by naming its media type before any other.
@@ -146,11 +146,14 @@ impl Mooring<'_> {
     fn told_to(&self, app: &App, caller: &Client) -> Outcome<Value> {
         let sees_all = caller.metadata.introspection == Introspection::Any;
         let mut answer = json!({
-            "active": true, "iss": app.config.issuer.as_str(), "client_id": self.client_id, "scope": self.scope,
-            "sid": self.sid,
+            "active": true, "iss": app.config.issuer.as_str(), "client_id": self.client_id, "sid": self.sid,
             "session": { "id": if sees_all { self.session_id } else { self.sid }, "kind": self.session_kind,
                 "started_at": self.session_started_at.timestamp(), "expires_at": self.session_expires_at.timestamp() },
         });
+        // RFC 6749 §3.3: at least one token stands in it.
+        if !self.scope.is_empty() {
+            answer["scope"] = self.scope.into();
+        }
         if let Some(who) = app.mint.subjects.who(self.user_id, self.session_kind, self.session_id) {
             let client = match self.client_metadata {
                 None => &caller.metadata,

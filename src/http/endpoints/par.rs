@@ -14,7 +14,7 @@ use crate::{
     http::{
         client_call::{audiences, authenticator, credentials},
         cors,
-        extract::{Form, Visit},
+        extract::{BadBody, Form, Visit},
         pending::{judge, reader},
         render::json,
     },
@@ -24,7 +24,11 @@ use crate::{
 /// How soon a browser has to come (RFC 9126 §2.2: relatively short).
 const LIFETIME: TimeDelta = TimeDelta::seconds(90);
 
-pub async fn push(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+pub async fn push(app: Data<App>, visit: Visit, form: Result<Form, BadBody>) -> HttpResponse {
+    let form = match form {
+        Ok(form) => form,
+        Err(bad) => return cors::unread(&app, &visit, &bad).await,
+    };
     let answered = run(&app, &visit, &form).await;
     let answered = answered.map(|(client, answer)| (client, json::private(StatusCode::CREATED, &answer)));
     cors::answer(&app, &visit, &form.0, answered).await

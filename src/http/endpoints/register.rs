@@ -182,6 +182,6 @@ fn refused(visit: &Visit, failure: &Failure) -> HttpResponse {
         Failure::Refused(error) if error.code == ErrorCode::InvalidToken && error.retry_after.is_none() => {
             json::bearer_failure(visit, failure)
         }
-        _ => json::failure(visit, failure),
+        _ => json::failure(visit, None, failure),
     }
 }

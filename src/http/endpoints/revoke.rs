@@ -11,14 +11,18 @@ use crate::{
     http::{
         client_call::{audiences, authenticator, credentials},
         cors,
-        extract::{Form, Visit},
+        extract::{BadBody, Form, Visit},
         render::json,
     },
     sessions,
     tokens::{Presented, RefreshSecrets},
 };
 
-pub async fn revoke(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+pub async fn revoke(app: Data<App>, visit: Visit, form: Result<Form, BadBody>) -> HttpResponse {
+    let form = match form {
+        Ok(form) => form,
+        Err(bad) => return cors::unread(&app, &visit, &bad).await,
+    };
     // §2.2: an invalid token is no error; it is as revoked as can be.
     let answered = run(&app, &visit, &form).await;
     let answered = answered.map(|client| (client, json::private(StatusCode::OK, &serde_json::json!({}))));

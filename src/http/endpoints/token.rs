@@ -10,12 +10,16 @@ use crate::{
     http::{
         client_call::{audiences, authenticator, credentials},
         cors,
-        extract::{Form, Visit},
+        extract::{BadBody, Form, Visit},
         render::json,
     },
 };
 
-pub async fn token(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+pub async fn token(app: Data<App>, visit: Visit, form: Result<Form, BadBody>) -> HttpResponse {
+    let form = match form {
+        Ok(form) => form,
+        Err(bad) => return cors::unread(&app, &visit, &bad).await,
+    };
     let answered = run(&app, &visit, &form).await;
     let answered = answered.map(|(client, tokens)| (client, json::private(StatusCode::OK, &tokens)));
     cors::answer(&app, &visit, &form.0, answered).await

@@ -10,14 +10,18 @@ use crate::{
     failure::{Broken, Failure},
     http::{
         cors,
-        extract::{Body, Visit},
+        extract::{BadBody, Body, Visit},
         render::json,
     },
     oauth::{ClaimsRequest, ClientMetadata, Error, Parameters, Scope, claims, scope::OPENID},
     tokens::Presented,
 };
 
-pub async fn userinfo(app: Data<App>, visit: Visit, request: HttpRequest, body: Body) -> HttpResponse {
+pub async fn userinfo(app: Data<App>, visit: Visit, request: HttpRequest, body: Result<Body, BadBody>) -> HttpResponse {
+    let body = match body {
+        Ok(body) => body,
+        Err(bad) => return cors::unread(&app, &visit, &bad).await,
+    };
     match run(&app, &visit, &request, &body.0).await {
         Ok((client, mut response)) => {
             cors::allow_client(&visit, Some(&client), &mut response);
@@ -74,6 +78,10 @@ fn bearer(visit: &Visit, request: &HttpRequest, body: &[u8]) -> Result<String, F
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim().to_owned()),
         _ => None,
     };
+    // Two headers, as RFC 9110 §5.3 puts them together: no token has a comma (RFC 6750 §2.1).
+    if from_header.as_ref().is_some_and(|token| token.contains(',')) {
+        return Err(Error::invalid_request("the request authenticates in more than one way").into());
+    }
     let is_form =
         actix_web::HttpMessage::content_type(request).eq_ignore_ascii_case("application/x-www-form-urlencoded");
     let from_body = if is_form && !body.is_empty() {

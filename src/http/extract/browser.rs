@@ -120,7 +120,7 @@ pub fn expired_cookie(app: &App) -> Cookie<'static> {
 
 /// `Lax`: sent with the redirect that brings a person here, not with a foreign form.
 fn cookie(app: &App, value: String) -> actix_web::cookie::CookieBuilder<'static> {
-    Cookie::build(app.cookies.name(), value)
+    Cookie::build(app.cookies.name().to_owned(), value)
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)

@@ -6,11 +6,13 @@ use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError,
     dev::Payload,
     http::StatusCode,
-    web::{Bytes, BytesMut},
+    web::{Bytes, BytesMut, Data},
 };
 use futures_util::StreamExt;
 
+use super::Visit;
 use crate::{
+    app::App,
     http::render::json,
     oauth::{Error, ErrorCode, Parameters, parameters::MAX_ENCODED},
 };
@@ -30,6 +32,14 @@ pub struct BadBody {
 }
 
 impl BadBody {
+    /// Writes it to the log, as any refusal is.
+    pub(super) fn logged(self, request: &HttpRequest) -> Self {
+        if let Some(app) = request.app_data::<Data<App>>() {
+            json::log(&Visit::of(request, app), None, &self.error);
+        }
+        self
+    }
+
     /// What came cannot be understood: where a specification has a word of its own for that, the caller says it.
     #[must_use]
     pub fn called(mut self, code: ErrorCode) -> Self {
@@ -62,16 +72,17 @@ impl FromRequest for Form {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_form = request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded");
-        let payload = payload.take();
+        let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            if !is_form {
-                return Err(BadBody {
-                    status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    error: Error::invalid_request("the body must be application/x-www-form-urlencoded"),
-                });
-            }
-            let body = read(payload, MAX_ENCODED).await?;
-            Parameters::parse(&body).map(Self).map_err(|error| BadBody { status: StatusCode::BAD_REQUEST, error })
+            let form = if is_form {
+                read(payload, MAX_ENCODED).await.and_then(|body| {
+                    Parameters::parse(&body).map_err(|error| BadBody { status: StatusCode::BAD_REQUEST, error })
+                })
+            } else {
+                let error = Error::invalid_request("the body must be application/x-www-form-urlencoded");
+                Err(BadBody { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, error })
+            };
+            form.map(Self).map_err(|bad| bad.logged(&request))
         })
     }
 }
@@ -83,9 +94,9 @@ impl FromRequest for Body {
     type Error = BadBody;
     type Future = Pin<Box<dyn Future<Output = Result<Self, BadBody>>>>;
 
-    fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let payload = payload.take();
-        Box::pin(async move { read(payload, MAX_ENCODED).await.map(Self) })
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move { read(payload, MAX_ENCODED).await.map(Self).map_err(|bad| bad.logged(&request)) })
     }
 }
 

@@ -23,12 +23,10 @@ impl FromRequest for JsonBody {
     type Future = Pin<Box<dyn Future<Output = Result<Self, BadBody>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = json(request, payload, LONGEST);
+        let (body, request) = (json(request, payload, LONGEST), request.clone());
         Box::pin(async move {
-            serde_json::from_slice(&body.await?).map(Self).map_err(|error| {
-                let said = format!("the body is not JSON, by line {} column {}", error.line(), error.column());
-                BadBody { status: StatusCode::BAD_REQUEST, error: Error::invalid_request(said) }
-            })
+            let parsed = body.await.and_then(|body| serde_json::from_slice(&body).map_err(|error| not_json(&error)));
+            parsed.map(Self).map_err(|bad| bad.logged(&request))
         })
     }
 }
@@ -38,23 +36,23 @@ impl<T: DeserializeOwned> FromRequest for TypedJson<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, BadBody>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = json(request, payload, LONGEST / 2);
+        let (body, request) = (json(request, payload, LONGEST / 2), request.clone());
         Box::pin(async move {
-            serde_json::from_slice(&body.await?).map(Self).map_err(|error| BadBody {
-                status: StatusCode::BAD_REQUEST,
-                // What was sent may hold a secret, and the parser's words quote it.
-                error: Error::invalid_request(match error.classify() {
-                    serde_json::error::Category::Data => {
-                        format!(
-                            "a member is missing, unknown, doubled or of the wrong kind, by column {}",
-                            error.column()
-                        )
-                    }
-                    _ => format!("the body is not JSON, by line {} column {}", error.line(), error.column()),
-                }),
-            })
+            let parsed = body.await.and_then(|body| serde_json::from_slice(&body).map_err(|error| not_json(&error)));
+            parsed.map(Self).map_err(|bad| bad.logged(&request))
         })
     }
+}
+
+/// Where it is wrong. What was sent may hold a secret, and the parser's own words quote it.
+fn not_json(error: &serde_json::Error) -> BadBody {
+    let said = match error.classify() {
+        serde_json::error::Category::Data => {
+            format!("a member is missing, unknown, doubled or of the wrong kind, by column {}", error.column())
+        }
+        _ => format!("the body is not JSON, by line {} column {}", error.line(), error.column()),
+    };
+    BadBody { status: StatusCode::BAD_REQUEST, error: Error::invalid_request(said) }
 }
 
 /// The octets of a body that says to be JSON.

@@ -59,12 +59,20 @@ impl Visit {
                 device: agent.map(agent::describe),
             },
             cookie: request.cookie(app.cookies.name()).and_then(|cookie| Cookies::parse(cookie.value())),
-            authorization: text(header::AUTHORIZATION).map(str::to_owned),
+            authorization: authorization(request),
             origin: text(header::ORIGIN).map(str::to_owned),
         }));
         request.extensions_mut().insert(visit.clone());
         visit
     }
+}
+
+/// The `Authorization` header. It is no list (RFC 9110 §11.6.2): sent twice it is, as §5.3 puts lines together, a value
+/// that is neither of the two.
+fn authorization(request: &HttpRequest) -> Option<String> {
+    let mut lines = request.headers().get_all(header::AUTHORIZATION).map(|line| line.to_str().unwrap_or_default());
+    let first = lines.next()?.to_owned();
+    Some(lines.fold(first, |joined, line| format!("{joined}, {line}")))
 }
 
 impl Inner {

@@ -28,7 +28,8 @@ pub async fn around(
     metrics::request(route, method.as_str(), status, started.elapsed().as_secs_f64());
     if let Some(app) = app {
         if app.config.issuer.is_https() {
-            let year = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+            // Of this host: what else runs below its name is not ours to force (no includeSubDomains).
+            let year = HeaderValue::from_static("max-age=31536000");
             response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, year);
         }
         if tracing::enabled!(tracing::Level::DEBUG) || status >= 400 {

@@ -87,5 +87,5 @@ fn passkeys(app: &App) -> Result<&Passkeys, HttpResponse> {
 }
 
 fn answered(visit: &Visit, outcome: Result<HttpResponse, Failure>) -> HttpResponse {
-    outcome.unwrap_or_else(|refused| failure(visit, &refused))
+    outcome.unwrap_or_else(|refused| failure(visit, None, &refused))
 }

@@ -44,14 +44,13 @@ pub fn error(status: StatusCode, error: &Error) -> HttpResponse {
     no_store(&mut builder).json(json!({ "error": error.code.as_str(), "error_description": error.description }))
 }
 
-/// A failure at an endpoint where clients authenticate.
-pub fn failure(visit: &Visit, failure: &Failure) -> HttpResponse {
+/// A failure at an endpoint where clients authenticate; `client`: who it says to be.
+pub fn failure(visit: &Visit, client: Option<&str>, failure: &Failure) -> HttpResponse {
     let refused = match failure {
         Failure::Refused(refused) => refused,
         Failure::Broken(_) => return broken(visit, failure),
     };
-    tracing::info!(request_id = %visit.trace.request_id, code = refused.code.as_str(), detail = refused.detail.as_deref(),
-        description = %refused.description, "refused");
+    log(visit, client, refused);
     let status = match refused.code {
         _ if refused.retry_after.is_some() => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
@@ -69,19 +68,32 @@ pub fn failure(visit: &Visit, failure: &Failure) -> HttpResponse {
     response
 }
 
+/// Every refusal is in the log, with its code.
+pub fn log(visit: &Visit, client: Option<&str>, refused: &Error) {
+    tracing::info!(request_id = %visit.trace.request_id, client, code = refused.code.as_str(),
+        detail = refused.detail.as_deref(), description = %refused.description, "refused");
+}
+
 /// A failure at an endpoint that takes access tokens (RFC 6750 §3).
 pub fn bearer_failure(visit: &Visit, failure: &Failure) -> HttpResponse {
     let refused = match failure {
         Failure::Refused(refused) => refused,
         Failure::Broken(_) => return broken(visit, failure),
     };
-    let (status, challenge) = match refused.code {
-        ErrorCode::InsufficientScope => (StatusCode::FORBIDDEN, challenge(refused)),
-        ErrorCode::InvalidRequest => (StatusCode::BAD_REQUEST, challenge(refused)),
-        // §3.1: a request without any token is told no error.
-        ErrorCode::InvalidToken if refused.description.is_empty() => (StatusCode::UNAUTHORIZED, "Bearer".to_owned()),
-        _ => (StatusCode::UNAUTHORIZED, challenge(refused)),
+    log(visit, None, refused);
+    // §3.1: a request without any token is told no error.
+    if refused.code == ErrorCode::InvalidToken && refused.description.is_empty() {
+        metrics::refused("no_token");
+        return no_store(&mut HttpResponse::Unauthorized())
+            .insert_header((header::WWW_AUTHENTICATE, "Bearer"))
+            .json(json!({}));
+    }
+    let status = match refused.code {
+        ErrorCode::InsufficientScope => StatusCode::FORBIDDEN,
+        ErrorCode::InvalidRequest => StatusCode::BAD_REQUEST,
+        _ => StatusCode::UNAUTHORIZED,
     };
+    let challenge = challenge(refused);
     let mut response = error(status, refused);
     if let Ok(challenge) = header::HeaderValue::from_str(&challenge) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

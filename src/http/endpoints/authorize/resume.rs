@@ -23,8 +23,9 @@ use crate::{
 };
 
 /// By our own link.
-pub async fn resume(app: Data<App>, visit: Visit, id: Path<Uuid>) -> HttpResponse {
-    match resumed(&app, &visit, *id, Door::Link).await {
+pub async fn resume(app: Data<App>, visit: Visit, id: Path<String>) -> HttpResponse {
+    let Ok(id) = id.parse() else { return gone(&app, &visit) };
+    match resumed(&app, &visit, id, Door::Link).await {
         Ok(Some(response)) => response,
         Ok(None) => gone(&app, &visit),
         Err(failure) => answer::failure(&app, &visit, &failure),

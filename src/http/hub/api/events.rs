@@ -78,7 +78,7 @@ pub async fn post(app: Data<App>, visit: Visit, body: Result<TypedJson<Report>, 
             let error = Error::new(ErrorCode::AccessDenied, "this client may not introspect the token");
             json::error(StatusCode::FORBIDDEN, &error)
         }
-        Err(failure) => json::failure(&visit, &failure),
+        Err(failure) => json::failure(&visit, None, &failure),
     }
 }
 
