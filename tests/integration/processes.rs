@@ -185,17 +185,7 @@ async fn commands_work_beside_a_server_and_a_second_server_does_not() {
     }
     assert!(events.iter().any(|event| event["action"] == "session.ended" && event["actor"] != "server"), "{events:?}");
 
-    // Keys.
-    let keys = installation.run(&["keys", "list", "--json"]).json();
-    let published: Value = server.http().get(server.at("/oauth/jwks")).send().await.unwrap().json().await.unwrap();
-    let kids = |keys: &Value| -> Vec<String> {
-        keys.as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
-    };
-    assert_eq!(kids(&keys), kids(&published["keys"]));
-    installation.run(&["keys", "rotate"]).done();
-    let rotated = installation.run(&["keys", "list", "--json"]).json();
-    let in_state = |state: &str| rotated.as_array().unwrap().iter().filter(|key| key["state"] == state).count();
-    assert_eq!((in_state("signs"), in_state("next")), (kids(&keys).len(), kids(&keys).len()), "{rotated}");
+    keys_rotate(&installation, &server).await;
 
     // Clients: registered, good at once, listed without their secret.
     let metadata = json!({ "client_id": "robot", "grant_types": ["client_credentials"], "scope": "ships:read" });
@@ -243,6 +233,23 @@ async fn commands_work_beside_a_server_and_a_second_server_does_not() {
     // And do without it.
     assert!(!installation.run(&["session", "list", "--json"]).json().as_array().unwrap().is_empty());
     assert!(installation.postmaster().is_none(), "PostgreSQL is left");
+}
+
+/// The keys as the commands and the running server have them: a new one is published at once, and signs later.
+async fn keys_rotate(installation: &Installation, server: &Running) {
+    let keys = installation.run(&["keys", "list", "--json"]).json();
+    let published =
+        async || -> Value { server.http().get(server.at("/oauth/jwks")).send().await.unwrap().json().await.unwrap() };
+    let kids = |keys: &Value| -> Vec<String> {
+        keys.as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(kids(&keys), kids(&published().await["keys"]));
+    installation.run(&["keys", "rotate"]).done();
+    let after = published().await;
+    let rotated = installation.run(&["keys", "list", "--json"]).json();
+    assert_eq!(kids(&rotated), kids(&after["keys"]), "published at once");
+    let in_state = |state: &str| rotated.as_array().unwrap().iter().filter(|key| key["state"] == state).count();
+    assert_eq!((in_state("signs"), in_state("next")), (kids(&keys).len(), kids(&keys).len()), "{rotated}");
 }
 
 /// Groups and administrators; of whoever is declared, only the declaration says what they may.

@@ -60,17 +60,13 @@ impl Browser {
         let ours = session_locks::find_cookie_session(tx, cookie.session_id)
             .await?
             .filter(|session| (0..=session.secret_generation).rev().take(8).any(|n| app.cookies.is_genuine(cookie, n)));
-        Ok(match ours {
-            Some(session) => match session.locked_at {
-                Some(at) => Self { locked: Some(Lock { at, reason: session.lock_reason }), ..Self::default() },
-                None => {
-                    let (generation, user_id) = (session.secret_generation, session.user_id);
-                    let outdated = Outdated { session_id: cookie.session_id, generation, user_id };
-                    Self { outdated: Some(outdated), ..Self::default() }
-                }
-            },
-            None => Self::default(),
-        })
+        let Some(session) = ours else { return Ok(Self::default()) };
+        if let Some(at) = session.locked_at {
+            return Ok(Self { locked: Some(Lock { at, reason: session.lock_reason }), ..Self::default() });
+        }
+        let (generation, user_id) = (session.secret_generation, session.user_id);
+        let outdated = Outdated { session_id: cookie.session_id, generation, user_id };
+        Ok(Self { outdated: Some(outdated), ..Self::default() })
     }
 
     /// The session, if the cookie is the genuine one of its present generation.

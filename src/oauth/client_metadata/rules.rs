@@ -64,7 +64,7 @@ pub(super) fn check(client: &ClientMetadata) -> Result<(), Fault> {
     if let Some(scope) = &client.scope
         && let Some(wrong) = scope.split(' ').find(|token| !token.is_empty() && !is_scope_token(token))
     {
-        return Err(Fault::new("scope", format!("{wrong} is not a scope (RFC 6749 §3.3)")));
+        return Err(Fault::new("scope", format!("{wrong} is not a scope (RFC 6749 section 3.3)")));
     }
     if client.introspection == Introspection::Any && client.is_public() {
         return Err(Fault::new("introspection", "any is only for a client that authenticates"));
@@ -159,8 +159,10 @@ fn keys(client: &ClientMetadata) -> Result<(), Fault> {
 }
 
 fn public_keys(jwks: &Value) -> Result<(), &'static str> {
-    let keys =
-        jwks.get("keys").and_then(Value::as_array).ok_or("must be an object with an array keys (RFC 7517 §5)")?;
+    let keys = jwks
+        .get("keys")
+        .and_then(Value::as_array)
+        .ok_or("must be an object with an array keys (RFC 7517 section 5)")?;
     if keys.is_empty() {
         return Err("must hold at least one key");
     }
