@@ -1,5 +1,9 @@
 //! Two administrators in two browsers, each with a passkey of their own.
 
+use std::time::Duration;
+
+use fantoccini::key::Key;
+
 use super::{CAROL, DAVE, SCOPE, settings, trail};
 use crate::support::{Server, browser::Browser, relying_party::RelyingParty};
 
@@ -26,7 +30,11 @@ async fn two_administrators_in_two_browsers() {
     other.client.goto(&server.at("/hub")).await.unwrap();
     other.use_passkey().await;
     other.arrives_at("Elevations").await;
-    other.wait_for("input[name=note]").await.send_keys("Mind the step").await.unwrap();
+    // The key that ends a line decides nothing: a refusal may be what was being typed.
+    let note = format!("Mind the step{}", Key::Enter);
+    other.wait_for("input[name=note]").await.send_keys(&note).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(trail(&server).await, ["elevation.requested"]);
     other.wait_for("button[value=approve]").await.click().await.unwrap();
     other.wait_for(".notice").await;
 
