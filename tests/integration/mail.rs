@@ -128,7 +128,7 @@ async fn whoever_has_no_address_gets_nothing_and_that_is_an_event() {
 async fn a_link_is_not_in_the_outbox() {
     let server = with_jobs().await;
     let alice = id_of(&server, ALICE).await;
-    let link = Message::PasswordResetLink { reset: Uuid::from_u128(7) };
+    let link = Message::PasswordResetLink { reset: Uuid::from_u128(7), request: None };
     server.work(async |tx| notices::tell(tx, alice, &link).await).await;
     let mail = server.mail("choose a new password").await;
     let link = mail.link("/reset-password?token=mo_pr_");
@@ -145,7 +145,7 @@ async fn a_link_is_not_in_the_outbox() {
 async fn an_expired_link_is_not_sent() {
     let server = Server::usual().await;
     let alice = id_of(&server, ALICE).await;
-    let link = Message::PasswordResetLink { reset: Uuid::from_u128(7) };
+    let link = Message::PasswordResetLink { reset: Uuid::from_u128(7), request: None };
     server.work(async |tx| notices::tell(tx, alice, &link).await).await;
     server.advance(chrono::TimeDelta::minutes(31)).await;
     let sender = server.replica(Settings::default().jobs()).await;

@@ -41,6 +41,31 @@ async fn link(server: &Server) -> String {
     server.mail(SUBJECT).await.link("/reset-password?token=")
 }
 
+/// As `link`, of somebody who stands before this page.
+async fn link_from(server: &Server, agent: &Agent, page: &Page) -> String {
+    let asked = agent.open(&forgotten(page)).await;
+    assert_eq!(back_to_signing_in(&asked), page.url.as_str());
+    let sent = agent.submit(&asked.form_to("/reset-password").fill("username", ALICE)).await;
+    assert_eq!(sent.heading(), "Look into your mailbox", "{}", sent.body);
+    assert_eq!(back_to_signing_in(&sent), page.url.as_str());
+    server.mail(SUBJECT).await.link("/reset-password?token=")
+}
+
+fn forgotten(page: &Page) -> String {
+    linked(page, "Forgotten your password?")
+}
+
+fn back_to_signing_in(page: &Page) -> String {
+    linked(page, "Back to signing in")
+}
+
+/// Where the link with this text leads.
+fn linked(page: &Page, text: &str) -> String {
+    let before = page.body.split(&format!("\">{text}</a>")).next().filter(|it| it.len() < page.body.len());
+    let before = before.unwrap_or_else(|| panic!("no link {text:?} on {}:\n{}", page.url, page.body));
+    page.url.join(before.rsplit("href=\"").next().unwrap()).unwrap().into()
+}
+
 fn filled(page: &Page, password: &str) -> Form {
     page.form_to("/reset-password").fill("password", password).fill("password_again", password)
 }
@@ -84,6 +109,55 @@ async fn a_link_sets_a_password_once() {
     agent.open(&link).await.is_error_page(404);
     agent.submit(&filled(&page, "another one of my own")).await.is_error_page(404);
     assert_eq!(sign_in(&server, NEW).await.1.heading(), "Alice Example");
+}
+
+/// What somebody was about to do when they found the password forgotten is not: the application gets its answer.
+#[tokio::test]
+async fn the_application_that_waits_is_come_back_to() {
+    let server = with_jobs().await;
+    let client = server.client("web");
+    let (agent, request) = (server.agent(), client.request("openid"));
+    let page = agent.open(&request.url()).await;
+    let link = link_from(&server, &agent, &page).await;
+    // In another browser, nothing is known of it.
+    let elsewhere = server.agent().open(&link).await;
+    assert_eq!(elsewhere.form_to("/reset-password").field("request"), None, "{}", elsewhere.body);
+
+    let chosen = agent.open(&link).await;
+    let short = agent.submit(&filled(&chosen, "short")).await;
+    let done = agent.submit(&filled(&short, NEW).fill("end_others", "yes")).await;
+    assert_eq!(done.heading(), "You have a new password", "{}", done.body);
+    let back = agent.open(&linked(&done, "Sign in with it")).await;
+    assert_eq!(back.url, page.url);
+    let consent = agent.sign_in(&back, ALICE, NEW).await;
+    let code = agent.decide(&consent, "allow").await.code();
+    client.redeem(&crate::support::client::Code { code, verifier: request.verifier.clone() }).await.tokens();
+
+    // Whatever else stands in the address leads to the account.
+    let id = page.url.query().unwrap().strip_prefix("request=").unwrap();
+    for named in ["x", "https://evil.example/", "00000000-0000-7000-8000-000000000000", id] {
+        let agent = server.agent();
+        let asked = agent.open(&server.at(&format!("/reset-password?request={named}"))).await;
+        assert_eq!((asked.status, back_to_signing_in(&asked)), (200, server.at("/account")), "{named}");
+        let answer = agent.submit(&asked.form_to("/reset-password").fill("username", "nobody")).await;
+        assert_eq!(back_to_signing_in(&answer), server.at("/account"), "{named}");
+    }
+}
+
+/// A session of the person's that the new password ends held the request: it is not lost with it.
+#[tokio::test]
+async fn a_request_in_a_session_that_the_reset_ends_goes_on() {
+    let server = with_jobs().await;
+    let (agent, _) = sign_in(&server, PASSWORD).await;
+    let client = server.client("web");
+    let page = agent.open(&client.request("openid").with("prompt", "login").url()).await;
+    let link = link_from(&server, &agent, &page).await;
+    server.advance(TimeDelta::seconds(1)).await;
+    let done = agent.submit(&filled(&agent.open(&link).await, NEW).fill("end_others", "yes")).await;
+    let back = agent.open(&linked(&done, "Sign in with it")).await;
+    assert!(back.asks_for_password(), "{}", back.body);
+    let consent = agent.sign_in(&back, ALICE, NEW).await;
+    agent.decide(&consent, "allow").await.code();
 }
 
 /// What is taken may still be weak: then the estimator's words say what would make it better.

@@ -112,7 +112,10 @@ fn show(app: &App, visit: &Visit, purpose: &Purpose, status: StatusCode, shown: 
         username,
         error,
         retry_after: retry_after.map(u64::from),
-        forgotten: app.config.issuer.url("/reset-password"),
+        forgotten: app.config.issuer.url(&match purpose.request_id() {
+            Some(id) => format!("/reset-password?request={id}"),
+            None => "/reset-password".to_owned(),
+        }),
     };
     let page = Page::new(PageName::Login)
         .status(status)

@@ -1,7 +1,8 @@
 //! A forgotten password: asking for a link by mail, and choosing another password by it.
 //!
 //! Invariants: whoever asks learns nothing of who has an account; a link stands for the password and for nothing else, so
-//! where a code is asked for at sign-in it is asked for here, and nobody is signed in by it.
+//! where a code is asked for at sign-in it is asked for here, and nobody is signed in by it. An authorization request that
+//! waits in this browser is gone back to, by its id; in another browser the link leads to the account.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 use serde_json::json;
@@ -11,6 +12,7 @@ use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
     authentication::{freshness::Factors, password_rules::least, second_factor::Code},
+    authorize::Owner,
     db::{
         Outcome, Tx, mails,
         password_resets::{self, Resettable},
@@ -20,6 +22,7 @@ use crate::{
     http::{
         choosing_password::{Chosen, choose},
         extract::{Form, Visit},
+        pending::find_stored,
         render::{Page, PageName, answer, views},
     },
     notices::{self, Message},
@@ -39,12 +42,24 @@ struct Link {
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
     let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
-    let Some(token) = parameters.get("token") else { return show(&app, &visit, StatusCode::OK, &ask(&app, None)) };
-    match link(&app, &visit, token).await {
-        Ok(Some(link)) => show(&app, &visit, StatusCode::OK, &choice(&app, &link, None)),
-        Ok(None) => dead(&app, &visit),
-        Err(failure) => answer::failure(&app, &visit, &failure),
-    }
+    let opened = async {
+        let request = waiting(&app, &visit, &parameters).await?;
+        let Some(token) = parameters.get("token") else {
+            return Ok(show(&app, &visit, StatusCode::OK, &ask(&app, request, None)));
+        };
+        Ok(match link(&app, &visit, token).await? {
+            Some(link) => show(&app, &visit, StatusCode::OK, &choice(&app, &link, request, None)),
+            None => dead(&app, &visit),
+        })
+    };
+    opened.await.unwrap_or_else(|failure| answer::failure(&app, &visit, &failure))
+}
+
+/// The authorization request that is named, where it waits in this very browser.
+async fn waiting(app: &App, visit: &Visit, parameters: &Parameters) -> Outcome<Option<Uuid>> {
+    let Some(id) = parameters.get("request").and_then(|id| id.parse().ok()) else { return Ok(None) };
+    let found = app.db.single(visit.now, &visit.trace, async |tx| find_stored(app, visit, tx, id).await).await?;
+    Ok(found.filter(|(_, _, owner)| matches!(owner, Owner::This | Owner::Successor)).map(|_| id))
 }
 
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
@@ -58,9 +73,10 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
 /// Writes to whoever is meant. The same answer, and as many statements, whether that is somebody or nobody.
 async fn send(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpResponse> {
     let name = users::username_key(form.get("username").unwrap_or_default());
+    let request = waiting(app, visit, form).await?;
     if name.is_empty() || name.len() > 256 {
         let error = "Please enter your username or your email address.";
-        return Ok(show(app, visit, StatusCode::BAD_REQUEST, &ask(app, Some(error))));
+        return Ok(show(app, visit, StatusCode::BAD_REQUEST, &ask(app, request, Some(error))));
     }
     let source = visit.trace.source_hash.clone().unwrap_or_default();
     app.db
@@ -85,12 +101,12 @@ async fn send(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespon
             for (reset, user_id) in asked {
                 let subject = Subject { user_id: Some(user_id), ..Subject::default() };
                 audit::record(tx, Event::done(Action::PasswordResetAsked, Actor::Visitor, subject));
-                notices::tell(tx, user_id, &Message::PasswordResetLink { reset }).await?;
+                notices::tell(tx, user_id, &Message::PasswordResetLink { reset, request }).await?;
             }
             Ok::<_, Failure>(())
         })
         .await?;
-    Ok(show(app, visit, StatusCode::OK, &views::ResetPassword { sent: true, ..ask(app, None) }))
+    Ok(show(app, visit, StatusCode::OK, &views::ResetPassword { sent: true, ..ask(app, request, None) }))
 }
 
 async fn link(app: &App, visit: &Visit, token: &str) -> Outcome<Option<Link>> {
@@ -106,7 +122,8 @@ async fn link(app: &App, visit: &Visit, token: &str) -> Outcome<Option<Link>> {
 
 async fn reset(app: &App, visit: &Visit, token: &str, form: &Parameters) -> Outcome<HttpResponse> {
     let Some(link) = link(app, visit, token).await? else { return Ok(dead(app, visit)) };
-    let wrong = |status, error: &str| Ok(show(app, visit, status, &choice(app, &link, Some(error))));
+    let request = waiting(app, visit, form).await?;
+    let wrong = |status, error: &str| Ok(show(app, visit, status, &choice(app, &link, request, Some(error))));
     let alone = !link.factors.has_another();
     let chosen = match choose(app, form, &link.whose.username, &link.whose.claims, alone).await? {
         Ok(chosen) => chosen,
@@ -137,7 +154,9 @@ async fn reset(app: &App, visit: &Visit, token: &str, form: &Parameters) -> Outc
         Done::Set => {
             let strength = chosen.strength.said().to_owned();
             let advice = chosen.strength.advice.clone();
-            let context = views::ResetPassword { done: true, strength, advice, ..ask(app, None) };
+            // What waited in a session that has just been ended may not wait any more.
+            let request = waiting(app, visit, form).await?;
+            let context = views::ResetPassword { done: true, strength, advice, ..ask(app, request, None) };
             show(app, visit, StatusCode::OK, &context)
         }
         Done::WrongCode => return wrong(StatusCode::UNAUTHORIZED, "That code is not right, or was used before."),
@@ -174,23 +193,25 @@ async fn set(app: &App, tx: &mut Tx, link: &Link, chosen: &Chosen, code: &str, e
     Ok(Done::Set)
 }
 
-fn ask(app: &App, error: Option<&str>) -> views::ResetPassword {
+fn ask(app: &App, request: Option<Uuid>, error: Option<&str>) -> views::ResetPassword {
+    let sign_in = request.map_or_else(|| "/account".to_owned(), |id| format!("/login?request={id}"));
     views::ResetPassword {
         action: app.config.issuer.url("/reset-password"),
-        sign_in: app.config.issuer.url("/account"),
+        request: request.map(|id| id.to_string()),
+        sign_in: app.config.issuer.url(&sign_in),
         minutes: ResetLinks::LIFETIME.num_minutes(),
         error: error.map(str::to_owned),
         ..views::ResetPassword::default()
     }
 }
 
-fn choice(app: &App, link: &Link, error: Option<&str>) -> views::ResetPassword {
+fn choice(app: &App, link: &Link, request: Option<Uuid>, error: Option<&str>) -> views::ResetPassword {
     views::ResetPassword {
         token: Some(link.token.clone()),
         username: link.whose.username.clone(),
         code: link.factors.totp,
         least: least(!link.factors.has_another()),
-        ..ask(app, error)
+        ..ask(app, request, error)
     }
 }
 

@@ -118,7 +118,10 @@ impl Mailer {
         if now - due.created_at >= ResetLinks::LIFETIME {
             return Err(skipped("link_expired", "its link had expired before it could be sent"));
         }
-        Ok(Some(format!("{}/reset-password?token={}", self.issuer, self.resets.token(reset).into_text())))
+        let token = self.resets.token(reset).into_text();
+        let request = due.detail.get("request").and_then(Value::as_str).and_then(|id| id.parse::<Uuid>().ok());
+        let request = request.map(|id| format!("&request={id}")).unwrap_or_default();
+        Ok(Some(format!("{}/reset-password?token={token}{request}", self.issuer)))
     }
 
     fn compose(&self, due: &DueMail, address: Address, link: Option<&str>) -> Result<Mail, String> {

@@ -23,9 +23,13 @@ pub enum Message<'a> {
         label: &'a str,
     },
     PasswordChanged,
-    /// The one-time link for a forgotten password; the row's id.
+    /// The one-time link for a forgotten password.
     PasswordResetLink {
+        /// The row's id.
         reset: Uuid,
+        /// The authorization request that the password is wanted for. It says nothing outside of the browser it waits in.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request: Option<Uuid>,
     },
     /// By such a link.
     PasswordReset,
@@ -76,7 +80,7 @@ pub(super) fn samples() -> Vec<Message<'static>> {
         Message::PasskeyRemoved { label: "Phone" },
         Message::PasskeySuspended { label: "Phone" },
         Message::PasswordChanged,
-        Message::PasswordResetLink { reset: Uuid::from_u128(7) },
+        Message::PasswordResetLink { reset: Uuid::from_u128(7), request: Some(Uuid::from_u128(8)) },
         Message::PasswordReset,
         Message::AuthenticatorAdded,
         Message::AuthenticatorRemoved,

@@ -62,10 +62,13 @@ pub struct Consent {
     pub scopes: Vec<Scope>,
 }
 
-/// `reset_password.html`: posts `username`; with a link's `token`, and `password`, `password_again`, `code`, `end_others`.
+/// `reset_password.html`: posts `request` and `username`; with a link's `token`, and `password`, `password_again`, `code`,
+/// `end_others`.
 #[derive(Clone, Default, Serialize)]
 pub struct ResetPassword {
     pub action: String,
+    /// The authorization request that the sign-in is for.
+    pub request: Option<String>,
     /// Where one signs in.
     pub sign_in: String,
     /// How long a link is good.
