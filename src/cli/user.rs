@@ -34,9 +34,15 @@ pub(super) enum User {
     Add {
         /// What they sign in with
         name: String,
+        /// What they are called, for the claim `name`
+        #[arg(long = "name", value_name = "FULL NAME")]
+        called: Option<String>,
         /// Their address, for the claim `email`
         #[arg(long)]
         email: Option<String>,
+        /// The address is known to be theirs: the claim `email_verified` is true
+        #[arg(long, requires = "email")]
+        email_verified: bool,
         /// Make them an administrator
         #[arg(long)]
         admin: bool,
@@ -108,14 +114,20 @@ fn group(name: &str) -> Result<String, &'static str> {
 
 pub(super) async fn run(config: Config, command: &User) -> Result<(), Stop> {
     match command {
-        User::Add { name, email, admin, groups, password_stdin: _ } => {
+        User::Add { name, called, email, email_verified, admin, groups, password_stdin: _ } => {
             if !is_username(name) {
                 return Err(Stop::usage("a name has 1 to 255 bytes, no control characters, no spaces around it"));
             }
             let password = password()?;
             let mut claims = serde_json::Map::new();
-            if let Some(email) = email {
-                claims.insert("email".to_owned(), json!(email));
+            for (claim, value) in [("name", called), ("email", email)] {
+                if let Some(value) = value {
+                    claims.insert(claim.to_owned(), json!(value));
+                }
+            }
+            // Not said is not denied: relying parties are told `false`, and a link for a forgotten password still goes there.
+            if *email_verified {
+                claims.insert("email_verified".to_owned(), json!(true));
             }
             let new = New { name, claims: Value::Object(claims), admin: *admin, groups, password };
             opened(config, async |opened| add(opened, new).await).await

@@ -49,6 +49,7 @@ impl Grant for ClientCredentials {
         };
         let origin = Origin {
             who: None,
+            username: None,
             user_claims: None,
             sid: service.sid,
             acr: Acr::Visitor.as_str(),

@@ -37,6 +37,7 @@ pub struct TokenResponse {
 pub(super) struct Origin<'a> {
     /// The person or visitor; `None`: the client acts for itself.
     pub who: Option<Uuid>,
+    pub username: Option<&'a str>,
     pub user_claims: Option<&'a Value>,
     pub sid: Uuid,
     pub acr: &'a str,
@@ -167,8 +168,7 @@ impl Prepared {
 /// What the `claims` parameter asked for in the ID token (OIDC Core §5.5).
 fn requested_claims(origin: &Origin<'_>) -> Result<Map<String, Value>, Broken> {
     let requested = origin.claims.map(ClaimsRequest::deserialize).transpose().map_err(Broken::new)?;
-    Ok(match (requested, origin.user_claims.and_then(Value::as_object)) {
-        (Some(requested), Some(person)) => claims::release(person, &Scope::default(), &requested.id_token),
-        _ => Map::new(),
-    })
+    let Some(requested) = requested else { return Ok(Map::new()) };
+    let person = claims::of_person(origin.username, origin.user_claims);
+    Ok(claims::release(&person, &Scope::default(), &requested.id_token))
 }

@@ -123,6 +123,24 @@ fn untagged(claim: &str) -> &str {
     claim.split_once('#').map_or(claim, |(name, _)| name)
 }
 
+/// What may be said of somebody: their stored claims, with what follows from their record where these are silent. Where
+/// nobody has said that an address was verified, it was not (§5.1).
+pub fn of_person(username: Option<&str>, stored: Option<&Value>) -> Map<String, Value> {
+    let mut claims = stored.and_then(Value::as_object).cloned().unwrap_or_default();
+    let is_there = |claims: &Map<String, Value>, name: &str| {
+        claims.get(name).is_some_and(|value| !value.is_null() && value.as_str() != Some(""))
+    };
+    if let Some(username) = username
+        && !is_there(&claims, "preferred_username")
+    {
+        claims.insert("preferred_username".to_owned(), username.into());
+    }
+    if is_there(&claims, "email") && !is_there(&claims, "email_verified") {
+        claims.insert("email_verified".to_owned(), false.into());
+    }
+    claims
+}
+
 /// The claims about a person to give: those of the granted scopes and those asked for by name, as far as there are
 /// any. `sub` is the caller's, who knows which one this relying party sees.
 ///
@@ -235,6 +253,18 @@ mod tests {
         assert!(release(&user(), &Scope::parse("openid").unwrap(), &BTreeMap::new()).is_empty());
         let given = release(&user(), &Scope::parse("openid profile address").unwrap(), &BTreeMap::new());
         assert_eq!(Value::Object(given), json!({ "name": "Alice", "address": { "country": "CH" } }));
+    }
+
+    #[test]
+    fn a_record_speaks_where_the_claims_are_silent() {
+        let said = |username, stored: Value| Value::Object(of_person(username, Some(&stored)));
+        assert_eq!(said(Some("alice"), json!({})), json!({ "preferred_username": "alice" }));
+        assert_eq!(said(Some("alice"), json!({ "preferred_username": "" })), json!({ "preferred_username": "alice" }));
+        let declared = json!({ "preferred_username": "al", "email": "a@example.com", "email_verified": true });
+        assert_eq!(said(Some("alice"), declared.clone()), declared);
+        let address = json!({ "email": "a@example.com" });
+        assert_eq!(said(None, address), json!({ "email": "a@example.com", "email_verified": false }));
+        assert!(of_person(None, None).is_empty(), "of a visitor nothing is known");
     }
 
     #[test]

@@ -121,6 +121,31 @@ async fn what_was_acknowledged_survives_a_kill_of_postgresql() {
     assert!(eventually(RECOVERY, || installation.postmaster().is_none()), "PostgreSQL is left");
 }
 
+async fn people_are_added(installation: &Installation, server: &Running) {
+    let added = installation.run_with(
+        &[
+            &["user", "add", BOB, "--name", "Bob of the Quay", "--email", "bob@example.com", "--email-verified"],
+            &["--group", "ops", "--group", "duty", "--password-stdin"][..],
+        ]
+        .concat(),
+        &format!("{PASSWORD}\n"),
+    );
+    assert!(added.done().contains(BOB));
+    let told = installation.run(&["audit", "export"]);
+    assert!(told.done().contains(r#""groups":["ops","duty"]"#), "{}", told.done());
+    let twice = installation.run_with(&["user", "add", BOB, "--password-stdin"], PASSWORD);
+    assert!(twice.failed(1).contains(BOB));
+    let agent = server.agent();
+    let page = agent.sign_in(&agent.open(&server.at("/account")).await, BOB, PASSWORD).await;
+    assert_eq!(page.heading(), "Bob of the Quay");
+    let addressless = installation.run_with(&["user", "add", "eve", "--email-verified", "--password-stdin"], PASSWORD);
+    assert!(addressless.failed(2).contains("--email"));
+    let short = installation.run_with(&["user", "add", "carol", "--password-stdin"], "7 chars");
+    assert!(short.failed(1).contains("shorter than 8 characters"));
+    let weak = installation.run_with(&["user", "add", "carol", "--password-stdin"], "password1234");
+    assert!(weak.stderr.contains("a weak password") && weak.done().contains("carol"), "{}", weak.stderr);
+}
+
 #[tokio::test]
 async fn commands_work_beside_a_server_and_a_second_server_does_not() {
     let tables = format!("{}\n[registration]\npolicy = \"open\"\n", declared(ALICE, PASSWORD));
@@ -132,22 +157,7 @@ async fn commands_work_beside_a_server_and_a_second_server_does_not() {
     assert!(said.contains(installation.data().file_name().unwrap().to_str().unwrap()), "where? {said}");
     assert_eq!(second.stdout, "");
 
-    // People.
-    let added = installation.run_with(
-        &["user", "add", BOB, "--email", "bob@example.com", "--group", "ops", "--group", "duty", "--password-stdin"],
-        &format!("{PASSWORD}\n"),
-    );
-    assert!(added.done().contains(BOB));
-    let told = installation.run(&["audit", "export"]);
-    assert!(told.done().contains(r#""groups":["ops","duty"]"#), "{}", told.done());
-    let twice = installation.run_with(&["user", "add", BOB, "--password-stdin"], PASSWORD);
-    assert!(twice.failed(1).contains(BOB));
-    assert!(signs_in(&server, BOB, PASSWORD).await);
-    let short = installation.run_with(&["user", "add", "carol", "--password-stdin"], "7 chars");
-    assert!(short.failed(1).contains("shorter than 8 characters"));
-    let weak = installation.run_with(&["user", "add", "carol", "--password-stdin"], "password1234");
-    assert!(weak.stderr.contains("a weak password") && weak.done().contains("carol"), "{}", weak.stderr);
-
+    people_are_added(&installation, &server).await;
     what_people_may(&installation);
 
     // Sessions: seen from outside, and ended under the person who is signed in.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, declared::SECRET};
+use crate::support::{Answer, Server, client::Code, declared::SECRET, token};
 
 /// OIDC Core §5.4: which claims each scope gives.
 #[tokio::test]
@@ -52,6 +52,33 @@ async fn scopes_give_claims() {
     assert_eq!((&claims["email_verified"], &claims["phone_number_verified"]), (&json!(true), &json!(false)));
     assert_eq!(claims["address"], json!({ "street_address": "Quay 1", "locality": "Bergen", "country": "NO" }));
     assert_eq!((&claims["updated_at"], &claims["birthdate"]), (&json!(1_700_000_000), &json!("1990-04-01")));
+}
+
+/// Somebody of whom no more is known than what they sign in with, and where to write to.
+#[tokio::test]
+async fn a_username_is_a_preferred_one() {
+    let server = Server::usual().await;
+    server.rows("UPDATE users SET claims = '{\"email\": \"a@example.com\"}' WHERE username = 'alice'").await;
+    let client = server.client("web");
+    let scope = "openid profile email";
+    let claims = client.userinfo(&client.tokens(&server.agent(), scope).await.access).await.ok();
+    let sub = server.user_id("alice").await;
+    let expected = json!({
+        "sub": sub, "preferred_username": "alice", "email": "a@example.com", "email_verified": false,
+    });
+    assert_eq!(claims, expected);
+
+    // In the ID token, too, when it is asked for there, and when it is renewed.
+    let asked = json!({ "id_token": { "preferred_username": null, "email_verified": null } }).to_string();
+    let request = client.request(scope).with("claims", &asked);
+    let code = server.agent().walk(&request.url(), "alice").await.code();
+    let tokens = client.redeem(&Code { code, verifier: request.verifier }).await.tokens();
+    let refreshed = client.refresh(&tokens.refresh).await.tokens();
+    for id_token in [&tokens.id, &refreshed.id] {
+        let claims = token::claims(id_token);
+        assert_eq!((&claims["preferred_username"], &claims["email_verified"]), (&json!("alice"), &json!(false)));
+        assert_eq!(claims.get("email"), None);
+    }
 }
 
 /// RFC 6750 §2: in the header, or in the body of a form; not in the address, not twice.

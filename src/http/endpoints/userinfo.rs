@@ -1,8 +1,5 @@
 //! Userinfo (OIDC Core §5.3): one statement finds the token with the person.
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
-use serde_json::Value;
-
 use crate::{
     app::App,
     db::{Outcome, access_tokens},
@@ -16,6 +13,7 @@ use crate::{
     oauth::{ClaimsRequest, ClientMetadata, Error, Parameters, Scope, claims, scope::OPENID},
     tokens::Presented,
 };
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 
 pub async fn userinfo(app: Data<App>, visit: Visit, request: HttpRequest, body: Result<Body, BadBody>) -> HttpResponse {
     let body = match body {
@@ -55,7 +53,7 @@ async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &[u8]) -> Ou
     let who = app.mint.subjects.who(live.user_id, &live.session_kind, live.session_id);
     let who = who.ok_or_else(|| Error::invalid_token("the access token speaks of nobody"))?;
     let requested: Option<ClaimsRequest> = live.claims.map(serde_json::from_value).transpose().map_err(Broken::new)?;
-    let person = live.user_claims.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    let person = claims::of_person(live.username.as_deref(), live.user_claims.as_ref());
     let mut claims = claims::release(&person, &Scope::parse(&live.scope)?, &requested.unwrap_or_default().userinfo);
     let client = live.client_metadata.ok_or_else(|| Broken::new("an access token of no client"))?;
     let client = client.into_inner()?;
