@@ -1,9 +1,9 @@
 //! How people are written to.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{
-    Secret,
+    Config, Secret,
     given::Reader,
     key::{Key, Section},
 };
@@ -39,26 +39,37 @@ pub enum Delivery {
     Folder(PathBuf),
 }
 
-/// How people are written to.
+/// How people are written to: by `url`, into `file`, or neither was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
-    pub delivery: Delivery,
+    pub url: Option<Secret>,
+    pub file: Option<PathBuf>,
     /// As it was given; `None`: one of the issuer's host.
     pub from: Option<String>,
 }
 
-pub fn read(from: &Reader<'_>, data_dir: &Path) -> Result<Mail, Stop> {
-    let delivery = match (from.find(&URL)?, from.find(&FILE)?) {
-        (Some(_), Some(_)) => return Err(from.wrong(&FILE, "mail.url is set too: keep one of them")),
-        (Some(url), None) => {
-            let begins = |scheme: &str| url.expose().starts_with(scheme);
-            if !(begins("smtp://") || begins("smtps://")) {
-                return Err(from.wrong(&URL, "write smtps://user:password@host, or smtp://…"));
-            }
-            Delivery::Server(url)
+pub fn read(from: &Reader<'_>) -> Result<Mail, Stop> {
+    let mail = Mail { url: from.find(&URL)?, file: from.find(&FILE)?, from: from.find(&FROM)? };
+    if let Some(url) = &mail.url {
+        if mail.file.is_some() {
+            return Err(from.wrong(&FILE, "mail.url is set too: keep one of them"));
         }
-        (None, Some(folder)) => Delivery::Folder(folder),
-        (None, None) => Delivery::Folder(data_dir.join("mail")),
-    };
-    Ok(Mail { delivery, from: from.find(&FROM)? })
+        let begins = |scheme: &str| url.expose().starts_with(scheme);
+        if !(begins("smtp://") || begins("smtps://")) {
+            return Err(from.wrong(&URL, "write smtps://user:password@host, or smtp://…"));
+        }
+    }
+    Ok(mail)
+}
+
+impl Config {
+    /// Where mail goes.
+    #[must_use]
+    pub fn mail_delivery(&self) -> Delivery {
+        match (&self.mail.url, &self.mail.file) {
+            (Some(url), _) => Delivery::Server(url.clone()),
+            (None, Some(folder)) => Delivery::Folder(folder.clone()),
+            (None, None) => Delivery::Folder(self.in_data_dir("mail")),
+        }
+    }
 }

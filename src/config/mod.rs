@@ -147,7 +147,6 @@ impl Config {
     fn read(given: &Given) -> Result<Self, Stop> {
         let tls = tls::read(&given.section(&tls::SECTION))?;
         let general = general::read(&given.section(&general::SECTION), tls.is_some())?;
-        let mail = mail::read(&given.section(&mail::SECTION), &general.data_dir)?;
         Ok(Self {
             issuer: general.issuer,
             listen: general.listen,
@@ -164,7 +163,7 @@ impl Config {
             passkeys: passkeys::read(&given.section(&passkeys::SECTION))?,
             passwords: passwords::read(&given.section(&passwords::SECTION))?,
             privileged: privileged::read(&given.section(&privileged::SECTION))?,
-            mail,
+            mail: mail::read(&given.section(&mail::SECTION))?,
             metrics: metrics::read(&given.section(&metrics::SECTION))?,
             log: log::read(&given.section(&log::SECTION))?,
             pages: pages::read(&given.section(&pages::SECTION))?,
@@ -174,5 +173,11 @@ impl Config {
             clients: client::read(&given.rows(&client::SECTION))?,
             users: user::read(&given.rows(&user::SECTION))?,
         })
+    }
+
+    /// What lies in `data_dir` unless something else is said. Worked out where it is used and kept nowhere, so that it moves
+    /// with the directory: the demo has one of its own.
+    fn in_data_dir(&self, name: &str) -> PathBuf {
+        self.data_dir.join(name)
     }
 }

@@ -71,7 +71,7 @@ impl Config {
             (Some(master), _) => Ok(MasterSource::Given(master.clone())),
             (None, Some(file)) => Ok(MasterSource::File(file.clone())),
             (None, None) if self.database.url.is_none() => {
-                Ok(MasterSource::Generated(self.data_dir.join("master.key")))
+                Ok(MasterSource::Generated(self.in_data_dir("master.key")))
             }
             (None, None) => Err(Stop::new("database.url is set, but there is no master secret").mend(
                 "set MOORING_SECRETS__MASTER or secrets.master_file, the same on every replica: `openssl rand -base64 48`",

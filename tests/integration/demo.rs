@@ -152,6 +152,9 @@ async fn the_demo_walks_one_flow_and_stays_up_until_it_is_told_to_stop() {
         std::thread::sleep(Duration::from_millis(50));
     };
     assert!(status.success(), "{status}");
+    // Bob was written to, in the demo's own directory: the server's is not touched.
+    let own = directory.with_file_name(format!("demo-{}-demo", std::process::id()));
+    assert!(!directory.exists() && std::fs::read_dir(own.join("mail")).unwrap().count() > 0);
     for entry in std::fs::read_dir(directory.parent().unwrap()).unwrap() {
         let path = entry.unwrap().path();
         if path.to_string_lossy().contains(&format!("demo-{}", std::process::id())) {

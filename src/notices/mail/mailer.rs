@@ -59,9 +59,9 @@ impl Mailer {
                     .mend("write one, as in `Harbour <no-reply@harbour.example>`"));
             }
         };
-        let sink = match &config.mail.delivery {
+        let sink = match config.mail_delivery() {
             Delivery::Server(url) => Sink::Server(server(url.expose())?),
-            Delivery::Folder(folder) => Sink::Folder(folder.clone()),
+            Delivery::Folder(folder) => Sink::Folder(folder),
         };
         Ok(Self {
             from,

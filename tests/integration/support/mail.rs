@@ -39,7 +39,7 @@ impl Mail {
 impl Server {
     /// Every mail so far, in the order in which they were queued.
     pub fn mails(&self) -> Vec<Mail> {
-        let Delivery::Folder(folder) = &self.app.config.mail.delivery else { panic!("it sends its mail") };
+        let Delivery::Folder(folder) = self.app.config.mail_delivery() else { panic!("it sends its mail") };
         let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
         let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         files.retain(|file| file.extension().is_some_and(|extension| extension == "eml"));

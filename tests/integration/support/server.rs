@@ -276,7 +276,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.operator.close();
-        if let Delivery::Folder(folder) = &self.app.config.mail.delivery {
+        if let Delivery::Folder(folder) = self.app.config.mail_delivery() {
             // There is none where nobody was written to.
             let _ = fs::remove_dir_all(folder);
         }
