@@ -79,6 +79,7 @@ async fn without_scripts() {
     browser.client.goto(&request.url()).await.unwrap();
     browser.wait_for("#form-post button").await.click().await.unwrap();
     browser.arrives_at("Arrived").await;
+    assert_eq!(party.origin().await, Some(server.issuer.clone()));
     party.client.redeem(&party.code(request).await).await.tokens();
 }
 
@@ -94,6 +95,8 @@ async fn a_form_post_submits_itself() {
     browser.arrives_at("Arrived").await;
     let address = browser.client.current_url().await.unwrap();
     assert!(address.query().is_none(), "the code is not in the address: {address}");
+    // What frameworks look at before they take a form from another site.
+    assert_eq!(party.origin().await, Some(server.issuer.clone()));
     party.client.redeem(&party.code(request).await).await.tokens();
 }
 

@@ -45,7 +45,7 @@ async fn scopes_give_claims() {
         expected.sort_unstable();
         assert_eq!(names, expected, "{scope}");
         assert_eq!(claims["sub"], server.user_id("alice").await);
-        assert_eq!(claims["sub"], crate::support::token::claims(&tokens.id)["sub"]);
+        assert_eq!(claims["sub"], token::claims(&tokens.id)["sub"]);
     }
     let all = client.tokens(&agent, "openid profile email address phone").await;
     let claims = client.userinfo(&all.access).await.ok();

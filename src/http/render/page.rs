@@ -11,7 +11,7 @@ use actix_web::{
 use serde::Serialize;
 
 use super::{
-    policy::{FormTargets, Script, content_security_policy, picture_source},
+    policy::{FormTargets, OWN_REFERRER, Script, content_security_policy, picture_source},
     templates::{PageName, Templates},
 };
 use crate::failure::Broken;
@@ -94,6 +94,7 @@ impl Page {
         let mut answer = strict(
             self.status,
             &content_security_policy(self.name.script(), &self.targets, self.picture.as_deref(), &self.frames),
+            self.name.referrer_policy(),
         );
         if let Some(seconds) = self.retry_after {
             answer.insert_header((header::RETRY_AFTER, seconds));
@@ -109,21 +110,21 @@ impl Page {
 #[must_use]
 pub fn last_resort(status: StatusCode, request_id: &str) -> HttpResponse {
     let reference: String = request_id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-    strict(status, &content_security_policy(Script::None, &FormTargets::Own, None, &BTreeSet::new())).body(format!(
+    let policy = content_security_policy(Script::None, &FormTargets::Own, None, &BTreeSet::new());
+    strict(status, &policy, OWN_REFERRER).body(format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Something went wrong</title>\
          <main><h1>Something went wrong</h1><p>Please try again. Reference: {reference}</p></main></html>"
     ))
 }
 
-fn strict(status: StatusCode, policy: &str) -> actix_web::HttpResponseBuilder {
+fn strict(status: StatusCode, policy: &str, referrer: &'static str) -> actix_web::HttpResponseBuilder {
     let mut answer = HttpResponse::build(status);
     answer
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CONTENT_SECURITY_POLICY, policy))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::X_FRAME_OPTIONS, "DENY"))
-        // `no-referrer` would make the `Origin` of our own forms `null`.
-        .insert_header((header::REFERRER_POLICY, "same-origin"))
+        .insert_header((header::REFERRER_POLICY, referrer))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         // No Cross-Origin-Opener-Policy: `same-origin` would cut a sign-in pop-up off from the application that
         // opened it and waits for its answer.
@@ -150,7 +151,8 @@ mod tests {
             assert_eq!(header(header::CONTENT_TYPE), "text/html; charset=utf-8");
             assert_eq!(header(header::X_CONTENT_TYPE_OPTIONS), "nosniff");
             assert_eq!(header(header::X_FRAME_OPTIONS), "DENY");
-            assert_eq!(header(header::REFERRER_POLICY), "same-origin");
+            let referrer = if name == PageName::FormPost { "origin" } else { "same-origin" };
+            assert_eq!(header(header::REFERRER_POLICY), referrer);
             assert_eq!(header(header::CACHE_CONTROL), "no-store");
             let policy = header(header::CONTENT_SECURITY_POLICY);
             assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"));

@@ -71,6 +71,15 @@ pub fn picture_source(logo: &str) -> Option<String> {
     }
 }
 
+/// What is told where a page's own forms and links lead: everything to ourselves, nothing to others. (`no-referrer` would
+/// make the `Origin` of our own forms `null`.)
+pub(super) const OWN_REFERRER: &str = "same-origin";
+
+/// Of the page that posts an answer to the relying party: who sends it, without the address of the page. `same-origin` makes
+/// the form's `Origin` `null` there, which many a framework takes for a forgery, and `strict-origin` does so for an
+/// application on a developer's own machine, which has no TLS.
+pub(super) const ISSUER_REFERRER: &str = "origin";
+
 /// What the script of a page may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Script {

@@ -14,7 +14,7 @@ use minijinja::{
 use serde::Serialize;
 use url::Url;
 
-use super::policy::{Script, picture_source};
+use super::policy::{ISSUER_REFERRER, OWN_REFERRER, Script, picture_source};
 use crate::{
     failure::{Broken, Stop},
     http::assets::Assets,
@@ -88,6 +88,14 @@ impl PageName {
             // Passkeys are asked for by script, which calls this server.
             Self::Login | Self::StepUp | Self::Account | Self::SetUp => Script::Calls,
             _ => Script::None,
+        }
+    }
+
+    /// What the page lets the browser tell others of where it comes from.
+    pub(super) fn referrer_policy(self) -> &'static str {
+        match self {
+            Self::FormPost => ISSUER_REFERRER,
+            _ => OWN_REFERRER,
         }
     }
 }

@@ -33,6 +33,13 @@ impl<'s> RelyingParty<'s> {
         url::form_urlencoded::parse(encoded).into_owned().collect()
     }
 
+    /// The `Origin` that the last answer came with.
+    pub async fn origin(&self) -> Option<String> {
+        let requests = self.listener.received_requests().await.expect("recorded");
+        let callback = requests.iter().rev().find(|request| request.url.path() == "/callback").expect("a callback");
+        callback.headers.get("origin").map(|origin| origin.to_str().expect("ASCII").to_owned())
+    }
+
     /// The error of the last answer.
     pub async fn error(&self) -> String {
         let answer = self.answer().await;
