@@ -48,16 +48,19 @@ impl Destination {
         }
     }
 
+    /// Where it leads when that is proved. What was wanted of the account page was a form's, and has not been kept: the page
+    /// says so.
     fn path(self) -> &'static str {
         match self {
-            Self::Account => "/account",
+            Self::Account => "/account?done=confirmed",
             Self::Password => "/account/password",
             Self::Authenticator => "/account/authenticator",
         }
     }
 
-    pub fn url(self, app: &App) -> String {
-        app.config.issuer.url(self.path())
+    /// Where a sign-in leads that is for no request.
+    pub fn url(confirmed: Option<Self>, app: &App) -> String {
+        app.config.issuer.url(confirmed.map_or("/account", Self::path))
     }
 
     /// Where somebody proves again who they are before they go on there.
@@ -152,10 +155,10 @@ impl Purpose {
 
     /// Where it leads.
     pub fn next(&self, app: &App) -> String {
-        app.config.issuer.url(&match self {
-            Self::Request(pending) => format!("/oauth/authorize/{}", pending.stored.id),
-            Self::Own(_, confirm) => confirm.map_or(Destination::Account, |it| it.to).path().to_owned(),
-        })
+        match self {
+            Self::Request(pending) => app.config.issuer.url(&format!("/oauth/authorize/{}", pending.stored.id)),
+            Self::Own(_, confirm) => Destination::url(confirm.map(|it| it.to), app),
+        }
     }
 
     pub fn csrf(&self, app: &App) -> String {

@@ -74,6 +74,12 @@ async fn without_scripts() {
     browser.arrives_at("Arrived").await;
     party.client.redeem(&party.code(request).await).await.tokens();
 
+    // What needs a script is not shown, and that it does is said.
+    browser.client.goto(&server.at("/account")).await.unwrap();
+    browser.arrives_at("Alice Example").await;
+    let shown = browser.wait_for("main").await.text().await.unwrap();
+    assert!(shown.contains("Adding a passkey needs JavaScript") && !shown.contains("Name of a new passkey"), "{shown}");
+
     // A form post waits for the button, then.
     let request = party.client.request("openid").with("response_mode", "form_post");
     browser.client.goto(&request.url()).await.unwrap();

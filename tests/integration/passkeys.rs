@@ -235,11 +235,15 @@ async fn a_weaker_or_older_proof_changes_nothing() {
         let form = if form.field("credential").is_some() { form.fill("label", "Mine") } else { form.press_first() };
         assert_eq!(agent.submit(&form).await.heading(), "Confirm it is you");
     }
-    // The passkey, and it goes on.
+    // One can go back, and it is as it was.
+    assert!(confirm.body.contains("/account\">Back to your account<"), "{}", confirm.body);
+    assert!(!agent.open(&server.at("/account")).await.body.contains("do it again"));
+    // The passkey, and it goes on; what was wanted has to be wanted again, and that is said.
     let account = agent.use_passkey(&confirm, &mut passkey).await;
     assert_eq!(account.heading(), "Alice Example");
+    assert!(account.body.contains("Please do it again: nothing has been changed yet."), "{}", account.body);
     let renamed = agent.submit(&account.form_to("/passkeys/rename").fill("label", "<b>Mine</b>")).await;
-    assert!(renamed.body.contains("&lt;b&gt;Mine"), "{}", renamed.body);
+    assert!(renamed.body.contains("&lt;b&gt;Mine") && !renamed.body.contains("do it again"), "{}", renamed.body);
     // Five minutes later it is too old.
     server.advance(TimeDelta::seconds(301)).await;
     let late = agent.submit(&renamed.form_to("/passkeys/remove").press_first()).await;

@@ -66,6 +66,7 @@ async fn context(
         csrf: csrf::token(app, session),
         action_base: app.config.issuer.url("/account"),
         notice: done.and_then(notice).map(str::to_owned),
+        confirmed: done == Some("confirmed"),
         factors: factors(app, tx, user_id).await?,
         passkeys: credentials::load_passkeys(tx, user_id)
             .await?

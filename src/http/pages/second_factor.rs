@@ -165,10 +165,11 @@ async fn again(
         .await?;
     let Some(session) = session else { return Ok(None) };
     let question = answered.question;
-    let confirmed = question.state["confirm"].as_str().and_then(Destination::parse).unwrap_or(Destination::Account);
-    let next = question
-        .request_id
-        .map_or_else(|| confirmed.url(app), |id| app.config.issuer.url(&format!("/oauth/authorize/{id}")));
+    let confirmed = question.state["confirm"].as_str().and_then(Destination::parse);
+    let next = question.request_id.map_or_else(
+        || Destination::url(confirmed, app),
+        |id| app.config.issuer.url(&format!("/oauth/authorize/{id}")),
+    );
     let signed_in = SignedIn { session_id: session.id, generation: session.secret_generation };
     Ok(Some(welcome(app, &next, &signed_in)))
 }

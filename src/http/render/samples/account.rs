@@ -27,6 +27,7 @@ pub fn account() -> Account {
         csrf: "c5rf".into(),
         action_base: "/account".into(),
         notice: Some("The session on Safari on iPhone has ended.".into()),
+        confirmed: true,
         factors: AccountFactors {
             password: "/account/password".into(),
             has_password: true,

@@ -17,6 +17,8 @@ pub struct Account {
     pub action_base: String,
     /// What has just been done, in a sentence.
     pub notice: Option<String>,
+    /// The person has proved who they are for something that was not done yet.
+    pub confirmed: bool,
     pub factors: AccountFactors,
     pub passkeys: Vec<AccountPasskey>,
     pub add_passkey: Option<AddPasskey>,
