@@ -25,8 +25,6 @@ use crate::{
 
 /// Longer reasons are not read.
 const LONGEST_REASON: usize = 500;
-/// Seconds until the page of whoever waits looks again.
-const LOOK_AGAIN: u64 = 5;
 
 /// Somebody who may ask here: the scope is for them, here and now, and they have proved who they are for this request, or
 /// lately for this client.
@@ -268,6 +266,6 @@ fn show(app: &App, visit: &Visit, asking: &Asking<'_>, written: &Written<'_>) ->
         note: refused.and_then(|refused| refused.note.clone()),
     };
     let status = if written.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    let page = pending.page(PageName::Elevation).status(status).look_again(waiting.map(|_| LOOK_AGAIN));
+    let page = pending.page(PageName::Elevation).status(status);
     answer::page(app, visit, page, &context)
 }

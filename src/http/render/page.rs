@@ -25,7 +25,6 @@ pub struct Page {
     picture: Option<String>,
     frames: BTreeSet<String>,
     retry_after: Option<u64>,
-    look_again: Option<u64>,
 }
 
 impl Page {
@@ -39,7 +38,6 @@ impl Page {
             picture: None,
             frames: BTreeSet::new(),
             retry_after: None,
-            look_again: None,
         }
     }
 
@@ -81,13 +79,6 @@ impl Page {
         self
     }
 
-    /// The browser loads it again after so many seconds, without a script. `None` changes nothing.
-    #[must_use]
-    pub fn look_again(mut self, seconds: Option<u64>) -> Self {
-        self.look_again = seconds.or(self.look_again);
-        self
-    }
-
     /// Renders the page with the values it shows.
     pub fn respond(self, templates: &Templates, context: &impl Serialize) -> Result<HttpResponse, Broken> {
         let html = templates.render(self.name, context)?;
@@ -98,9 +89,6 @@ impl Page {
         );
         if let Some(seconds) = self.retry_after {
             answer.insert_header((header::RETRY_AFTER, seconds));
-        }
-        if let Some(seconds) = self.look_again {
-            answer.insert_header((header::REFRESH, seconds));
         }
         Ok(answer.body(html))
     }

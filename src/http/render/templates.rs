@@ -85,8 +85,8 @@ impl PageName {
     pub(super) fn script(self) -> Script {
         match self {
             Self::FormPost | Self::SigningOut => Script::Runs,
-            // Passkeys are asked for by script, which calls this server.
-            Self::Login | Self::StepUp | Self::Account | Self::SetUp => Script::Calls,
+            // Passkeys are asked for by script, which calls this server; and so is what became of what one waits for.
+            Self::Login | Self::StepUp | Self::Account | Self::SetUp | Self::Elevation => Script::Calls,
             _ => Script::None,
         }
     }

@@ -26,6 +26,12 @@ async fn two_administrators_in_two_browsers() {
     minutes.send_keys("4").await.unwrap();
     one.wait_for("button[value=ask]").await.click().await.unwrap();
     one.arrives_at("Waiting for approval").await;
+    // Until then the page is left alone: the keyboard stays where it was put.
+    let focus = "document.querySelector('[value=withdraw]').focus(); window.same = true";
+    one.client.execute(focus, vec![]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let kept = "return window.same && document.activeElement.value";
+    assert_eq!(one.client.execute(kept, vec![]).await.unwrap(), "withdraw");
 
     other.client.goto(&server.at("/hub")).await.unwrap();
     other.use_passkey().await;
