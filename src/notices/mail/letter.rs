@@ -116,6 +116,11 @@ mod tests {
             assert!(letter.text.starts_with("Hello Alice,\n") && letter.text.contains("alice"), "{letter:?}");
             // ASCII, and lines that no mail program breaks.
             assert!(letter.text.is_ascii() && letter.text.lines().all(|line| line.len() <= 78), "{letter:?}");
+            // Where and when stands by itself.
+            let circumstances =
+                "\n\nFrom: Firefox on Linux\nWhen: 3 May 2026, 14:05 UTC\nAccount: alice at http://localhost:8080\n";
+            let after = letter.text.split_once(circumstances).unwrap_or_else(|| panic!("{letter:?}")).1;
+            assert!(after.is_empty() || after.starts_with('\n'), "{letter:?}");
             assert!(!letter.text.contains("none") && !letter.text.contains("\n\n\n"), "{letter:?}");
         }
         assert_eq!(samples().len() + 1, EMBEDDED.len(), "every template has a message, but for the foot");
