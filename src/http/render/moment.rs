@@ -36,13 +36,20 @@ impl Moment {
 fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let distance = (at - now).num_seconds();
     let seconds = distance.unsigned_abs();
-    let amount = match seconds {
-        0..MINUTE if distance > 0 => return "in less than a minute".to_owned(),
-        0..MINUTE => return "just now".to_owned(),
-        MINUTE..HOUR => counted(seconds / MINUTE, "minute"),
-        HOUR..DAY => counted(seconds / HOUR, "hour"),
-        _ if seconds < 100 * DAY => counted(seconds / DAY, "day"),
-        _ => return at.format("on %-d %B %Y").to_string(),
+    if seconds < MINUTE {
+        return if distance > 0 { "in less than a minute" } else { "just now" }.to_owned();
+    }
+    // What has gone by is counted in full; what is to come is the nearest, so that twelve hours are twelve when a second of
+    // them has gone.
+    let in_units = |unit| if distance > 0 { (seconds + unit / 2) / unit } else { seconds / unit };
+    let amount = if in_units(MINUTE) < 60 {
+        counted(in_units(MINUTE), "minute")
+    } else if in_units(HOUR) < 24 {
+        counted(in_units(HOUR), "hour")
+    } else if in_units(DAY) < 100 {
+        counted(in_units(DAY), "day")
+    } else {
+        return at.format("on %-d %B %Y").to_string();
     };
     if distance > 0 { format!("in {amount}") } else { format!("{amount} ago") }
 }
@@ -69,7 +76,15 @@ mod tests {
             (-3600, "1 hour ago"),
             (12 * 3600, "in 12 hours"),
             (-86_400, "1 day ago"),
+            (12 * 3600 - 1, "in 12 hours"),
+            (15 * 60 - 2, "in 15 minutes"),
+            (3600 - 1, "in 1 hour"),
+            (1 - 3600, "59 minutes ago"),
+            (86_400 - 1, "in 1 day"),
+            (1 - 86_400, "23 hours ago"),
             (90 * 86_400, "in 90 days"),
+            (90 * 86_400 - 1, "in 90 days"),
+            (-100 * 86_400, "on 23 January 2026"),
             (-400 * 86_400, "on 29 March 2025"),
         ] {
             assert_eq!(Moment::new(now + TimeDelta::seconds(seconds), now).text, text);
