@@ -55,8 +55,20 @@ async fn click_through(home: &str) {
     let receipt = shows("The API answered 201").await;
     assert!(receipt.contains("\"paid\"") && receipt.contains("privileged_until"), "{receipt}");
 
+    // The privileged work alone is ended: the session lives on.
+    press("main a[href$='/account']").await;
+    press("button[name=session]").await;
+    browser.client.goto(home).await.unwrap();
+    shows("or the privileged work that it was for has ended").await;
+    press("form[action$='/refresh'] button").await;
+    shows("New tokens came").await;
+
     press("form[action$='/end'] button").await;
-    shows("The session has ended").await;
+    let page = shows("The session has ended").await;
+    assert!(!page.contains("role=\"region\""), "every section is one, and has a name: {page}");
+    press("form[action$='/refresh'] button").await;
+    let alert = browser.wait_for("[role=alert]").await.text().await.unwrap();
+    assert!(alert.contains("The refresh token was refused"), "{alert}");
     for call in ["/pay", "/call"] {
         press(&format!("form[action$='{call}'] button")).await;
         let refused = shows("The API answered 401").await;

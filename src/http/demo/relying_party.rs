@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::{
     challenge::StepUp,
     openid::{Answer, Party, Tokens, Trouble},
-    seats::{Held, Seat, Seats},
+    seats::{Held, Note, Seat, Seats},
 };
 use crate::{
     failure::Broken,
@@ -91,7 +91,7 @@ async fn home(request: HttpRequest, app: Shared) -> HttpResponse {
     let seat = name(&request).and_then(|id| {
         app.seats.with(&id, |seat| {
             let shown = seat.clone();
-            seat.notice = None;
+            seat.note = None;
             // Shown once: beside what has become of the session since, it would be a riddle.
             if let Some(held) = &mut seat.held {
                 held.api_result = None;
@@ -100,9 +100,9 @@ async fn home(request: HttpRequest, app: Shared) -> HttpResponse {
         })
     });
     match seat {
-        Some(Seat { held: Some(held), csrf, notice, .. }) => app.show(held, csrf, notice).await,
-        Some(seat) => app.welcome(StatusCode::OK, seat.notice, None),
-        None => app.welcome(StatusCode::OK, None, None),
+        Some(Seat { held: Some(held), csrf, note, .. }) => app.show(held, csrf, note).await,
+        Some(seat) => app.welcome(StatusCode::OK, seat.note),
+        None => app.welcome(StatusCode::OK, None),
     }
 }
 
@@ -128,7 +128,7 @@ async fn callback(request: HttpRequest, app: Shared) -> HttpResponse {
     let state = answer.state.as_deref().unwrap_or_default();
     let Some(Some(asked)) = app.seats.with(&id, |seat| seat.recall(state)) else {
         let error = "This answer belongs to no sign-in that was begun in this browser.";
-        return app.welcome(StatusCode::BAD_REQUEST, None, Some(error.to_owned()));
+        return app.welcome(StatusCode::BAD_REQUEST, Some(Note::Refused(error.to_owned())));
     };
     let redeemed = match app.party.check(&asked, &answer) {
         Ok(code) => app.party.redeem(&asked, code).await,
@@ -141,25 +141,21 @@ async fn callback(request: HttpRequest, app: Shared) -> HttpResponse {
             let person = app.person(&tokens).await;
             let id = app.seats.take(Some(Held { tokens, person, api_result: None, step_up: None }));
             if asked.stepping_up {
-                app.note(
-                    &id,
-                    "It was you. The application has a new token, good for a payment: make it now.".to_owned(),
-                );
+                app.done(&id, "It was you. The application has a new token, good for a payment: make it now.");
             }
             see("/").cookie(cookie(id)).finish()
         }
         Err(trouble) if trouble.code.as_deref() == Some("access_denied") => {
-            app.note(&id, "You did not allow it. Nothing was shared.".to_owned());
+            app.done(&id, "You did not allow it. Nothing was shared.");
             see("/").finish()
         }
         Err(trouble) if trouble.code.as_deref() == Some("unmet_authentication_requirements") => {
-            app.note(
-                &id,
-                "That takes a passkey: add one on your account page, then make the payment again.".to_owned(),
-            );
+            app.done(&id, "That takes a passkey: add one on your account page, then make the payment again.");
             see("/").finish()
         }
-        Err(trouble) => app.welcome(StatusCode::BAD_REQUEST, None, Some(format!("The sign-in failed: {trouble}."))),
+        Err(trouble) => {
+            app.welcome(StatusCode::BAD_REQUEST, Some(Note::Refused(format!("The sign-in failed: {trouble}."))))
+        }
     }
 }
 
@@ -199,9 +195,9 @@ async fn refresh(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> Ht
         Ok(tokens) => {
             let held = Held { tokens, person: held.person, api_result: None, step_up: None };
             app.seats.with(&id, |seat| seat.held = Some(held));
-            app.note(&id, "New tokens came, and the refresh token was replaced; the session is the same.".to_owned());
+            app.done(&id, "New tokens came, and the refresh token was replaced; the session is the same.");
         }
-        Err(trouble) => app.note(&id, format!("The refresh token was refused: {trouble}.")),
+        Err(trouble) => app.note(&id, Note::Refused(format!("The refresh token was refused: {trouble}."))),
     }
     see("/").finish()
 }
@@ -250,7 +246,7 @@ impl RelyingParty {
                     }
                 });
             }
-            Err(trouble) => self.note(&id, format!("The API could not be called: {trouble}.")),
+            Err(trouble) => self.note(&id, Note::Refused(format!("The API could not be called: {trouble}."))),
         }
         see("/").finish()
     }
@@ -268,16 +264,21 @@ impl RelyingParty {
             Stray::Nobody => see("/").finish(),
             Stray::Foreign => {
                 let error = "This form was not sent from this page, or the page was an old one. Please try again.";
-                self.welcome(StatusCode::FORBIDDEN, None, Some(error.to_owned()))
+                self.welcome(StatusCode::FORBIDDEN, Some(Note::Refused(error.to_owned())))
             }
         }
     }
 
-    fn note(&self, id: &str, text: String) {
-        self.seats.with(id, |seat| seat.notice = Some(text));
+    fn done(&self, id: &str, text: &str) {
+        self.note(id, Note::Done(text.to_owned()));
     }
 
-    fn welcome(&self, status: StatusCode, notice: Option<String>, error: Option<String>) -> HttpResponse {
+    fn note(&self, id: &str, note: Note) {
+        self.seats.with(id, |seat| seat.note = Some(note));
+    }
+
+    fn welcome(&self, status: StatusCode, note: Option<Note>) -> HttpResponse {
+        let (notice, error) = Note::told_apart(note);
         let view = DemoHome {
             sign_in: SIGN_IN.to_owned(),
             issuer: self.party.discovery.issuer.clone(),
@@ -288,7 +289,8 @@ impl RelyingParty {
         shown(Page::new(PageName::DemoHome).status(status).respond(&self.templates, &view))
     }
 
-    async fn show(&self, held: Held, csrf: String, notice: Option<String>) -> HttpResponse {
+    async fn show(&self, held: Held, csrf: String, note: Option<Note>) -> HttpResponse {
+        let (notice, error) = Note::told_apart(note);
         let Held { tokens, person, api_result, step_up } = held;
         let (introspection, userinfo) = futures_util::future::join(
             self.party.introspect(&tokens.access_token),
@@ -314,6 +316,7 @@ impl RelyingParty {
             ended,
             expired,
             notice,
+            error,
             id_token_claims: indented(&tokens.id_claims),
             introspection: told(&introspection),
             userinfo: told(&userinfo),

@@ -28,7 +28,25 @@ pub struct Seat {
     begun: VecDeque<Asked>,
     pub held: Option<Held>,
     /// Shown once.
-    pub notice: Option<String>,
+    pub note: Option<Note>,
+}
+
+/// What a browser is told at its next look.
+#[derive(Clone)]
+pub enum Note {
+    Done(String),
+    Refused(String),
+}
+
+impl Note {
+    /// What was done, which a page shows in green, and what was refused, which it shows as an alert.
+    pub fn told_apart(note: Option<Self>) -> (Option<String>, Option<String>) {
+        match note {
+            Some(Self::Done(text)) => (Some(text), None),
+            Some(Self::Refused(text)) => (None, Some(text)),
+            None => (None, None),
+        }
+    }
 }
 
 /// What a signed-in browser holds here.
@@ -50,7 +68,7 @@ impl Seats {
     /// Takes a new seat, under a name that nobody knew before, and gives the name.
     pub fn take(&self, held: Option<Held>) -> String {
         let [id, csrf] = [0; 2].map(|_| base64url(&random_bytes::<32>()));
-        let seat = Seat { id: id.clone(), csrf, begun: VecDeque::new(), held, notice: None };
+        let seat = Seat { id: id.clone(), csrf, begun: VecDeque::new(), held, note: None };
         self.all(|seats| {
             seats.truncate(SEATS - 1);
             seats.push_front(seat);

@@ -120,6 +120,7 @@ pub fn demo_signed_in() -> DemoSignedIn {
         ended: false,
         expired: false,
         notice: None,
+        error: None,
         id_token_claims: "{\n  \"iss\": \"http://localhost:8080\",\n  \"sub\": \"0198c0de-7a11-7bee-8f00-5ca1ab1e0001\",\n  \"acr\": \"urn:mooring:acr:pwd\",\n  \"amr\": [\"pwd\"],\n  \"sid\": \"b0a7s-1n-4-h4rb0ur\"\n}".into(),
         access_token: "mo_at_0198c0de7a117bee8f005ca1ab1e0001uKq3mYdQ0zJmVnX1cQm3H8xL2bT9rWfA5sGhE7kP4oU".into(),
         introspection: "{\n  \"active\": true,\n  \"scope\": \"openid profile email\",\n  \"session\": { \"kind\": \"user\" }\n}".into(),

@@ -38,6 +38,7 @@ pub struct DemoSignedIn {
     /// The access token died of age; the session lives.
     pub expired: bool,
     pub notice: Option<String>,
+    pub error: Option<String>,
     /// JSON, indented.
     pub id_token_claims: String,
     pub access_token: String,
