@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use actix_web::{
-    App as ActixApp, Error, FromRequest, Handler, HttpResponse, Resource, Responder, Route,
+    App as ActixApp, Error, FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route,
     body::MessageBody,
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     guard,
-    http::{Method, StatusCode, header},
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderValue},
+    },
     middleware::from_fn,
     web,
 };
@@ -55,6 +58,10 @@ pub fn application(
     }
     if !app.config.passkeys.related_origins.is_empty() {
         application = application.service(at(related_origins::PATH, vec![get().to(related_origins::get)]));
+    }
+    if !base.is_empty() {
+        // The issuer itself, as it is written; below it the scope only knows `/`.
+        application = application.service(at(&base, vec![get().to(welcome::get)]));
     }
     let registers = !app.registrar.is_off();
     let routes = |service: &mut web::ServiceConfig| {
@@ -179,10 +186,26 @@ fn at(path: &str, verbs: Vec<(Method, Route)>) -> Resource {
     let names = verbs.iter().map(|(method, _)| if *method == Method::GET { "GET, HEAD" } else { method.as_str() });
     let allow = names.collect::<Vec<_>>().join(", ");
     let resource = verbs.into_iter().fold(web::resource(path), |resource, (_, route)| resource.route(route));
-    resource.default_service(web::to(move || {
+    resource.default_service(web::to(move |app: web::Data<App>, visit: Visit, request: HttpRequest| {
         let allow = allow.clone();
-        async move { HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, allow)).finish() }
+        async move { not_allowed(&app, &visit, &request, &allow) }
     }))
+}
+
+/// In words for whoever came here with a browser: it has none of its own that would help.
+fn not_allowed(app: &App, visit: &Visit, request: &HttpRequest, allow: &str) -> HttpResponse {
+    let accepts = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let mut response = if accepts.is_some_and(|accept| accept.contains("text/html")) {
+        let (title, message) = ("Nothing to see here", "This address is not one that is opened like this.");
+        let hint = "Go back to the page that you came from, and try it from there.";
+        answer::error_page(app, visit, StatusCode::METHOD_NOT_ALLOWED, title, message, Some(hint), None)
+    } else {
+        HttpResponse::MethodNotAllowed().finish()
+    };
+    if let Ok(allow) = HeaderValue::from_str(allow) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
 }
 
 async fn not_found(app: web::Data<App>, visit: Visit) -> HttpResponse {

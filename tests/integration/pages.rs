@@ -187,7 +187,12 @@ async fn a_wrong_method_is_told_the_right_ones() {
     let server = Server::usual().await;
     for (path, allowed) in [("/account", "GET"), ("/login", "GET, POST"), ("/oauth/jwks", "GET"), ("/healthz", "GET")] {
         let answer = Answer::of(server.http().delete(server.at(path))).await;
-        assert_eq!((answer.status, answer.header("allow")), (405, allowed), "{path}");
+        assert_eq!((answer.status, answer.header("allow"), answer.text.as_str()), (405, allowed, ""), "{path}");
+    }
+    // Whoever has an address of a form in their history is told so, and not shown the browser's own error page.
+    for path in ["/account/end", "/account/passkeys/rename", "/passkeys/sign-in"] {
+        let page = server.agent().open(&server.at(path)).await;
+        assert_eq!(page.is_error_page(405).header("allow"), "POST", "{path}");
     }
 }
 

@@ -79,8 +79,12 @@ async fn the_account_and_its_end_work_there() {
     let (agent, page) = account(&server).await;
     assert_eq!(page.heading(), "Alice Example");
     stays_below(&server, &page).await;
-    let welcome = agent.open(&server.at("/")).await;
-    stays_below(&server, &welcome).await;
+    // The issuer itself, as relying parties show it, is an address, too.
+    for address in [server.at("/"), server.issuer.clone()] {
+        let welcome = agent.open(&address).await;
+        assert_eq!((welcome.status, welcome.heading().as_str()), (200, "Sign-in, safely moored"), "{address}");
+        stays_below(&server, &welcome).await;
+    }
 
     let tokens = server.client("web").tokens(&agent, "openid").await;
     let end = server.endpoint("end_session_endpoint");
