@@ -153,6 +153,11 @@ impl Purpose {
         }
     }
 
+    /// Whether nothing waits for the sign-in: somebody came to the page by themselves.
+    pub fn is_for_nothing_else(&self) -> bool {
+        matches!(self, Self::Own(_, None))
+    }
+
     /// Where it leads.
     pub fn next(&self, app: &App) -> String {
         match self {

@@ -92,6 +92,7 @@ async fn a_permission_can_be_withdrawn() {
     let (agent, _) = signed_in(&server, ALICE).await;
     let tokens = client.tokens(&agent, "openid email offline_access").await;
     let page = agent.open(&server.at("/account")).await;
+    assert!(page.body.contains("See your email address") && !page.body.contains(">email<"), "{}", page.body);
     let page = agent.submit(&page.with_button("client_id", "web")).await;
     assert!(!page.body.contains("value=\"web\""), "{}", page.body);
     assert!(ends(&page).is_empty(), "access that was withdrawn is not listed: {}", page.body);
@@ -138,10 +139,30 @@ async fn signing_out_ends_the_session_and_the_cookie() {
     let server = Server::usual().await;
     let (agent, page) = signed_in(&server, ALICE).await;
     let stolen = agent.copy();
+    // Only whoever was signed out is told so.
+    let told = "You are signed out.";
+    assert!(!agent.open(&server.at("/?done=sign-out")).await.body.contains(told));
     let page = agent.submit(&page.form_to("/sign-out")).await;
-    assert_eq!(page.status, 200);
+    assert!(page.status == 200 && page.body.contains(told), "{}", page.body);
+    assert!(!agent.open(&server.at("/")).await.body.contains(told));
     assert!(agent.cookies().is_empty(), "{:?}", agent.cookies());
     assert!(stolen.open(&server.at("/account")).await.asks_for_password());
+}
+
+/// Somebody signed in who comes to the sign-in page by themselves is told, and may go on, or be somebody else.
+#[tokio::test]
+async fn who_is_signed_in_is_told_on_the_sign_in_page() {
+    let server = Server::usual().await;
+    let (agent, _) = signed_in(&server, ALICE).await;
+    let page = agent.open(&server.at("/login")).await;
+    assert!(page.body.contains("You are signed in as <bdi><strong>Alice Example<"), "{}", page.body);
+    assert!(page.body.contains("/account\">Go on to your account<"), "{}", page.body);
+    assert_eq!(agent.sign_in(&page, BOB, PASSWORD).await.heading(), "Bob Example");
+    let asked = server.client("web").request("openid").with("prompt", "login");
+    for url in [asked.url(), server.at("/login?confirm=account")] {
+        assert!(!agent.open(&url).await.body.contains("Go on to your account"), "{url}");
+    }
+    assert!(!server.agent().open(&server.at("/login")).await.body.contains("signed in as"));
 }
 
 /// Nobody ends somebody else's session, whatever they send.

@@ -155,7 +155,7 @@ async fn so_it_is_however_the_person_signs_out() {
         };
         let page = agent.submit(&form).await;
         assert_eq!((frames(&page).len(), frame_sources(&page)), (1, vec![ONE.to_owned()]), "{}", page.body);
-        assert_eq!(onward(&page).unwrap(), server.at("/"));
+        assert_eq!(onward(&page).unwrap(), server.at("/?done=sign-out"));
         assert!(agent.cookies().is_empty());
     }
 

@@ -162,7 +162,9 @@ async fn the_account_page_ends_sessions() {
     assert!(!server.client("web").is_active(&tokens.access).await);
 
     browser.wait_for("form[action$='/sign-out'] button").await.click().await.unwrap();
-    browser.client.wait().at_most(PATIENCE).for_url(&Url::parse(&server.at("/")).unwrap()).await.unwrap();
+    let welcome = Url::parse(&server.at("/?done=sign-out")).unwrap();
+    browser.client.wait().at_most(PATIENCE).for_url(&welcome).await.unwrap();
+    assert_eq!(browser.wait_for("[role=status]").await.text().await.unwrap(), "You are signed out.");
     browser.client.goto(&server.at("/account")).await.unwrap();
     assert_eq!(browser.heading().await, "Sign in");
 }

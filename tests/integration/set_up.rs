@@ -33,7 +33,7 @@ async fn the_link_makes_one_administrator() {
     // Looking at it does not use it up.
     let page = agent.open(page.url.as_str()).await;
     let done = agent.submit(&filled(&page, "root")).await;
-    assert!(done.asks_for_password(), "on to the sign-in: {}", done.body);
+    assert!(done.asks_for_password() && done.body.contains("The administrator is made."), "{}", done.body);
     let account = agent.sign_in(&done, "root", PASSWORD).await;
     assert_eq!(account.heading(), "root");
     assert_eq!(administrators(&server).await, "root");
@@ -141,6 +141,7 @@ async fn the_link_enrols_a_passkey() {
     let answer = agent.answer(&asked, &made).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let login = agent.go_on(&answer).await;
+    assert!(login.body.contains("The administrator is made."), "{}", login.body);
     assert_eq!(administrators(&server).await, "root");
     assert_eq!(
         server.value("SELECT count(*) FROM credentials WHERE kind = 'password'").await,

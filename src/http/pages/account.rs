@@ -23,6 +23,7 @@ use crate::{
         csrf,
         extract::{Browser, Form, Visit},
         render::{Moment, Page, PageName, answer, views},
+        scope_names::describe,
         signing_out::{self, Onward},
     },
     oauth::{Error, Parameters},
@@ -106,7 +107,7 @@ async fn context(
                 client_name: name_of(&row.client_id),
                 open: registered(&row.client_id).and_then(|it| initiation(it.initiate_login_uri.as_deref()?, app)),
                 client_id: row.client_id,
-                scopes: row.scope,
+                scopes: row.scope.iter().map(|name| describe(app, name).description).collect(),
                 granted_at: Moment::new(row.granted_at, now),
             })
             .collect(),
@@ -195,7 +196,7 @@ async fn run(app: &App, visit: &Visit, action: &str, form: &Parameters) -> Outco
     Ok(match signed_out {
         None => answer::see_other(&app.config.issuer.url(&format!("/account?done={action}"))),
         Some(parties) => {
-            let onward = Onward { client: None, uri: Some(app.config.issuer.url("/")) };
+            let onward = Onward { client: None, uri: Some(app.config.issuer.url("/?done=sign-out")) };
             signing_out::ended(app, visit, &parties, onward)
         }
     })

@@ -47,7 +47,8 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         Purpose::Request(pending) => pending.request.login_hint.clone(),
         Purpose::Own(..) => None,
     };
-    let shown = Shown { username: hint.unwrap_or_default(), another, ..Shown::default() };
+    let notice = parameters.get("done").and_then(notice);
+    let shown = Shown { username: hint.unwrap_or_default(), another, notice, ..Shown::default() };
     let mut response = show(&app, &visit, &purpose, StatusCode::OK, shown);
     if let Some(cookie) = begun
         && let Err(error) = response.add_cookie(&cookie)
@@ -55,6 +56,11 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         tracing::error!(%error, "visitor cookie");
     }
     response
+}
+
+/// What has just been done. Only known words: the address bar is not a place to put sentences into.
+fn notice(done: &str) -> Option<&'static str> {
+    (done == "set-up").then_some("The administrator is made. Now sign in.")
 }
 
 fn needs_sign_in(app: &App, pending: &Pending, visit: &Visit) -> bool {
@@ -79,12 +85,13 @@ struct Shown {
     username: String,
     /// Somebody else than who is signed in is about to sign in.
     another: bool,
+    notice: Option<&'static str>,
     error: Option<String>,
     retry_after: Option<u32>,
 }
 
 fn show(app: &App, visit: &Visit, purpose: &Purpose, status: StatusCode, shown: Shown) -> HttpResponse {
-    let Shown { mut username, another, error, retry_after } = shown;
+    let Shown { mut username, another, notice, error, retry_after } = shown;
     let (client, request, target) = match purpose {
         Purpose::Request(pending) => (
             Some(answer::client_view(&pending.client, Some(&pending.request.redirect_uri))),
@@ -104,6 +111,12 @@ fn show(app: &App, visit: &Visit, purpose: &Purpose, status: StatusCode, shown: 
         csrf: purpose.csrf(app),
         request,
         confirm: purpose.confirm().map(|it| it.to.as_str().to_owned()),
+        notice,
+        signed_in: purpose
+            .browser()
+            .signed_in()
+            .filter(|_| purpose.is_for_nothing_else())
+            .map(|(it, _)| csrf::person(it)),
         required: purpose.confirm().filter(|_| user.is_some()).map(|it| it.required.as_str().to_owned()),
         client,
         user,

@@ -81,7 +81,7 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
         })
         .await;
     match made {
-        Ok(Some(_)) => Ok(answer::see_other(&app.config.issuer.url("/account"))),
+        Ok(Some(_)) => Ok(answer::see_other(&app.config.issuer.url("/login?done=set-up"))),
         Ok(None) => Ok(dead(app, visit)),
         Err(Failure::Refused(error)) => {
             Ok(show(app, visit, StatusCode::BAD_REQUEST, token, username, Some(error.description.as_ref())))

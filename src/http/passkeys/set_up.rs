@@ -92,7 +92,7 @@ async fn set_up(app: &App, visit: &Visit, passkeys: &Passkeys, mut call: Call) -
             let subject = Subject { user_id: Some(user.id), ..Subject::default() };
             audit::record(tx, Event::done(Action::AdministratorSetUp, Actor::Visitor, subject.clone()));
             match ceremony::add(tx, user.id, &made.enrolled, "Passkey", subject).await? {
-                Ok(_) => Ok(go(&app.config.issuer.url("/account"))),
+                Ok(_) => Ok(go(&app.config.issuer.url("/login?done=set-up"))),
                 // Nothing of it stays: the link is good for another try.
                 Err(_) => Err(Failure::from(Error::invalid_request("this passkey cannot be used"))),
             }

@@ -74,7 +74,9 @@ pub fn login() -> Login {
         request: Some("0198c0de".into()),
         confirm: None,
         required: None,
+        notice: None,
         client: Some(client()),
+        signed_in: None,
         user: None,
         another: "/login?request=0198c0de&as=another".into(),
         passkey: Some(use_passkey()),
@@ -211,7 +213,10 @@ pub fn all() -> Vec<(PageName, Value)> {
                 client: Some(client()),
             }),
         ),
-        (PageName::Welcome, shown(Welcome { issuer: "http://localhost:8080".into(), signed_in: Some(alice()) })),
+        (
+            PageName::Welcome,
+            shown(Welcome { issuer: "http://localhost:8080".into(), signed_in: Some(alice()), signed_out: false }),
+        ),
         (
             PageName::DemoHome,
             shown(DemoHome {

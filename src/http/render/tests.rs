@@ -8,7 +8,7 @@ use super::{
     PageName, Site, Templates,
     policy::Script,
     samples::{self, site, templates},
-    views::{Client, Login, UsePasskey},
+    views::{Client, Login, Person, UsePasskey},
 };
 
 /// A folder of one test's own, removed at its end.
@@ -132,6 +132,8 @@ fn hostile_values_are_text() {
         }),
         confirm: Some(attack.into()),
         required: None,
+        notice: None,
+        signed_in: Some(Person { username: attack.into(), name: Some(attack.into()) }),
         user: None,
         another: attack.into(),
         passkey: Some(UsePasskey { csrf: attack.into(), another: Some(attack.into()), ..samples::use_passkey() }),

@@ -99,4 +99,6 @@ pub struct FormPost {
 pub struct Welcome {
     pub issuer: String,
     pub signed_in: Option<Person>,
+    /// They were a moment ago.
+    pub signed_out: bool,
 }

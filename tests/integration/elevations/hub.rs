@@ -28,6 +28,7 @@ async fn nothing_is_shown_without_a_privileged_session() {
     let closed = agent.decide(&page, "deny").await;
     assert!(closed.url.path().ends_with("/hub/callback") && closed.status == 403, "{}", closed.url);
     assert!(closed.body.contains("/hub/elevations\""), "{}", closed.body);
+    assert!(closed.body.contains("/account\">Your account<"), "{}", closed.body);
     let circle = agent.open(&server.at("/hub/elevations?proved=1")).await;
     assert_eq!(circle.status, 403);
 

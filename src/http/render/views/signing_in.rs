@@ -15,7 +15,11 @@ pub struct Login {
     pub confirm: Option<String>,
     /// What that takes, as an `acr`, or `recovery`.
     pub required: Option<String>,
+    /// What has just been done, in a sentence.
+    pub notice: Option<&'static str>,
     pub client: Option<Client>,
+    /// Who is signed in and might as well go on to their account.
+    pub signed_in: Option<Person>,
     /// Who is signed in and to prove it again.
     pub user: Option<Person>,
     /// Where somebody else signs in instead.
