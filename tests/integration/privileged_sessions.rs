@@ -192,9 +192,18 @@ async fn a_proof_that_is_weak_old_or_somebody_elses_is_none() {
 async fn who_cannot_prove_it_is_told_so() {
     let server = Server::usual().await;
     let (client, agent) = (server.client("web"), server.agent());
-    let refused = agent.walk(&client.request(SCOPE).url(), ALICE).await;
+    // The person before they answer, who can still do something about it; the client afterwards.
+    let login = agent.open(&client.request(SCOPE).url()).await;
+    let consent = agent.sign_in(&login, ALICE, PASSWORD).await;
+    assert!(consent.body.contains("This takes a passkey, and you have none"), "{}", consent.body);
+    assert!(consent.body.contains("/account\" target=\"_blank\""), "{}", consent.body);
+    let refused = agent.decide(&consent, "allow").await;
     assert_eq!(refused.error(), "unmet_authentication_requirements");
+    let ordinary = agent.open(&client.request("openid email").url()).await;
+    assert!(ordinary.offers("allow") && !ordinary.body.contains("This takes"), "{}", ordinary.body);
     server.enrol(ALICE, "passkey").await;
+    let more = agent.open(&client.request(&format!("{SCOPE} email")).url()).await;
+    assert!(more.offers("allow") && !more.body.contains("This takes"), "{}", more.body);
     let silent = agent.walk(&client.request(SCOPE).with("prompt", "none").url(), ALICE).await;
     assert_eq!(silent.error(), "login_required");
     let page = to_step_up(&agent, &client.request(SCOPE).url(), ALICE).await;

@@ -1,13 +1,16 @@
 //! Consent: what a client asks for, and the person's answer.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
+use uuid::Uuid;
 
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event},
     db::{
+        Outcome,
         authorization_requests::{self, Mark},
-        consents,
+        consents, privileged_sessions,
+        sessions::LiveSession,
     },
     failure::Failure,
     http::{
@@ -17,7 +20,7 @@ use crate::{
         render::{PageName, answer, views},
         scope_names::describe,
     },
-    oauth::Error,
+    oauth::{Acr, Error},
     sessions,
 };
 
@@ -26,7 +29,11 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         Ok(pending) => pending,
         Err(response) => return response,
     };
-    let Some((session, _)) = pending.browser.signed_in() else { return back(&app, &pending) };
+    let Some((session, user_id)) = pending.browser.signed_in() else { return back(&app, &pending) };
+    let lacks = match lacks(&app, &visit, &pending, session, user_id).await {
+        Ok(lacks) => lacks,
+        Err(failure) => return answer::failure(&app, &visit, &failure),
+    };
     let context = views::Consent {
         action: app.config.issuer.url("/consent"),
         csrf: pending.csrf(&app),
@@ -34,9 +41,38 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         client: answer::client_view(&pending.client, Some(&pending.request.redirect_uri)),
         user: person(session),
         scopes: wanted(&pending).iter().map(|name| describe(&app, name)).collect(),
+        lacks,
     };
     let page = pending.page(PageName::Consent);
     answer::page(&app, &visit, page, &context)
+}
+
+/// What the person would have to have before the client could get what it asks for. It is for their eyes: the client learns
+/// of it by the answer, and only when they have allowed it something.
+async fn lacks(
+    app: &App,
+    visit: &Visit,
+    pending: &Pending,
+    session: &LiveSession,
+    user_id: Uuid,
+) -> Outcome<Option<&'static str>> {
+    let Some(demand) = &pending.request.demand else { return Ok(None) };
+    let found = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            let found = privileged_sessions::find_privilege(tx, &pending.client.id, user_id, session.root_id).await?;
+            Ok::<_, Failure>(found)
+        })
+        .await?;
+    // One that registered itself gets nothing of it, whatever the person has.
+    if found.is_self_registered || found.reach.satisfies(demand.acr) {
+        return Ok(None);
+    }
+    Ok(Some(match demand.acr {
+        Acr::Phrh => "a passkey whose hardware vouches for it",
+        Acr::Phr => "a passkey",
+        Acr::Mfa | Acr::Pwd | Acr::Visitor => "a passkey or an authenticator app",
+    }))
 }
 
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {

@@ -104,6 +104,7 @@ pub fn consent() -> Consent {
             scope("email", "See your email address"),
             scope("offline_access", "Keep access while you are away"),
         ],
+        lacks: Some("a passkey"),
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Consent {
     pub client: Client,
     pub user: Person,
     pub scopes: Vec<Scope>,
+    /// What the person has not got, and what is asked for takes.
+    pub lacks: Option<&'static str>,
 }
 
 /// `reset_password.html`: posts `request` and `username`; with a link's `token`, and `password`, `password_again`, `code`,
