@@ -43,6 +43,7 @@ pub mod session_locks;
 pub mod sessions;
 pub mod set_up_links;
 pub mod signing_keys;
+mod socket;
 mod statement;
 mod target;
 pub mod throttles;

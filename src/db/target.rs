@@ -1,7 +1,7 @@
 //! Where PostgreSQL is and how it is spoken to: a database URL, understood, and the connections made by it.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     str::FromStr,
     sync::{
         Arc,
@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::pool::PATIENCE;
+use super::{pool::PATIENCE, socket::Socket};
 use crate::failure::Stop;
 
 /// How long a connection is silent before the system asks whether the other side is still there, and how long what was sent
@@ -91,12 +91,30 @@ impl Target {
             let (client, connection) = self.config.connect(tls.clone()).await.map_err(bad)?;
             tokio::spawn(watch(connection, lost.clone()));
             client
+        } else if let Some(path) = self.socket() {
+            let connecting = async {
+                let socket = Socket::connect(&path).await.map_err(|error| error.to_string())?;
+                self.config.connect_raw(socket, tokio_postgres::NoTls).await.map_err(|error| bad(error).to_string())
+            };
+            let connected = tokio::time::timeout(PATIENCE, connecting).await;
+            let connected = connected.unwrap_or_else(|_| Err("it does not answer".to_owned()));
+            let (client, connection) = connected
+                .map_err(|why| ConnectionError::BadConnection(format!("connecting to {}: {why}", path.display())))?;
+            tokio::spawn(watch(connection, lost.clone()));
+            client
         } else {
             let (client, connection) = self.config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
             tokio::spawn(watch(connection, lost.clone()));
             client
         };
         Ok((AsyncPgConnection::try_from(client).await?, lost))
+    }
+
+    /// The socket of a server on this machine, where the URL names one and nothing else.
+    fn socket(&self) -> Option<PathBuf> {
+        let [tokio_postgres::config::Host::Unix(directory)] = self.config.get_hosts() else { return None };
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        Some(directory.join(format!(".s.PGSQL.{port}")))
     }
 
     /// The role this URL signs in as.
