@@ -118,7 +118,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let config = Config::load(Sources { file: Some(file.clone()), environment: vec![] });
         std::fs::remove_file(file).unwrap();
-        config.unwrap().scopes.remove(0).privileged.unwrap().access
+        config.unwrap().scopes[0].clone().privileged.unwrap().access
     }
 
     fn circumstances(groups: &[String]) -> Circumstances<'_> {

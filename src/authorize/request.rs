@@ -17,7 +17,7 @@ pub struct Asked<'a> {
     pub parameters: &'a Parameters,
     pub client: &'a Client,
     /// The scopes that the configuration declares.
-    pub scopes: &'a [config::Scope],
+    pub scopes: &'a config::Scopes,
     /// The resources that the configuration declares.
     pub resources: &'a [config::Resource],
     /// The public keys that we sign and ever signed with: an `id_token_hint` is one of ours, however old.

@@ -1,6 +1,7 @@
-//! Declared clients and users: made to be there, as declared, once.
+//! Declared clients, users, scopes and resources: made to be there, as declared, once.
 //!
-//! Invariant: applying never enables what was disabled, never overwrites a password changed since, never deletes.
+//! Invariant: applying never enables what was disabled, never overwrites a password changed since, never deletes: what is
+//! declared no longer is warned about.
 
 use serde_json::{Value, json};
 
@@ -9,8 +10,8 @@ use crate::{
     audit::{self, Action, Actor, Event, Subject},
     authentication::password_rules::{self, Context},
     clients,
-    config::User,
-    db::{Trace, Tx, declarations, users},
+    config::{Config, User},
+    db::{Trace, Tx, declarations, resources, scopes, users},
     failure::{Broken, Stop},
     jose::{Key256, MasterSecret, Purpose},
     sessions,
@@ -24,6 +25,7 @@ pub(super) async fn apply(app: &App, master: &MasterSecret) -> Result<(), Stop> 
         .db
         .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Broken> {
             declarations::lock(tx).await?;
+            clients::apply_declared_scopes(tx, &config.scopes).await?;
             clients::apply_hub(tx, config.issuer.as_str()).await?;
             for client in &config.clients {
                 clients::apply_declared(tx, client).await?;
@@ -31,16 +33,55 @@ pub(super) async fn apply(app: &App, master: &MasterSecret) -> Result<(), Stop> 
             for user in &config.users {
                 apply_user(tx, app, &key, user).await?;
             }
-            declarations::load_declared_usernames(tx).await
+            LeftOver::find(tx, config).await
         })
         .await?;
-    let is_declared = |name: &String| {
-        config.users.iter().any(|user| users::username_key(&user.username) == users::username_key(name))
-    };
-    for username in left_over.iter().filter(|name| !is_declared(name)) {
-        tracing::warn!(username, "no longer declared, but may still sign in: `mooring user disable` ends that");
-    }
+    left_over.tell();
     Ok(())
+}
+
+/// What was declared once and is no longer.
+struct LeftOver {
+    clients: Vec<String>,
+    users: Vec<String>,
+    scopes: Vec<String>,
+    resources: Vec<String>,
+}
+
+impl LeftOver {
+    /// Remembers what is declared, and finds what is no longer.
+    async fn find(tx: &mut Tx, config: &Config) -> Result<Self, Broken> {
+        let clients: Vec<_> = config.clients.iter().filter_map(|client| client.client_id.as_deref()).collect();
+        let users: Vec<_> = config.users.iter().map(|user| users::username_key(&user.username)).collect();
+        let resources: Vec<_> = config.resources.iter().map(|resource| resource.identifier.as_str()).collect();
+        resources::declare(tx, &resources).await?;
+        let remembered = scopes::load_all(tx).await?.into_iter();
+        let is_declared = |name: &String| config.scopes.iter().any(|scope| scope.name == *name);
+        Ok(Self {
+            clients: declarations::mark_clients(tx, &clients).await?,
+            users: declarations::mark_users(tx, &users).await?,
+            scopes: remembered
+                .filter_map(|(name, privileged)| (!privileged && !is_declared(&name)).then_some(name))
+                .collect(),
+            resources: resources::load_beside(tx, &resources).await?,
+        })
+    }
+
+    /// Privileged scopes are told of where they are withdrawn.
+    fn tell(&self) {
+        for client in &self.clients {
+            tracing::warn!(client, "no longer declared, but still registered: `mooring client disable` ends that");
+        }
+        for username in &self.users {
+            tracing::warn!(username, "no longer declared, but may still sign in: `mooring user disable` ends that");
+        }
+        for scope in &self.scopes {
+            tracing::warn!(scope, "no longer declared, but clients that are registered for it are still given it");
+        }
+        for resource in &self.resources {
+            tracing::warn!(resource, "no longer declared: tokens are not made for it any more");
+        }
+    }
 }
 
 async fn apply_user(tx: &mut Tx, app: &App, key: &Key256, declared: &User) -> Result<(), Broken> {

@@ -11,6 +11,7 @@ mod self_registration;
 
 pub use hub::apply_hub;
 pub use registration::{Registered, apply_declared, register};
+pub use scope::{apply_declared_scopes, withdraw_undeclared};
 pub use sector::check_sector;
 pub use self_registration::{Information, Registrar, expire_unused};
 

@@ -2,7 +2,9 @@
 
 use super::Client;
 use crate::{
-    config,
+    config::Scopes,
+    db::{self, Tx},
+    failure::Broken,
     oauth::{
         Error, Scope,
         scope::{OFFLINE_ACCESS, OPENID, STANDARD_SCOPES},
@@ -14,20 +16,20 @@ fn is_standard(token: &str) -> bool {
     STANDARD_SCOPES.iter().any(|scope| scope.name == token)
 }
 
-/// The scope to go on with. What the server does not know is passed over (OIDC Core §3.1.2.1); what it knows and the
-/// client is not registered for is `invalid_scope`. A privileged scope is for a person, who will have to prove themselves:
+/// The scope to go on with. What the server does not know, or has withdrawn, is passed over (OIDC Core §3.1.2.1); what it
+/// knows and the client is not registered for is `invalid_scope`. A privileged scope is for a person, who will have to prove themselves:
 /// a client that acts for itself never gets one, whatever its registration says.
 ///
 /// `for_person`: whether somebody will be signed in. A client that acts for itself has no use for identity scopes.
 pub fn negotiate(
     requested: Option<&str>,
     client: &Client,
-    declared: &[config::Scope],
+    declared: &Scopes,
     for_person: bool,
 ) -> Result<Scope, Error> {
-    let is_privileged = |token: &str| is_privileged(token, declared);
+    let is_privileged = |token: &str| declared.is_privileged(token);
     let is_known = |token: &str| is_standard(token) || declared.iter().any(|scope| scope.name == token);
-    let registered = registered(client);
+    let registered = offered(&registered(client), declared);
     let Some(requested) = requested else {
         // RFC 6749 §3.3: the default is what the client is registered for, without what must be asked for by name.
         return Ok(registered.filtered(|token| {
@@ -56,12 +58,34 @@ pub fn negotiate(
 
 /// What of a scope is left where no privileged session is live.
 #[must_use]
-pub fn unprivileged(scope: &Scope, declared: &[config::Scope]) -> Scope {
-    scope.filtered(|token| !is_privileged(token, declared))
+pub fn unprivileged(scope: &Scope, declared: &Scopes) -> Scope {
+    scope.filtered(|token| !declared.is_privileged(token))
 }
 
-fn is_privileged(token: &str, declared: &[config::Scope]) -> bool {
-    declared.iter().any(|scope| scope.name == token && scope.privileged.is_some())
+/// What of a scope is not withdrawn.
+#[must_use]
+pub fn offered(scope: &Scope, declared: &Scopes) -> Scope {
+    scope.filtered(|token| !declared.is_withdrawn(token))
+}
+
+/// Remembers which scopes are declared, and looks which are not any more.
+pub async fn apply_declared_scopes(tx: &mut Tx, declared: &Scopes) -> Result<(), Broken> {
+    let said: Vec<_> = declared.iter().map(|scope| (scope.name.as_str(), scope.privileged.is_some())).collect();
+    db::scopes::declare(tx, &said).await?;
+    withdraw_undeclared(tx, declared).await
+}
+
+/// Looks which privileged scopes were declared, here before or by another replica, and are not declared here: they are
+/// withdrawn.
+pub async fn withdraw_undeclared(tx: &mut Tx, declared: &Scopes) -> Result<(), Broken> {
+    let remembered = db::scopes::load_all(tx).await?.into_iter();
+    for scope in declared.withdraw(remembered.filter_map(|(name, privileged)| privileged.then_some(name))) {
+        tracing::warn!(
+            scope,
+            "a privileged scope is no longer declared: nobody is given it until it is declared again"
+        );
+    }
+    Ok(())
 }
 
 /// What of a scope an anonymous visitor can give: nothing that speaks of a person, and nothing that outlives the visit.

@@ -1,5 +1,11 @@
 //! Declared scopes, and what the privileged ones demand.
 
+use std::{
+    collections::BTreeSet,
+    ops::Deref,
+    sync::{Arc, PoisonError, RwLock},
+};
+
 use chrono::TimeDelta;
 
 use super::{
@@ -113,7 +119,65 @@ pub struct Privileged {
     pub access: Access,
 }
 
-pub fn read(rows: &[Reader<'_>]) -> Result<Vec<Scope>, Stop> {
+/// The declared scopes, and the names of those that are withdrawn.
+///
+/// What a scope demands is said by the configuration alone. A privileged one that is not in it any more (removed, misspelt,
+/// or the file of this replica is older than that of another) is not therefore an ordinary one: the database remembers it,
+/// and it is withdrawn here. Nobody is given it, by no grant, until it is declared again.
+#[derive(Clone, Debug)]
+pub struct Scopes {
+    declared: Vec<Scope>,
+    /// Learnt from the database, at the start and from time to time; clones share it.
+    withdrawn: Arc<RwLock<BTreeSet<String>>>,
+}
+
+impl Scopes {
+    #[must_use]
+    pub fn new(declared: Vec<Scope>) -> Self {
+        Self { declared, withdrawn: Arc::default() }
+    }
+
+    /// Declares one more, in place of another of its name.
+    pub fn declare(&mut self, scope: Scope) {
+        self.declared.retain(|other| other.name != scope.name);
+        self.declared.push(scope);
+    }
+
+    /// Withdraws those of these privileged scopes that are not declared, and no others. Returns the ones that were not
+    /// withdrawn before.
+    pub fn withdraw(&self, privileged: impl IntoIterator<Item = String>) -> Vec<String> {
+        let missing: BTreeSet<String> =
+            privileged.into_iter().filter(|name| !self.iter().any(|scope| scope.name == *name)).collect();
+        let mut withdrawn = self.withdrawn.write().unwrap_or_else(PoisonError::into_inner);
+        let new = missing.difference(&withdrawn).cloned().collect();
+        *withdrawn = missing;
+        new
+    }
+
+    #[must_use]
+    pub fn is_withdrawn(&self, name: &str) -> bool {
+        self.withdrawn.read().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    /// Whether it is declared privileged, or was.
+    #[must_use]
+    pub fn is_privileged(&self, name: &str) -> bool {
+        match self.iter().find(|scope| scope.name == name) {
+            Some(scope) => scope.privileged.is_some(),
+            None => self.is_withdrawn(name),
+        }
+    }
+}
+
+impl Deref for Scopes {
+    type Target = [Scope];
+
+    fn deref(&self) -> &[Scope] {
+        &self.declared
+    }
+}
+
+pub fn read(rows: &[Reader<'_>]) -> Result<Scopes, Stop> {
     let mut scopes: Vec<Scope> = Vec::with_capacity(rows.len());
     for from in rows {
         let scope = one(from)?;
@@ -127,7 +191,7 @@ pub fn read(rows: &[Reader<'_>]) -> Result<Vec<Scope>, Stop> {
             scopes.push(of_the_hub(name, description));
         }
     }
-    Ok(scopes)
+    Ok(Scopes::new(scopes))
 }
 
 /// A scope of the Identity Hub that was not declared.

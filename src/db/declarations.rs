@@ -1,11 +1,11 @@
 //! What applying the configuration's declarations needs beside the tables themselves.
 
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, QueryDsl};
+use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 
 use super::{
     Tx,
-    schema::{credentials, users},
+    schema::{clients, users},
     statement::Cached,
     work::OrBroken,
 };
@@ -20,12 +20,41 @@ pub async fn lock(tx: &mut Tx) -> Result<(), Broken> {
     Ok(())
 }
 
-/// The names of those who may sign in with a password that was declared.
-pub async fn load_declared_usernames(tx: &mut Tx) -> Result<Vec<String>, Broken> {
+/// Marks clients as declared, and returns the others that were declared once and may still do something.
+pub async fn mark_clients(tx: &mut Tx, client_ids: &[&str]) -> Result<Vec<String>, Broken> {
+    let now = tx.now;
+    diesel::update(clients::table)
+        .filter(clients::client_id.eq_any(client_ids))
+        .filter(clients::declared_at.is_null())
+        .set(clients::declared_at.eq(now))
+        .execute(&mut tx.conn())
+        .await
+        .or_broken("mark declared clients")?;
+    clients::table
+        .filter(clients::declared_at.is_not_null())
+        .filter(clients::disabled_at.is_null())
+        .filter(clients::client_id.ne_all(client_ids))
+        .order(clients::client_id)
+        .select(clients::client_id)
+        .load(&mut tx.conn())
+        .await
+        .or_broken("load declared clients")
+}
+
+/// Marks people as declared, and returns the others who were declared once and may still sign in.
+pub async fn mark_users(tx: &mut Tx, username_keys: &[String]) -> Result<Vec<String>, Broken> {
+    let now = tx.now;
+    diesel::update(users::table)
+        .filter(users::username_key.eq_any(username_keys))
+        .filter(users::declared_at.is_null())
+        .set(users::declared_at.eq(now))
+        .execute(&mut tx.conn())
+        .await
+        .or_broken("mark declared users")?;
     users::table
-        .inner_join(credentials::table.on(credentials::user_id.eq(users::id)))
-        .filter(credentials::declared.is_not_null().and(credentials::ended_at.is_null()))
+        .filter(users::declared_at.is_not_null())
         .filter(users::disabled_at.is_null())
+        .filter(users::username_key.ne_all(username_keys))
         .order(users::username_key)
         .select(users::username)
         .load(&mut tx.conn())

@@ -32,8 +32,10 @@ mod pool;
 pub mod privileged_sessions;
 pub mod recovery_codes;
 pub mod registrations;
+pub mod resources;
 #[allow(clippy::doc_markdown, reason = "generated from the schema's comments")]
 mod schema;
+pub mod scopes;
 pub mod second_factors;
 pub mod service_sessions;
 pub mod session_clients;

@@ -182,6 +182,8 @@ diesel::table! {
         used_at -> Nullable<Timestamptz>,
         /// Of a client that registered itself and was not used yet: from which network, as a keyed hash.
         registered_from -> Nullable<Bytea>,
+        /// When the configuration first declared it; null: it was registered otherwise.
+        declared_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -410,6 +412,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Which resource servers (RFC 8707) were ever declared. What they are is the configuration's to say.
+    resources (identifier) {
+        /// The value of resource, and of aud.
+        identifier -> Text,
+        /// When it was first declared.
+        declared_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Which scopes were ever declared. What they demand is the configuration's to say.
+    scopes (name) {
+        /// As it stands in requests.
+        name -> Text,
+        /// Since when it is privileged, by the latest declaration; null: it is not.
+        privileged_at -> Nullable<Timestamptz>,
+        /// When it was first declared.
+        declared_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     /// The part of a session that changes often: at most one write a minute a session.
     session_activity (session_id) {
         /// The session.
@@ -588,6 +612,8 @@ diesel::table! {
         updated_at -> Timestamptz,
         /// What privileged scopes ask for by name (scope.groups).
         groups -> Array<Nullable<Text>>,
+        /// When the configuration first declared the person; null: they were added otherwise.
+        declared_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -630,6 +656,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     notices,
     partitioned_tables,
     password_resets,
+    resources,
+    scopes,
     session_activity,
     session_clients,
     sessions,

@@ -9,7 +9,7 @@ use super::Exchange;
 use crate::{
     clients::{
         Client,
-        scope::{registered, unprivileged},
+        scope::{offered, registered, unprivileged},
     },
     db::Outcome,
     failure::Broken,
@@ -79,7 +79,8 @@ pub(super) fn prepare(
 ) -> Outcome<Prepared> {
     // What was taken out of the client's registration is not issued any more.
     let registered = registered(client);
-    let granted = if origin.is_privileged { granted.clone() } else { unprivileged(granted, &exchange.config.scopes) };
+    let scopes = &exchange.config.scopes;
+    let granted = if origin.is_privileged { offered(granted, scopes) } else { unprivileged(granted, scopes) };
     let granted = granted.filtered(|name| registered.contains(name));
     let audiences = Audiences { issuer: exchange.config.issuer.as_str(), resources: &exchange.config.resources };
     let named = audiences.named(exchange.parameters.all("resource"))?;

@@ -14,6 +14,7 @@ mod notices;
 mod partitions;
 mod password_resets;
 mod registrations;
+mod scopes;
 mod settled_notices;
 mod throttles;
 mod upkeep;
@@ -48,6 +49,7 @@ pub struct Job {
 pub static JOBS: &[Job] = &[
     partitions::JOB,
     keys::JOB,
+    scopes::JOB,
     throttles::JOB,
     authorization_requests::JOB,
     ceremonies::JOB,

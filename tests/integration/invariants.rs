@@ -38,6 +38,8 @@ const UNBOUND: &[(&str, &str)] = &[
     ("notices", "tells of a session's end, or writes to a person; it opens nothing"),
     ("password_resets", "a reset secret: whoever forgot their password has no session yet, and gets none by it"),
     ("audit_events", "outlives the session it tells of, so it carries the id without a foreign key"),
+    ("scopes", "which were declared"),
+    ("resources", "which were declared"),
     ("partitioned_tables", "how tables are cut"),
     ("__diesel_schema_migrations", "the migrations' own"),
 ];

@@ -13,6 +13,7 @@ mod client_credentials;
 mod contracts;
 mod cors;
 mod database_over_tls;
+mod declarations;
 mod demo;
 mod elevations;
 mod endings;

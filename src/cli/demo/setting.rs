@@ -81,13 +81,12 @@ impl Setting {
                 "introspection": "any",
             }),
         )?;
-        config.scopes.retain(|scope| scope.name != API_SCOPE && scope.name != PRIVILEGED_SCOPE);
-        config.scopes.push(Scope {
+        config.scopes.declare(Scope {
             name: API_SCOPE.to_owned(),
             description: Some("Be greeted by the demo API".to_owned()),
             privileged: None,
         });
-        config.scopes.push(Scope {
+        config.scopes.declare(Scope {
             name: PRIVILEGED_SCOPE.to_owned(),
             description: Some("Move money at the demo API".to_owned()),
             privileged: Some(Privileged {

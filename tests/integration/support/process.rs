@@ -27,7 +27,7 @@ use super::{
 
 /// Of a client that every installation declares: it gets tokens for itself, and may introspect every token.
 const MACHINE: &str = "machine";
-const SECRET: &str = "a-client-secret-of-a-process-under-test";
+pub const SECRET: &str = "a-client-secret-of-a-process-under-test";
 /// For a start that makes a cluster, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -132,14 +132,22 @@ impl Installation {
 
     /// A server, once it is ready.
     pub fn serve(&self) -> Running {
-        let mut child = self
-            .command(&["serve"])
-            .env("MOORING_LOG__FILTER", "error")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("the program starts");
+        self.ready(self.command(&["serve"]).env("MOORING_LOG__FILTER", "error"))
+    }
+
+    /// The same, with a log of its own that [`Installation::log`] reads.
+    pub fn serve_logging(&self, filter: &str) -> Running {
+        let log = fs::File::create(self.directory.join("log")).expect("a log");
+        self.ready(self.command(&["serve"]).env("MOORING_LOG__FILTER", filter).stderr(log))
+    }
+
+    /// What the latest server that was told to has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).expect("a log in UTF-8")
+    }
+
+    fn ready(&self, command: &mut Command) -> Running {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program starts");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let (tell, heard) = mpsc::channel();
         thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(tell.send(line))));
@@ -258,7 +266,8 @@ impl Running {
         Agent::of(self.http.clone(), &self.issuer)
     }
 
-    fn as_machine(&self, path: &str, form: &[(&str, &str)]) -> RequestBuilder {
+    /// A request of the machine's.
+    pub fn as_machine(&self, path: &str, form: &[(&str, &str)]) -> RequestBuilder {
         self.http.post(self.at(path)).header("authorization", basic(MACHINE, SECRET)).form(form)
     }
 
@@ -283,8 +292,12 @@ impl Running {
     }
 
     /// Asks it to stop, and says with what it exited.
-    pub fn stop(mut self) -> Option<i32> {
-        kill_process(self.pid(), Signal::TERM).expect("it runs");
+    pub fn stop(self) -> Option<i32> {
+        self.stop_by(Signal::TERM)
+    }
+
+    pub fn stop_by(mut self, signal: Signal) -> Option<i32> {
+        kill_process(self.pid(), signal).expect("it runs");
         let ended = eventually(Duration::from_secs(30), || matches!(self.child.try_wait(), Ok(Some(_))));
         assert!(ended, "it did not stop within 30 s");
         self.child.wait().expect("it ended").code()

@@ -384,6 +384,7 @@ fn mail_folder(port: u16) -> PathBuf {
 async fn prepare(app: &App) -> Result<(), Broken> {
     app.db
         .work(app.clock.now(), &Trace::default(), async |tx| {
+            clients::apply_declared_scopes(tx, &app.config.scopes).await?;
             clients::apply_hub(tx, app.config.issuer.as_str()).await?;
             for client in &app.config.clients {
                 clients::apply_declared(tx, client).await?;
