@@ -7,13 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Cli, Opened, open, output};
 use crate::{
     config::{self, Config},
-    db::{Trace, embedded::Role, health, partitions},
+    db::{Trace, embedded::Role, health, migrations, partitions},
     failure::Stop,
     outbound::Outbound,
 };
-
-/// PostgreSQL 15: `security_invoker`, `UNIQUE NULLS NOT DISTINCT`, and what CI tests.
-const OLDEST: i32 = 150_000;
 
 /// What tokens and sessions forgive.
 const DRIFT: TimeDelta = TimeDelta::seconds(5);
@@ -89,10 +86,13 @@ async fn check(report: &mut Report, opened: &Opened, separate_owner: bool) -> Re
             Ok((facts, health::may_change_audit_events(tx).await?, partitions::load_missing(tx).await?))
         })
         .await?;
-    if facts.version_number >= OLDEST {
+    if facts.major() >= migrations::OLDEST {
         ok(format_args!("PostgreSQL {}", facts.version))?;
     } else {
-        report.failed(format_args!("PostgreSQL {} is too old", facts.version), "use version 15 or later")?;
+        report.failed(
+            format_args!("PostgreSQL {} is too old", facts.version),
+            &format!("use version {} or later", migrations::OLDEST),
+        )?;
     }
     clock(report, app.clock.now(), facts.clock)?;
     let mend = "let database.migrate_url name the owner and database.url a role of its own, then run `mooring migrate`";

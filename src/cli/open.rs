@@ -56,7 +56,7 @@ pub async fn open(config: Config, role: Role) -> Result<Opened, Stop> {
     let clock = Clock::default();
     // What is wrong with the configuration is said before anything is made.
     let source = config.master_source()?;
-    let (embedded, db) = database(&config, role).await?;
+    let (embedded, db) = database(&config, &clock, role).await?;
     keep_partitions(&db, &clock).await?;
     let master = master_secret(&source, &db, &clock).await?;
     let data = whereabouts(&config);
@@ -106,7 +106,7 @@ async fn reload_keys(app: &App) -> Result<(), Broken> {
 }
 
 /// The database at the schema of this program: the given one, or the embedded cluster's.
-pub(super) async fn database(config: &Config, role: Role) -> Result<(Option<Embedded>, Database), Stop> {
+pub(super) async fn database(config: &Config, clock: &Clock, role: Role) -> Result<(Option<Embedded>, Database), Stop> {
     if let Some(url) = &config.database.url {
         let db = Database::for_workers(url, config.database.max_connections, config.server.workers)?;
         if role == Role::Server {
@@ -114,9 +114,10 @@ pub(super) async fn database(config: &Config, role: Role) -> Result<(Option<Embe
             migrations::migrate(owner, url).await?;
             return Ok((None, db));
         }
-        let pending = migrations::pending(&db).await.map_err(|broken| {
-            Stop::from(broken).mend("check DATABASE_URL, or leave it unset to use the embedded PostgreSQL")
-        })?;
+        let pending =
+            db.single(clock.now(), &Trace::default(), migrations::load_pending).await.map_err(|broken: Broken| {
+                Stop::from(broken).mend("check DATABASE_URL, or leave it unset to use the embedded PostgreSQL")
+            })?;
         if !pending.is_empty() {
             return Err(Stop::new("the database has not the schema of this program").mend("run `mooring migrate`"));
         }

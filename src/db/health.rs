@@ -22,6 +22,14 @@ pub struct Facts {
     pub clock: DateTime<Utc>,
 }
 
+impl Facts {
+    /// As in 15.
+    #[must_use]
+    pub fn major(&self) -> u32 {
+        u32::try_from(self.version_number / 10_000).unwrap_or_default()
+    }
+}
+
 pub async fn load_facts(tx: &mut Tx) -> Result<Facts, Broken> {
     diesel::sql_query(
         "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS \

@@ -1,20 +1,35 @@
 //! Bringing a database to the schema of this program.
 
-use diesel::{migration::MigrationSource, pg::Pg};
+use diesel::{QueryResult, migration::MigrationSource, pg::Pg};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::target::Target;
-use crate::failure::Stop;
+use super::{Tx, target::Target, work::OrBroken};
+use crate::failure::{Broken, Stop};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
+/// The oldest PostgreSQL that the schema is written for: `security_invoker`, `UNIQUE NULLS NOT DISTINCT`.
+pub const OLDEST: u32 = 15;
+
 /// Applies what is missing as the owner (`migrate_url`), then gives the server's role (`server_url`) what it needs: it
 /// may not change or delete audit events. Returns how many were applied.
+///
+/// Where nothing is missing it only reads, so a role without the right to change the schema will do.
 pub async fn migrate(migrate_url: &str, server_url: &str) -> Result<usize, Stop> {
     let owner = Target::parse(migrate_url)?;
     let server = Target::parse(server_url)?;
-    let mut conn = owner.connect().await.map_err(unreachable_database)?;
+    let connected = owner.connect_watched().await.map_err(unreachable_database)?;
+    if let Some(version) = connected.version.filter(|version| *version < OLDEST) {
+        return Err(Stop::new(format_args!("the database is PostgreSQL {version}, which is too old"))
+            .mend(format_args!("use version {OLDEST} or later")));
+    }
+    let mut conn = connected.connection;
+    let grantee = server.role().filter(|role| Some(*role) != owner.role());
+    if missing(&conn).await.map_err(failed)?.is_empty() && is_given(&mut conn, grantee).await? {
+        return Ok(0);
+    }
+    may_migrate(&mut conn).await?;
     // Two starting at once: the second waits, then finds nothing to do.
     conn.batch_execute("SELECT pg_advisory_lock(hashtext('mooring.migrate'))").await.map_err(failed)?;
     let mut harness = AsyncMigrationHarness::new(conn);
@@ -28,13 +43,46 @@ pub async fn migrate(migrate_url: &str, server_url: &str) -> Result<usize, Stop>
     .await
     .map_err(Stop::new)?;
     let applied = applied.map_err(|error| Stop::new(format_args!("migration failed: {error}")))?;
-    if let (Some(role), true) = (server.role(), server.role() != owner.role())
+    if let Some(role) = grantee
         && (applied > 0 || !has_rights(&mut conn, role).await?)
     {
         grant_rights(&mut conn, role).await?;
     }
     conn.batch_execute("SELECT pg_advisory_unlock(hashtext('mooring.migrate'))").await.map_err(failed)?;
     Ok(applied)
+}
+
+/// Whether the server's role has what it needs; the owner has.
+async fn is_given(conn: &mut AsyncPgConnection, grantee: Option<&str>) -> Result<bool, Stop> {
+    match grantee {
+        Some(role) => has_rights(conn, role).await,
+        None => Ok(true),
+    }
+}
+
+/// Refuses a role that cannot change the schema: a server that is started with its own alone.
+async fn may_migrate(conn: &mut AsyncPgConnection) -> Result<(), Stop> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        may: bool,
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        role: String,
+    }
+    let row: Row = diesel::sql_query(
+        "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AND NOT EXISTS (SELECT FROM pg_class \
+         WHERE oid = to_regclass('__diesel_schema_migrations') AND NOT pg_has_role(relowner, 'USAGE')) AS may, \
+         current_user::text AS role",
+    )
+    .get_result(conn)
+    .await
+    .map_err(failed)?;
+    if row.may {
+        return Ok(());
+    }
+    let role = row.role;
+    Err(Stop::new(format_args!("the database has not the schema of this program, and role {role} may not change it"))
+        .mend("run `mooring migrate` with database.migrate_url, which names the role that owns the database"))
 }
 
 /// Whether the rights have been given: giving them again would get in the way of whoever makes partitions just now.
@@ -76,8 +124,11 @@ async fn grant_rights(conn: &mut AsyncPgConnection, role: &str) -> Result<(), St
 }
 
 /// The versions this program has and the database has not.
-pub async fn pending(database: &super::Database) -> Result<Vec<String>, crate::failure::Broken> {
-    use super::work::OrBroken;
+pub async fn load_pending(tx: &mut Tx) -> Result<Vec<String>, Broken> {
+    missing(tx.conn()).await.or_broken("read the applied migrations")
+}
+
+async fn missing(mut conn: &AsyncPgConnection) -> QueryResult<Vec<String>> {
     #[derive(diesel::QueryableByName)]
     struct Applied {
         #[diesel(sql_type = diesel::sql_types::Text)]
@@ -88,20 +139,15 @@ pub async fn pending(database: &super::Database) -> Result<Vec<String>, crate::f
         #[diesel(sql_type = diesel::sql_types::Bool)]
         missing: bool,
     }
-    let mut conn = database.connection().await?;
     let is_new: Existence = diesel::sql_query("SELECT to_regclass('__diesel_schema_migrations') IS NULL AS missing")
-        .get_result(&mut *conn)
-        .await
-        .or_broken("look for the applied migrations")?;
+        .get_result(&mut conn)
+        .await?;
     let applied: Vec<Applied> = if is_new.missing {
         Vec::new()
     } else {
-        diesel::sql_query("SELECT version FROM __diesel_schema_migrations")
-            .load(&mut *conn)
-            .await
-            .or_broken("read the applied migrations")?
+        diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load(&mut conn).await?
     };
-    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(crate::failure::Broken::new)?;
+    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(diesel::result::Error::QueryBuilderError)?;
     Ok(known
         .iter()
         .map(|m| m.name().version().to_string())

@@ -21,7 +21,7 @@ use diesel_async::{
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 
-use super::target::Target;
+use super::target::{Connected, Target};
 use crate::failure::{Broken, Stop};
 
 /// How long a request waits for a connection before it is told to come back.
@@ -126,7 +126,7 @@ impl Database {
         {
             return Ok(Some(reader.clone()));
         }
-        let (mut connection, lost) = self
+        let Connected { mut connection, lost, .. } = self
             .workers
             .target
             .connect_watched()

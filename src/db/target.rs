@@ -14,6 +14,8 @@ use diesel::ConnectionError;
 use diesel_async::AsyncPgConnection;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::{Client, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{pool::PATIENCE, socket::Socket};
@@ -77,37 +79,29 @@ impl Target {
     }
 
     pub(super) async fn connect(&self) -> Result<AsyncPgConnection, ConnectionError> {
-        Ok(self.connect_watched().await?.0)
+        Ok(self.connect_watched().await?.connection)
     }
 
-    /// Connects, and tells through the flag when the connection is lost.
-    pub(super) async fn connect_watched(&self) -> Result<(AsyncPgConnection, Arc<AtomicBool>), ConnectionError> {
+    pub(super) async fn connect_watched(&self) -> Result<Connected, ConnectionError> {
         let bad = |error: tokio_postgres::Error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             ConnectionError::BadConnection(format!("{error}{cause}"))
         };
-        let lost = Arc::new(AtomicBool::new(false));
-        let client = if let Some(tls) = &self.tls {
-            let (client, connection) = self.config.connect(tls.clone()).await.map_err(bad)?;
-            tokio::spawn(watch(connection, lost.clone()));
-            client
-        } else if let Some(path) = self.socket() {
-            let connecting = async {
-                let socket = Socket::connect(&path).await.map_err(|error| error.to_string())?;
-                self.config.connect_raw(socket, tokio_postgres::NoTls).await.map_err(|error| bad(error).to_string())
-            };
-            let connected = tokio::time::timeout(PATIENCE, connecting).await;
-            let connected = connected.unwrap_or_else(|_| Err("it does not answer".to_owned()));
-            let (client, connection) = connected
-                .map_err(|why| ConnectionError::BadConnection(format!("connecting to {}: {why}", path.display())))?;
-            tokio::spawn(watch(connection, lost.clone()));
-            client
-        } else {
-            let (client, connection) = self.config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
-            tokio::spawn(watch(connection, lost.clone()));
-            client
+        if let Some(tls) = &self.tls {
+            return Connected::new(self.config.connect(tls.clone()).await.map_err(bad)?).await;
+        }
+        let Some(path) = self.socket() else {
+            return Connected::new(self.config.connect(NoTls).await.map_err(bad)?).await;
         };
-        Ok((AsyncPgConnection::try_from(client).await?, lost))
+        let connecting = async {
+            let socket = Socket::connect(&path).await.map_err(|error| error.to_string())?;
+            self.config.connect_raw(socket, NoTls).await.map_err(|error| bad(error).to_string())
+        };
+        let connected = tokio::time::timeout(PATIENCE, connecting).await;
+        let connected = connected.unwrap_or_else(|_| Err("it does not answer".to_owned()));
+        let connected = connected
+            .map_err(|why| ConnectionError::BadConnection(format!("connecting to {}: {why}", path.display())))?;
+        Connected::new(connected).await
     }
 
     /// The socket of a server on this machine, where the URL names one and nothing else.
@@ -121,6 +115,35 @@ impl Target {
     pub(super) fn role(&self) -> Option<&str> {
         self.config.get_user()
     }
+}
+
+/// A connection that was made.
+pub(super) struct Connected {
+    pub(super) connection: AsyncPgConnection,
+    /// Set when the connection is lost.
+    pub(super) lost: Arc<AtomicBool>,
+    /// The major version of PostgreSQL, as it says itself without being asked.
+    pub(super) version: Option<u32>,
+}
+
+impl Connected {
+    /// Drives the connection of `client`, for as long as there is one.
+    async fn new<S, T>((client, connection): (Client, Connection<S, T>)) -> Result<Self, ConnectionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let version = connection.parameter("server_version").and_then(major);
+        let lost = Arc::new(AtomicBool::new(false));
+        tokio::spawn(watch(connection, lost.clone()));
+        Ok(Self { connection: AsyncPgConnection::try_from(client).await?, lost, version })
+    }
+}
+
+/// Of `15.4 (Debian 15.4-1)`, and of `19beta1`.
+fn major(version: &str) -> Option<u32> {
+    let digits = version.find(|c: char| !c.is_ascii_digit()).map_or(version, |end| &version[..end]);
+    digits.parse().ok()
 }
 
 /// Host and database of a URL, for people: never a role, never a password.
@@ -217,6 +240,15 @@ mod tests {
         let unacknowledged = |url| Target::parse(url).unwrap().config.get_tcp_user_timeout().copied();
         assert_eq!(unacknowledged("postgres://u:p@db.example/m"), Some(QUIET));
         assert_eq!(unacknowledged("postgres://u:p@db.example/m?tcp_user_timeout=5"), Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn the_version_is_its_first_number() {
+        assert_eq!(major("15.4 (Debian 15.4-1)"), Some(15));
+        assert_eq!(major("9.6.24"), Some(9));
+        assert_eq!(major("19beta1"), Some(19));
+        assert_eq!(major("20"), Some(20));
+        assert_eq!(major("unheard of"), None);
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod logout;
 mod mail;
 mod main_job;
 mod metrics;
+mod migrations;
 mod overrides;
 mod pages;
 mod parsers;

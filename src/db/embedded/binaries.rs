@@ -7,10 +7,8 @@ use std::{
 };
 
 use super::{fetch, place::Place};
-use crate::failure::Stop;
+use crate::{db::migrations::OLDEST, failure::Stop};
 
-/// The oldest major version that Mooring runs on.
-const OLDEST: u32 = 15;
 /// The major version that is fetched for a new cluster.
 const FETCHED: u32 = 18;
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{
     app::App,
     db::{migrations, partitions},
-    failure::Failure,
+    failure::Broken,
     http::{extract::Visit, render::json},
 };
 
@@ -17,18 +17,19 @@ pub async fn healthz() -> HttpResponse {
 
 /// It can do its work: database, migrations, partitions ahead, keys.
 pub async fn readyz(app: Data<App>, visit: Visit) -> HttpResponse {
-    let database = app
+    let looked = app
         .db
-        .single(visit.now, &visit.trace, async |tx| partitions::load_missing(tx).await.map_err(Failure::from))
+        .single(visit.now, &visit.trace, async |tx| {
+            Ok::<_, Broken>((migrations::load_pending(tx).await?, partitions::load_missing(tx).await?))
+        })
         .await;
-    let pending = migrations::pending(&app.db).await;
     let keys = app.mint.keys.are_complete(visit.now);
-    let partitions = database.as_ref().is_ok_and(Vec::is_empty);
-    let migrations = pending.as_ref().is_ok_and(Vec::is_empty);
-    let ready = database.is_ok() && partitions && migrations && keys;
+    let migrations = looked.as_ref().is_ok_and(|(pending, _)| pending.is_empty());
+    let partitions = looked.as_ref().is_ok_and(|(_, missing)| missing.is_empty());
+    let ready = migrations && partitions && keys;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json::private(
         status,
-        &json!({ "ready": ready, "database": database.is_ok(), "partitions": partitions, "migrations": migrations, "keys": keys }),
+        &json!({ "ready": ready, "database": looked.is_ok(), "partitions": partitions, "migrations": migrations, "keys": keys }),
     )
 }
