@@ -51,6 +51,9 @@ async fn a_server_says_where_it_is_and_leaves_nothing_running() {
     let server = installation.serve();
     assert!(!server.told.contains("set up"), "there is an administrator: {}", server.told);
     assert!(signs_in(&server, "root", PASSWORD).await);
+    // Whoever closes the terminal ends it as well.
+    assert_eq!(server.stop_by(Signal::HUP), Some(0));
+    assert!(installation.postmaster().is_none(), "PostgreSQL is left");
 }
 
 /// Asks for tokens one after another, for as long as they are given; what is not given is to be asked for again.
