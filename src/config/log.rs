@@ -21,8 +21,11 @@ impl Word for LogFormat {
 }
 
 static FORMAT: Key<LogFormat> = Key::or("format", "text", "For people, or an object a line.");
-static FILTER: Key<String> =
-    Key::or("filter", "info", "What is logged: a level, or levels by module, as in `info,mooring=debug`.");
+static FILTER: Key<String> = Key::or(
+    "filter",
+    "info",
+    "What is logged: a level, or levels by module, as in `info,mooring=debug`. Of libraries no more than `info`.",
+);
 
 pub static SECTION: Section = Section {
     name: "log",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     ALICE, Answer, BOB, PASSWORD,
-    process::{Installation, Running, eventually},
+    process::{Installation, Running, SECRET, eventually},
 };
 
 /// How long PostgreSQL may take to come back.
@@ -54,6 +54,28 @@ async fn a_server_says_where_it_is_and_leaves_nothing_running() {
     // Whoever closes the terminal ends it as well.
     assert_eq!(server.stop_by(Signal::HUP), Some(0));
     assert!(installation.postmaster().is_none(), "PostgreSQL is left");
+}
+
+/// What is wanted of the log is one thing, what may be in it another.
+#[tokio::test]
+async fn no_filter_gets_a_secret_into_the_log() {
+    let installation = Installation::new(&declared(ALICE, PASSWORD));
+    let server = installation.serve_logging("trace");
+    let agent = server.agent();
+    let page = agent.open(&server.at("/account")).await;
+    assert_eq!(agent.sign_in(&page, ALICE, PASSWORD).await.heading(), ALICE);
+    let cookie = agent.cookie().value;
+    let token = Answer::of(server.ask()).await.tokens().access;
+    assert!(server.is_active(&token).await);
+    assert_eq!(server.stop(), Some(0));
+    let log = installation.log();
+    assert!(log.contains("DEBUG") && log.contains("answered"), "it says more than usually: {log}");
+    let secrets =
+        [PASSWORD, &cookie, &token, "mo_at_", SECRET, "PASSWORD '", "$argon2id$", "CREATE ROLE", "INSERT INTO"];
+    for secret in secrets {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "{secret} in {line:?}");
+    }
 }
 
 /// Asks for tokens one after another, for as long as they are given; what is not given is to be asked for again.
