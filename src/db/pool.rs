@@ -1,7 +1,7 @@
 //! Connections: how they are pooled, divided among worker threads, and counted.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -19,13 +19,20 @@ use diesel_async::{
     },
 };
 use futures_util::FutureExt;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::target::{Connected, Target};
 use crate::failure::{Broken, Stop};
 
 /// How long a request waits for a connection before it is told to come back.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a request waits for all that one unit of work asks of the database. One that is stopped, or behind a network
+/// that drops what is sent, accepts and never answers; nobody waits for ever then, and nothing is left of it but a 503.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// What is not a request (a migration, an export, a job) may take as long as it takes.
+const LONG: Duration = Duration::from_hours(24 * 365);
 
 /// The server's way to PostgreSQL; cheap to clone.
 ///
@@ -37,6 +44,8 @@ pub struct Database {
     workers: Arc<Workers>,
     statements: Arc<AtomicU64>,
     outbox: Arc<Notify>,
+    /// Absent: what is usual on the thread.
+    patience: Option<Duration>,
 }
 
 /// The pools of worker threads.
@@ -51,6 +60,8 @@ struct Workers {
 thread_local! {
     /// This thread's own connections, and of which [`Database`] (by the address of its `workers`) they are.
     static OWN: RefCell<Option<(usize, Own)>> = const { RefCell::new(None) };
+    /// Whether this thread answers requests.
+    static ANSWERS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A worker thread's connections.
@@ -71,6 +82,11 @@ impl Reader {
     pub(super) fn connection(&self) -> &AsyncPgConnection {
         &self.connection
     }
+
+    /// Lets the next look-up make another.
+    pub(super) fn give_up(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Database {
@@ -87,11 +103,13 @@ impl Database {
         let each = size.saturating_sub(1).checked_div(workers).filter(|each| *each >= 3).unwrap_or(0);
         let shared = pool(url, &target, &statements, size - each * workers)?;
         let workers = Workers { url: url.to_owned(), target, each, pools: Mutex::default() };
-        Ok(Self { shared, workers: Arc::new(workers), statements, outbox: Arc::default() })
+        Ok(Self { shared, workers: Arc::new(workers), statements, outbox: Arc::default(), patience: None })
     }
 
-    /// Gives the calling thread connections of its own. To be called on each worker thread, in its runtime.
+    /// Gives the calling thread connections of its own, and an end to the patience of what runs there. To be called on each
+    /// worker thread, in its runtime.
     pub fn adopt_thread(&self) -> Result<(), Stop> {
+        ANSWERS.set(true);
         if self.workers.each == 0 {
             return Ok(());
         }
@@ -100,6 +118,18 @@ impl Database {
         self.workers.pools.lock().unwrap_or_else(PoisonError::into_inner).push(own.clone());
         OWN.set(Some((self.identity(), Own { pool: own, reader: Arc::default() })));
         Ok(())
+    }
+
+    /// The same, for units of work that wait no longer than this for the database.
+    #[must_use]
+    pub fn within(&self, patience: Duration) -> Self {
+        Self { patience: Some(patience), ..self.clone() }
+    }
+
+    /// Until when a unit of work that begins now waits for the database.
+    pub(super) fn deadline(&self) -> Instant {
+        let usual = || if ANSWERS.get() { ANSWER } else { LONG };
+        Instant::now() + self.patience.unwrap_or_else(usual)
     }
 
     fn identity(&self) -> usize {

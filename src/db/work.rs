@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use diesel_async::{AsyncPgConnection, TransactionManager, pooled_connection::deadpool::Object};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::{Database, audit_events, audit_events::AuditEvent, ids, pool::Reader};
@@ -27,7 +28,7 @@ pub struct Trace {
 enum Lent {
     Own(Object<AsyncPgConnection>),
     Reader(Arc<Reader>),
-    /// Only while the unit is being dropped.
+    /// Once nothing more can come of the unit.
     Closed,
 }
 
@@ -131,18 +132,47 @@ impl Tx {
     }
 }
 
-/// A request whose caller goes away is dropped where it stands. Within a transaction its connection is closed, which undoes
-/// what was begun: back in the pool it would keep its locks until somebody happens to need it.
-impl Drop for Tx {
-    fn drop(&mut self) {
-        if self.in_transaction
-            && let Lent::Own(conn) = std::mem::replace(&mut self.conn, Lent::Closed)
-        {
-            drop(Object::take(conn));
+impl Tx {
+    /// Closes the connection: what was asked on it may be answered at any time, or never.
+    fn close(&mut self) {
+        match std::mem::replace(&mut self.conn, Lent::Closed) {
+            Lent::Own(conn) => drop(Object::take(conn)),
+            Lent::Reader(reader) => reader.give_up(),
+            Lent::Closed => {}
         }
     }
 }
 
+/// A request whose caller goes away is dropped where it stands. Within a transaction its connection is closed, which undoes
+/// what was begun: back in the pool it would keep its locks until somebody happens to need it.
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if self.in_transaction {
+            self.close();
+        }
+    }
+}
+
+/// Does what belongs to a unit until the database has been waited for long enough, and then closes its connection.
+async fn by<T, E: From<Broken>>(
+    deadline: Instant,
+    tx: &mut Tx,
+    part: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
+) -> Result<T, E> {
+    if let Ok(done) = timeout_at(deadline, part(tx)).await {
+        return done;
+    }
+    tx.close();
+    Err(unanswered().into())
+}
+
+#[track_caller]
+fn unanswered() -> Broken {
+    Broken::unavailable("the database does not answer")
+}
+
+/// Units of work. Each ends with its answer or, where a request waits for it, with "try again" within a few seconds,
+/// however long the database is silent.
 impl Database {
     /// Runs `work` in one transaction; its events are committed with it. An `Err` rolls everything back, so a refusal
     /// that changes state has to be a value inside `Ok`.
@@ -152,17 +182,19 @@ impl Database {
         trace: &Trace,
         work: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut tx = self.transaction(now, trace).await?;
-        match work(&mut tx).await {
+        let deadline = self.deadline();
+        let mut tx = self.transaction(now, trace, deadline).await?;
+        by(deadline, &mut tx, async |tx| match work(tx).await {
             Ok(value) => {
-                self.finish(&mut tx).await?;
+                self.finish(tx).await?;
                 Ok(value)
             }
             Err(error) => {
                 tx.abandon().await;
                 Err(error)
             }
-        }
+        })
+        .await
     }
 
     /// Runs `work` without a transaction: each of its statements is its own. For reads, and for paths whose whole
@@ -173,22 +205,26 @@ impl Database {
         trace: &Trace,
         work: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut tx = self.unit(now, trace).await?;
-        let value = work(&mut tx).await?;
-        self.finish(&mut tx).await?;
-        Ok(value)
+        let deadline = self.deadline();
+        let mut tx = self.unit(now, trace, deadline).await?;
+        by(deadline, &mut tx, async |tx| {
+            let value = work(tx).await?;
+            self.finish(tx).await?;
+            Ok(value)
+        })
+        .await
     }
 
     /// What does not depend on the work is compiled once, not for each.
-    async fn transaction(&self, now: DateTime<Utc>, trace: &Trace) -> Result<Tx, Broken> {
-        let mut tx = self.unit(now, trace).await?;
-        if let Err(broken) = tx.begin().await {
+    async fn transaction(&self, now: DateTime<Utc>, trace: &Trace, deadline: Instant) -> Result<Tx, Broken> {
+        let mut tx = self.unit(now, trace, deadline).await?;
+        if let Err(broken) = by(deadline, &mut tx, Tx::begin).await {
             // The connection died in the pool (PostgreSQL was restarted): nothing has been done yet, so try once more.
-            if !broken.is_retryable() {
+            if !broken.is_retryable() || Instant::now() >= deadline {
                 return Err(broken);
             }
-            tx = self.unit(now, trace).await?;
-            tx.begin().await?;
+            tx = self.unit(now, trace, deadline).await?;
+            by(deadline, &mut tx, Tx::begin).await?;
         }
         Ok(tx)
     }
@@ -211,22 +247,31 @@ impl Database {
         trace: &Trace,
         look: impl AsyncFn(&mut Tx) -> Result<T, E>,
     ) -> Result<T, E> {
-        match look(&mut self.look(now, trace).await?).await {
-            Err(error) if error.is_lost() => look(&mut self.look(now, trace).await?).await,
+        let deadline = self.deadline();
+        let mut tx = self.look(now, trace, deadline).await?;
+        match by(deadline, &mut tx, &look).await {
+            Err(error) if error.is_lost() && Instant::now() < deadline => {
+                tx = self.look(now, trace, deadline).await?;
+                by(deadline, &mut tx, &look).await
+            }
             found => found,
         }
     }
 
-    async fn look(&self, now: DateTime<Utc>, trace: &Trace) -> Result<Tx, Broken> {
-        let conn = match self.reader().await? {
-            Some(reader) => Lent::Reader(reader),
-            None => Lent::Own(self.connection().await?),
+    async fn look(&self, now: DateTime<Utc>, trace: &Trace, deadline: Instant) -> Result<Tx, Broken> {
+        let lent = async {
+            Ok(match self.reader().await? {
+                Some(reader) => Lent::Reader(reader),
+                None => Lent::Own(self.connection().await?),
+            })
         };
+        let conn = timeout_at(deadline, lent).await.map_err(|_| unanswered())??;
         Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), told: 0, queued: false, in_transaction: false })
     }
 
-    async fn unit(&self, now: DateTime<Utc>, trace: &Trace) -> Result<Tx, Broken> {
-        let conn = Lent::Own(self.connection().await?);
+    async fn unit(&self, now: DateTime<Utc>, trace: &Trace, deadline: Instant) -> Result<Tx, Broken> {
+        let conn = timeout_at(deadline, self.connection()).await.map_err(|_| unanswered())?;
+        let conn = Lent::Own(conn?);
         Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), told: 0, queued: false, in_transaction: false })
     }
 }

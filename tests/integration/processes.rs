@@ -1,8 +1,9 @@
 //! The program as it is run: what it prints, how it ends, what survives a kill, and what works beside a server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, kill_process};
+use reqwest::RequestBuilder;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -75,6 +76,71 @@ async fn no_filter_gets_a_secret_into_the_log() {
     for secret in secrets {
         let line = log.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{secret} in {line:?}");
+    }
+}
+
+/// PostgreSQL is there and does not answer: as behind a network that drops what is sent, or on a disk that hangs.
+#[tokio::test]
+async fn a_database_that_does_not_answer_holds_up_nobody_for_long() {
+    let installation = Installation::new("");
+    let server = installation.serve();
+    let token = Answer::of(server.ask()).await.tokens().access;
+    let stopped = Stopped::all_of(installation.postmaster().expect("a postmaster"));
+    let patient = |request: RequestBuilder| async {
+        let since = Instant::now();
+        let answer = request.timeout(Duration::from_secs(30)).send().await.expect("an answer");
+        (answer.status().as_u16(), since.elapsed())
+    };
+    let introspect = || server.as_machine("/oauth/introspect", &[("token", &token)]);
+    for _ in 0..2 {
+        let (ready, first, second, third) = tokio::join!(
+            patient(server.http().get(server.at("/readyz"))),
+            patient(introspect()),
+            patient(introspect()),
+            patient(server.ask()),
+        );
+        assert!(ready.0 == 503 && ready.1 < Duration::from_secs(5), "{ready:?}");
+        for (status, took) in [first, second, third] {
+            assert!(status == 503 && took < Duration::from_secs(14), "{status} after {took:?}");
+        }
+    }
+    drop(stopped);
+    // What was asked in vain is in nobody's way.
+    for _ in 0..8 {
+        assert!(server.is_active(&token).await);
+        Answer::of(server.ask()).await.ok();
+    }
+    assert_eq!(server.http().get(server.at("/readyz")).send().await.unwrap().status(), 200);
+    assert_eq!(server.stop(), Some(0));
+}
+
+/// A postmaster and its children, who go on when this is dropped.
+struct Stopped(Vec<Pid>);
+
+impl Stopped {
+    fn all_of(postmaster: Pid) -> Self {
+        let mut all = vec![postmaster];
+        for entry in std::fs::read_dir("/proc").expect("processes").flatten() {
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            // The name, in brackets, may hold anything.
+            let parent = stat.rsplit(')').next().and_then(|rest| rest.split(' ').nth(2));
+            if parent == Some(&postmaster.as_raw_pid().to_string()) {
+                all.extend(entry.file_name().to_str().and_then(|pid| Pid::from_raw(pid.parse().ok()?)));
+            }
+        }
+        assert!(all.len() > 3, "it has children: {all:?}");
+        for pid in &all {
+            kill_process(*pid, Signal::STOP).unwrap();
+        }
+        Self(all)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            let _ = kill_process(*pid, Signal::CONT);
+        }
     }
 }
 

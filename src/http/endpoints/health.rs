@@ -1,5 +1,7 @@
 //! Liveness and readiness.
 
+use std::time::Duration;
+
 use actix_web::{HttpResponse, http::StatusCode, web::Data};
 use serde_json::json;
 
@@ -10,6 +12,9 @@ use crate::{
     http::{extract::Visit, render::json},
 };
 
+/// How long whoever asks whether it is ready waits for the database: they may give up soon, and a no is an answer.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 /// The process answers.
 pub async fn healthz() -> HttpResponse {
     json::private(StatusCode::OK, &json!({ "status": "ok" }))
@@ -19,6 +24,7 @@ pub async fn healthz() -> HttpResponse {
 pub async fn readyz(app: Data<App>, visit: Visit) -> HttpResponse {
     let looked = app
         .db
+        .within(PATIENCE)
         .single(visit.now, &visit.trace, async |tx| {
             Ok::<_, Broken>((migrations::load_pending(tx).await?, partitions::load_missing(tx).await?))
         })
