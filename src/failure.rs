@@ -67,7 +67,7 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// Why the program stops: what is wrong, and what mends it. At most three lines on stderr.
+/// Why the program stops: what is wrong, and what mends it. Each of them is one line, whatever a library said.
 #[derive(Debug)]
 pub struct Stop {
     what: String,
@@ -78,19 +78,28 @@ pub struct Stop {
 impl Stop {
     /// The work cannot be done (exit code 1).
     pub fn new(what: impl fmt::Display) -> Self {
-        Self { what: what.to_string(), mend: None, usage: false }
+        Self { what: one_line(what), mend: None, usage: false }
     }
 
     /// The command was called wrongly (exit code 2).
     pub fn usage(what: impl fmt::Display) -> Self {
-        Self { what: what.to_string(), mend: None, usage: true }
+        Self { what: one_line(what), mend: None, usage: true }
     }
 
     /// Adds what the reader can do about it.
     #[must_use]
     pub fn mend(mut self, mend: impl fmt::Display) -> Self {
-        self.mend = Some(mend.to_string());
+        self.mend = Some(one_line(mend));
         self
+    }
+
+    /// All of it on one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        match &self.mend {
+            Some(mend) => format!("mooring: {}; {mend}", self.what),
+            None => format!("mooring: {}", self.what),
+        }
     }
 
     /// The process's exit code: 1 failed, 2 wrong usage.
@@ -98,6 +107,11 @@ impl Stop {
     pub fn exit_code(&self) -> u8 {
         if self.usage { 2 } else { 1 }
     }
+}
+
+fn one_line(text: impl fmt::Display) -> String {
+    let text = text.to_string();
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 impl fmt::Display for Stop {

@@ -266,19 +266,19 @@ impl Passkeys {
 /// Every certificate of a PEM file.
 fn read_authorities(file: &Path) -> Result<AttestationCaList, Stop> {
     const END: &str = "-----END CERTIFICATE-----";
-    let text = fs::read_to_string(file)
-        .map_err(|error| Stop::new(format_args!("passkeys.attestation_ca: {}: {error}", file.display())))?;
+    let unusable = |why: &dyn std::fmt::Display| {
+        Stop::new(format_args!("passkeys.attestation_ca: {}: {why}", file.display()))
+            .mend("name files of certificates in PEM that this user may read")
+    };
+    let text = fs::read_to_string(file).map_err(|error| unusable(&error))?;
     let mut all = AttestationCaList::default();
     for part in text.split_inclusive(END).filter(|part| part.contains(END)) {
         let begin = part.find("-----BEGIN").unwrap_or_default();
         let one = AttestationCaList::try_from(&part.as_bytes()[begin..]);
-        all.union(&one.map_err(|_| {
-            Stop::new(format_args!("passkeys.attestation_ca: {}: a certificate in it cannot be read", file.display()))
-        })?);
+        all.union(&one.map_err(|_| unusable(&"a certificate in it cannot be read"))?);
     }
     if all.is_empty() {
-        return Err(Stop::new(format_args!("passkeys.attestation_ca: {} holds no certificate", file.display()))
-            .mend("name PEM files of certificates"));
+        return Err(unusable(&"there is no certificate in it"));
     }
     Ok(all)
 }

@@ -77,6 +77,10 @@ impl Cli {
     pub fn configuration(&self) -> Result<Config, Stop> {
         Config::load(Sources::process(self.config.clone()))
     }
+
+    fn is_start(&self) -> bool {
+        matches!(self.command, None | Some(Command::Serve | Command::Demo(_)))
+    }
 }
 
 /// Runs the program and says how it went: 0 done, 1 failed, 2 wrong usage.
@@ -84,7 +88,10 @@ impl Cli {
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return fail(&misused(&error)),
+        Err(error) if error.use_stderr() => {
+            let stop = misused(&error);
+            return fail(&stop, &stop.line());
+        }
         // Help and version were asked for.
         Err(error) => {
             let _ = error.print();
@@ -99,7 +106,9 @@ pub fn run() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(stop) => fail(&stop),
+        // A start is refused with the mend on a line of its own; a command fails in one line.
+        Err(stop) if cli.is_start() => fail(&stop, &stop.to_string()),
+        Err(stop) => fail(&stop, &stop.line()),
     }
 }
 
@@ -150,8 +159,8 @@ fn misused(error: &clap::Error) -> Stop {
     Stop::usage(said)
 }
 
-fn fail(stop: &Stop) -> ExitCode {
-    eprintln!("{stop}");
+fn fail(stop: &Stop, said: &str) -> ExitCode {
+    eprintln!("{said}");
     ExitCode::from(stop.exit_code())
 }
 

@@ -118,7 +118,9 @@ fn refusal(what: &str, section: &str, given: &str, known: Known) -> Stop {
         moved.min(strsim::damerau_levenshtein(&whole, &name))
     });
     match nearest {
-        Some((_, name)) => Stop::new(what).mend(format!("the nearest known one is {name}; `mooring docs` lists all")),
+        Some((_, name)) => {
+            Stop::new(what).mend(format!("the nearest known one is {name}; `mooring docs config` lists all"))
+        }
         None => Stop::new(what),
     }
 }

@@ -206,12 +206,17 @@ fn tls(root_certificate: Option<&str>) -> Result<MakeRustlsConnect, Stop> {
     let config = match root_certificate {
         None => builder.with_platform_verifier().map_err(Stop::new)?.with_no_client_auth(),
         Some(file) => {
-            let unreadable = |error| Stop::new(format_args!("sslrootcert {file}: {error}"));
+            let unusable = |error: &dyn std::fmt::Display| {
+                Stop::new(format_args!("sslrootcert={file} in the database URL: {error}"))
+                    .mend("name a file of certificates in PEM that this user may read")
+            };
             let mut roots = rustls::RootCertStore::empty();
-            for certificate in CertificateDer::pem_file_iter(Path::new(file)).map_err(unreadable)? {
-                roots
-                    .add(certificate.map_err(unreadable)?)
-                    .map_err(|error| Stop::new(format_args!("sslrootcert {file}: {error}")))?;
+            for certificate in CertificateDer::pem_file_iter(Path::new(file)).map_err(|error| unusable(&error))? {
+                let certificate = certificate.map_err(|error| unusable(&error))?;
+                roots.add(certificate).map_err(|error| unusable(&error))?;
+            }
+            if roots.is_empty() {
+                return Err(unusable(&"there is no certificate in it"));
             }
             builder.with_root_certificates(roots).with_no_client_auth()
         }

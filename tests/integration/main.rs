@@ -10,6 +10,7 @@ mod authorize;
 mod back_channel_logout;
 mod client_authentication;
 mod client_credentials;
+mod commands;
 mod contracts;
 mod cors;
 mod database_over_tls;

@@ -79,6 +79,12 @@ impl Installation {
         self
     }
 
+    /// With another variable in its environment.
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
     /// Another configuration for the next start.
     pub fn declare(&self, tables: &str) {
         let text = format!(
