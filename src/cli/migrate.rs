@@ -1,10 +1,10 @@
 //! `mooring migrate`: the database, brought to the schema of this program.
 
-use super::output;
+use super::{open::embedded, output};
 use crate::{
     config::Config,
     db::{
-        embedded::{self, Embedded, Role},
+        embedded::{DATABASE, Role},
         migrations,
     },
     failure::Stop,
@@ -14,8 +14,8 @@ pub(super) async fn run(config: &Config) -> Result<(), Stop> {
     let applied = if let Some(url) = &config.database.url {
         migrations::migrate(config.database.migrate_url.as_deref().unwrap_or(url), url).await?
     } else {
-        let embedded = Embedded::start(&config.data_dir, Role::Command).await?;
-        let (owner, server) = (embedded.owner_url(embedded::DATABASE), embedded.server_url(embedded::DATABASE));
+        let embedded = embedded(config, Role::Command).await?;
+        let (owner, server) = (embedded.owner_url(DATABASE), embedded.server_url(DATABASE));
         let applied = migrations::migrate(&owner, &server).await;
         embedded.stop().await?;
         applied?

@@ -20,7 +20,7 @@ use crate::{
     config::{Config, MasterSource},
     db::{
         self, Database, Trace,
-        embedded::{self, Embedded, Role},
+        embedded::{DATABASE, Embedded, Role},
         migrations, partitions, signing_keys,
     },
     failure::{Broken, Stop},
@@ -123,11 +123,20 @@ pub(super) async fn database(config: &Config, clock: &Clock, role: Role) -> Resu
         }
         return Ok((None, db));
     }
-    let embedded = Embedded::start(&config.data_dir, role).await?;
-    let server_url = embedded.server_url(embedded::DATABASE);
-    migrations::migrate(&embedded.owner_url(embedded::DATABASE), &server_url).await?;
+    let embedded = embedded(config, role).await?;
+    let server_url = embedded.server_url(DATABASE);
+    migrations::migrate(&embedded.owner_url(DATABASE), &server_url).await?;
     let db = Database::for_workers(&server_url, config.database.max_connections, config.server.workers)?;
     Ok((Some(embedded), db))
+}
+
+/// Starts or joins the embedded cluster. A command that makes one says so: it may be looking in the wrong place.
+pub(super) async fn embedded(config: &Config, role: Role) -> Result<Embedded, Stop> {
+    let embedded = Embedded::start(&config.data_dir, role).await?;
+    if embedded.is_new() && role == Role::Command {
+        eprintln!("mooring: made a new embedded database in {}", whereabouts(config));
+    }
+    Ok(embedded)
 }
 
 /// Makes the partitions of now and soon. The locks it needs are given up at once when somebody is in the way.

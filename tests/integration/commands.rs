@@ -34,3 +34,16 @@ fn a_command_says_what_is_wrong_and_what_mends_it_in_one_line() {
     installation.declare("[[user]]\nusername = [\n");
     assert!(in_one_line(&installation.run(&["migrate"])).contains("mooring.toml"));
 }
+
+#[test]
+fn a_command_that_made_a_database_says_so() {
+    let installation = Installation::new("");
+    let made = installation.run(&["client", "list"]);
+    assert!(made.json().is_array());
+    let data = installation.data().canonicalize().unwrap();
+    assert_eq!(made.stderr.trim(), format!("mooring: made a new embedded database in {}", data.display()));
+    assert_eq!(installation.run(&["client", "list"]).stderr, "");
+    // `migrate` is a way of making it.
+    let installation = Installation::new("");
+    assert!(installation.run(&["migrate"]).stderr.contains("made a new embedded database"));
+}

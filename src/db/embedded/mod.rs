@@ -72,6 +72,8 @@ const GLANCE: Duration = Duration::from_millis(4);
 pub struct Embedded {
     postmaster: Postmaster,
     users: Option<Lock>,
+    /// Whether this made the cluster.
+    is_new: bool,
     /// Held, not read: given back last of all.
     _server: Option<Lock>,
 }
@@ -102,7 +104,8 @@ impl Embedded {
         if postmaster.is_gone() {
             postmaster.place.claim_port()?;
         }
-        let embedded = Self { postmaster, users: Some(users), _server: server };
+        let is_new = !postmaster.place.is_complete();
+        let embedded = Self { postmaster, users: Some(users), is_new, _server: server };
         // Moved behind what leaves when this fails or is dropped half-way, for leaving takes a turn of its own.
         let turn = turn;
         embedded.start_in_turn().await?;
@@ -124,6 +127,11 @@ impl Embedded {
             place.complete()?;
         }
         Ok(())
+    }
+
+    /// Whether there was no cluster before.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// The owner's URL of `database` (migrations, tests that create databases).
