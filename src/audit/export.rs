@@ -1,12 +1,17 @@
 //! `audit export`: the trail as JSON lines.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    db::{Tx, audit_events, ids},
+    db::{
+        Tx,
+        audit_events::{self, End},
+        ids,
+    },
     failure::Broken,
 };
 
@@ -19,11 +24,40 @@ pub struct ExportFilter {
     pub session_id: Option<Uuid>,
 }
 
+impl ExportFilter {
+    /// Every event of interest comes after it.
+    fn start(&self) -> Uuid {
+        self.since.map_or(Uuid::nil(), ids::floor)
+    }
+}
+
 const PAGE: i64 = 1000;
+
+/// How long to wait for transactions under way: those of requests are over by then.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Waits a little for those who may still write an event before others that are written already: until they have, an
+/// export stops before it. Returns where the trail ended, if some of them take longer.
+pub async fn settle(tx: &mut Tx) -> Result<Option<End>, Broken> {
+    let deadline = Instant::now() + PATIENCE;
+    let end = audit_events::find_end(tx).await?;
+    while !audit_events::is_settled(tx, &end).await? {
+        if Instant::now() > deadline {
+            return Ok(Some(end));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(None)
+}
+
+/// How many events before this end an export leaves out for now.
+pub async fn count_held_back(tx: &mut Tx, filter: &ExportFilter, end: &End) -> Result<i64, Broken> {
+    audit_events::count_held_back(tx, end, filter.start(), filter.kind.as_deref(), filter.session_id).await
+}
 
 /// Writes the events in order, one JSON object a line. Returns how many.
 pub async fn export(tx: &mut Tx, filter: &ExportFilter, out: &mut impl Write) -> Result<usize, Broken> {
-    let mut after = filter.since.map_or(Uuid::nil(), ids::floor);
+    let mut after = filter.start();
     let mut count = 0;
     loop {
         let page = audit_events::load_after(tx, after, filter.kind.as_deref(), filter.session_id, PAGE).await?;

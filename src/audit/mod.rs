@@ -7,7 +7,7 @@ mod event;
 mod export;
 
 pub use event::{Action, Actor, Event, Subject};
-pub use export::{ExportFilter, export};
+pub use export::{ExportFilter, count_held_back, export, settle};
 
 use uuid::Uuid;
 

@@ -57,14 +57,27 @@ async fn export(opened: &Opened, what: &Export) -> Result<(), Stop> {
                 None => None,
             };
             let kind = Some(what.kind.clone()).filter(|kind| kind != "all");
-            audit::export(tx, &ExportFilter { kind, since: what.since, session_id }, &mut out).await
+            let filter = ExportFilter { kind, since: what.since, session_id };
+            let unsettled = audit::settle(tx).await?;
+            audit::export(tx, &filter, &mut out).await?;
+            match unsettled {
+                Some(end) => audit::count_held_back(tx, &filter, &end).await,
+                None => Ok(0),
+            }
         })
         .await;
     match (exported, out.flush()) {
         _ if out.closed => Ok(()),
         (Err(broken), _) => Err(broken.into()),
         (Ok(_), Err(error)) => Err(Stop::new(format_args!("writing the export: {error}"))),
-        (Ok(_), Ok(())) => Ok(()),
+        (Ok(0), Ok(())) => Ok(()),
+        (Ok(held_back), Ok(())) => {
+            eprintln!(
+                "mooring: {held_back} newer events are held back, since a transaction that is still open in this PostgreSQL \
+                 may write earlier ones: export again when it has ended (backend_xid in pg_stat_activity names it)"
+            );
+            Ok(())
+        }
     }
 }
 

@@ -204,6 +204,64 @@ pub async fn load_after(
     .or_broken("read audit events")
 }
 
+/// Where the trail ended at some moment: whatever was written until then is before it.
+pub struct End(String);
+
+pub async fn find_end(tx: &mut Tx) -> Result<End, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        xmax: String,
+    }
+    let row: Row = diesel::sql_query("SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS xmax")
+        .get_result(&mut tx.conn())
+        .await
+        .or_broken("find the end of the trail")?;
+    Ok(End(row.xmax))
+}
+
+/// Whether nobody writes before this end any more, so that [`load_after`] reads up to it.
+pub async fn is_settled(tx: &mut Tx, end: &End) -> Result<bool, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        settled: bool,
+    }
+    let row: Row = diesel::sql_query("SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::xid8 AS settled")
+        .bind::<Text, _>(&end.0)
+        .get_result(&mut tx.conn())
+        .await
+        .or_broken("look whether the trail is settled")?;
+    Ok(row.settled)
+}
+
+/// How many events that are written, before this end, [`load_after`] leaves for the next reading.
+pub async fn count_held_back(
+    tx: &mut Tx,
+    end: &End,
+    after: Uuid,
+    kind: Option<&str>,
+    session_id: Option<Uuid>,
+) -> Result<i64, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        held_back: i64,
+    }
+    let row: Row = diesel::sql_query(
+        "SELECT count(*) AS held_back FROM audit_events WHERE id > $1 AND ($2 IS NULL OR kind = $2) \
+         AND ($3 IS NULL OR session_id = $3) AND xid >= pg_snapshot_xmin(pg_current_snapshot()) AND xid < $4::xid8",
+    )
+    .bind::<SqlUuid, _>(after)
+    .bind::<Nullable<Text>, _>(kind)
+    .bind::<Nullable<SqlUuid>, _>(session_id)
+    .bind::<Text, _>(&end.0)
+    .get_result(&mut tx.conn())
+    .await
+    .or_broken("count the events that are held back")?;
+    Ok(row.held_back)
+}
+
 /// What happened in a session, in order: its newest `limit` events, for people who look at it now. A reader that must not
 /// miss one takes [`load_after`].
 ///

@@ -1,6 +1,9 @@
 //! Commands as an operator meets them: what they say when they cannot go on, and what they say of what they did.
 
+use std::{time::Duration};
 
+use mooring::db::embedded::{DATABASE, Embedded, Role};
+use tokio_postgres::NoTls;
 
 use crate::support::{
     process::{Installation, Ran},
@@ -46,4 +49,37 @@ fn a_command_that_made_a_database_says_so() {
     // `migrate` is a way of making it.
     let installation = Installation::new("");
     assert!(installation.run(&["migrate"]).stderr.contains("made a new embedded database"));
+}
+
+/// What an event tells is in order: one that is written is held back while another before it may still be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_waits_for_what_is_under_way_and_says_what_it_holds_back() {
+    let installation = Installation::new("");
+    let server = installation.serve();
+    let exported = || {
+        let ran = installation.run(&["audit", "export"]);
+        (ran.done().lines().count(), ran.stderr)
+    };
+    let (before, said) = exported();
+    assert_eq!(said, "");
+
+    let beside = Embedded::start(&installation.data(), Role::Command).await.unwrap_or_else(|stop| panic!("{stop}"));
+    let (client, connection) = tokio_postgres::connect(&beside.server_url(DATABASE), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
+    server.ask().send().await.unwrap().error_for_status().unwrap();
+    let (told, said) = exported();
+    assert_eq!(told, before);
+    assert!(said.starts_with("mooring: ") && said.lines().count() == 1 && said.contains("held back"), "{said}");
+    let held_back: usize = said.split(' ').nth(1).unwrap().parse().unwrap();
+    assert!(held_back > 0, "{said}");
+
+    let ending = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        client.batch_execute("COMMIT").await.unwrap();
+    });
+    assert_eq!(exported(), (before + held_back, String::new()));
+    ending.await.unwrap();
+    beside.stop().await.unwrap_or_else(|stop| panic!("{stop}"));
+    assert_eq!(server.stop(), Some(0));
 }
