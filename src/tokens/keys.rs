@@ -132,14 +132,14 @@ pub async fn generate_missing(tx: &mut Tx, seal: &Key256) -> Result<usize, Broke
     let mut made = 0;
     for algorithm in Algorithm::ALL {
         if published.iter().all(|row| row.algorithm != algorithm.as_str()) {
-            generate(tx, seal, algorithm, tx.now).await?;
+            generate(tx, seal, algorithm, tx.now, Actor::Server).await?;
             made += 1;
         }
     }
     Ok(made)
 }
 
-/// Makes a new key of each of these algorithms: published at once, signing after the overlap; the old ones leave the JWKS when
+/// Makes a new key of each of these algorithms, for an operator who asked for it: published at once, signing after the overlap; the old ones leave the JWKS when
 /// nothing they signed is alive. Returns the new key ids and the instant from which they sign.
 pub async fn rotate(
     tx: &mut Tx,
@@ -150,7 +150,7 @@ pub async fn rotate(
     let signs_from = tx.now + OVERLAP;
     let mut kids = Vec::new();
     for &algorithm in algorithms {
-        let kid = generate(tx, seal, algorithm, signs_from).await?;
+        let kid = generate(tx, seal, algorithm, signs_from, Actor::Operator).await?;
         signing_keys::retire_others(tx, algorithm.as_str(), &kid, signs_from + RETIREMENT).await?;
         kids.push(kid);
     }
@@ -162,11 +162,12 @@ async fn generate(
     seal: &Key256,
     algorithm: Algorithm,
     signs_from: DateTime<Utc>,
+    actor: Actor,
 ) -> Result<String, Broken> {
     let (key, pkcs8) = SigningKey::generate(algorithm)?;
     let sealed = seal.seal(key.kid().as_bytes(), pkcs8.as_ref())?;
     signing_keys::insert(tx, key.kid(), algorithm.as_str(), &sealed, key.public_jwk(), signs_from).await?;
-    let event = Event::done(Action::KeyAdded, Actor::Server, Subject::default());
+    let event = Event::done(Action::KeyAdded, actor, Subject::default());
     audit::record(tx, event.detail(json!({ "kid": key.kid(), "alg": algorithm.as_str(), "signs_from": signs_from })));
     Ok(key.kid().to_owned())
 }

@@ -3,6 +3,7 @@
 use std::{time::Duration};
 
 use mooring::db::embedded::{DATABASE, Embedded, Role};
+use serde_json::Value;
 use tokio_postgres::NoTls;
 
 use crate::support::{
@@ -82,4 +83,17 @@ async fn an_export_waits_for_what_is_under_way_and_says_what_it_holds_back() {
     ending.await.unwrap();
     beside.stop().await.unwrap_or_else(|stop| panic!("{stop}"));
     assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_rotation_is_the_operators() {
+    let installation = Installation::new("");
+    assert_eq!(installation.serve().stop(), Some(0));
+    installation.run(&["keys", "rotate", "--algorithm", "ES256"]).done();
+    let trail = installation.run(&["audit", "export"]);
+    let events = trail.done().lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let made: Vec<Value> = events.filter(|event| event["action"] == "key.added").collect();
+    let (last, first) = made.split_last().unwrap();
+    assert_eq!(last["actor"], "operator", "{last}");
+    assert!(!first.is_empty() && first.iter().all(|event| event["actor"] == "server"), "{first:?}");
 }
