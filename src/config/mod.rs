@@ -7,7 +7,7 @@
 //! that is done by whoever needs them.
 //!
 //! Invariant: a [`Config`] exists only if every value in it is valid. Relative paths are relative to the working
-//! directory.
+//! directory; that of the embedded database's master secret to its data directory.
 
 mod access;
 pub mod builtin;
@@ -43,7 +43,10 @@ mod unknown;
 mod user;
 mod value;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use ipnet::IpNet;
 
@@ -177,7 +180,7 @@ impl Config {
 
     /// What lies in `data_dir` unless something else is said. Worked out where it is used and kept nowhere, so that it moves
     /// with the directory: the demo has one of its own.
-    fn in_data_dir(&self, name: &str) -> PathBuf {
+    fn in_data_dir(&self, name: impl AsRef<Path>) -> PathBuf {
         self.data_dir.join(name)
     }
 }

@@ -15,7 +15,8 @@ pub const MASTER_LENGTH: usize = 32;
 static MASTER_FILE: Key<PathBuf> = Key::optional(
     "master_file",
     "`master.key` in `data_dir`, made at the first start",
-    "A file that holds the master secret.",
+    "A file that holds the master secret. With the embedded database a relative path is one below `data_dir`, and the file \
+     is made there with a new database.",
 );
 static MASTER: Key<Secret> = Key::optional(
     "master",
@@ -67,12 +68,14 @@ impl Config {
     /// Where the master secret comes from. A database of one's own without one is refused: each replica would make
     /// another, and none could read what the others sealed.
     pub fn master_source(&self) -> Result<MasterSource, Stop> {
+        let is_embedded = self.database.url.is_none();
         match (&self.secrets.master, &self.secrets.master_file) {
             (Some(master), _) => Ok(MasterSource::Given(master.clone())),
-            (None, Some(file)) => Ok(MasterSource::File(file.clone())),
-            (None, None) if self.database.url.is_none() => {
-                Ok(MasterSource::Generated(self.in_data_dir("master.key")))
+            (None, Some(file)) if is_embedded && file.is_relative() => {
+                Ok(MasterSource::Generated(self.in_data_dir(file)))
             }
+            (None, Some(file)) => Ok(MasterSource::File(file.clone())),
+            (None, None) if is_embedded => Ok(MasterSource::Generated(self.in_data_dir("master.key"))),
             (None, None) => Err(Stop::new("database.url is set, but there is no master secret").mend(
                 "set MOORING_SECRETS__MASTER or secrets.master_file, the same on every replica: `openssl rand -base64 48`",
             )),

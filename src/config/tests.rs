@@ -229,6 +229,14 @@ fn a_plain_issuer_is_for_this_machine() {
 fn replicas_share_a_master_secret() {
     let master = |file: &str, environment: &[(&str, &str)]| load(file, environment).unwrap().master_source();
     assert_eq!(master("", &[]).unwrap(), MasterSource::Generated("./.mooring/master.key".into()));
+    // A file of the embedded database is kept beside it, unless it is said where.
+    let file = |path: &str| format!("data_dir = '/srv/data'\n[secrets]\nmaster_file = '{path}'");
+    let made = MasterSource::Generated("/srv/data/own.key".into());
+    assert_eq!(master(&file("own.key"), &[]).unwrap(), made);
+    let kept = MasterSource::File("/etc/own.key".into());
+    assert_eq!(master(&file("/etc/own.key"), &[]).unwrap(), kept);
+    let shared = MasterSource::File("own.key".into());
+    assert_eq!(master(&file("own.key"), &[("DATABASE_URL", "postgres://x")]).unwrap(), shared);
     let stop = master("", &[("DATABASE_URL", "postgres://x")]).unwrap_err();
     assert!(stop.to_string().contains("MOORING_SECRETS__MASTER") && stop.to_string().contains("master_file"));
     let given = [("DATABASE_URL", "postgres://x"), ("MOORING_SECRETS__MASTER", SECRET)];

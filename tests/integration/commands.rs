@@ -1,6 +1,6 @@
 //! Commands as an operator meets them: what they say when they cannot go on, and what they say of what they did.
 
-use std::{time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use mooring::db::embedded::{DATABASE, Embedded, Role};
 use serde_json::Value;
@@ -96,6 +96,21 @@ fn a_rotation_is_the_operators() {
     let (last, first) = made.split_last().unwrap();
     assert_eq!(last["actor"], "operator", "{last}");
     assert!(!first.is_empty() && first.iter().all(|event| event["actor"] == "server"), "{first:?}");
+}
+
+/// A name alone is one in the data directory, where the secret is made with the database and never for one that is there.
+#[test]
+fn the_master_secret_of_an_embedded_database_is_made_beside_it_once() {
+    let installation = Installation::new("[secrets]\nmaster_file = \"own.key\"\n");
+    assert_eq!(installation.serve().stop(), Some(0));
+    let file = installation.data().join("own.key");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!installation.data().join("master.key").exists());
+    assert_eq!(installation.serve().stop(), Some(0));
+    fs::remove_file(&file).unwrap();
+    let refused = installation.run(&["serve"]);
+    assert!(refused.failed(1).contains("own.key"), "{refused:?}");
+    assert!(!file.exists());
 }
 
 /// Of a machine without a PostgreSQL and without a network.
