@@ -46,10 +46,11 @@ pub fn read(from: &Reader<'_>, tls: bool) -> Result<General, Stop> {
         Some(issuer) => issuer,
         None => format!("{scheme}://localhost:{}", listen.port()),
     };
-    Ok(General {
-        issuer: Issuer::parse(&issuer).map_err(|mend| from.wrong(&ISSUER, mend))?,
-        listen,
-        data_dir: from.get(&DATA_DIR)?,
-        trusted_proxies: from.get(&TRUSTED_PROXIES)?,
-    })
+    let issuer = Issuer::parse(&issuer).map_err(|mend| from.wrong(&ISSUER, mend))?;
+    if tls && !issuer.is_https() {
+        return Err(
+            from.wrong(&ISSUER, "with [tls] the server speaks nothing but https: write https://, or leave out [tls]")
+        );
+    }
+    Ok(General { issuer, listen, data_dir: from.get(&DATA_DIR)?, trusted_proxies: from.get(&TRUSTED_PROXIES)? })
 }

@@ -113,6 +113,14 @@ fn the_master_secret_of_an_embedded_database_is_made_beside_it_once() {
     assert!(!file.exists());
 }
 
+#[test]
+fn tls_is_for_an_https_issuer() {
+    let installation = Installation::new("[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n");
+    let refused = installation.run(&["serve"]);
+    assert!(refused.failed(1).contains("issuer") && refused.stderr.contains("https://"), "{refused:?}");
+    assert!(!installation.data().exists());
+}
+
 /// Of a machine without a PostgreSQL and without a network.
 #[test]
 fn whoever_has_no_postgresql_reads_what_would_do() {
