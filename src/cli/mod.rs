@@ -14,6 +14,7 @@ mod logging;
 mod migrate;
 mod open;
 mod output;
+mod port;
 mod serve;
 mod session;
 mod signals;

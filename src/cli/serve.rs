@@ -4,7 +4,7 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 
 use chrono::TimeDelta;
 
-use super::{Cli, Opened, logging, open, output, signals};
+use super::{Cli, Opened, logging, open, output, port, signals};
 use crate::{
     app::App,
     db::{
@@ -36,7 +36,8 @@ pub struct Ready {
 
 /// Runs the command.
 pub(super) async fn run(cli: &Cli) -> Result<(), Stop> {
-    let config = cli.configuration()?;
+    let mut config = cli.configuration()?;
+    port::choose(&mut config)?;
     logging::start(&config.log);
     let stop = signals::asked_to_stop();
     tokio::pin!(stop);

@@ -1,6 +1,6 @@
 //! Commands as an operator meets them: what they say when they cannot go on, and what they say of what they did.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use mooring::db::embedded::{DATABASE, Embedded, Role};
 use serde_json::Value;
@@ -119,6 +119,20 @@ fn tls_is_for_an_https_issuer() {
     let refused = installation.run(&["serve"]);
     assert!(refused.failed(1).contains("issuer") && refused.stderr.contains("https://"), "{refused:?}");
     assert!(!installation.data().exists());
+}
+
+#[tokio::test]
+async fn a_port_that_was_left_open_is_told() {
+    let installation =
+        Installation::new("").with("MOORING_LISTEN", "127.0.0.1:0").with("MOORING_ISSUER", "http://localhost:0");
+    let server = installation.serve();
+    let said = |name: &str| server.told.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    let address: SocketAddr = said("listening: ").parse().unwrap();
+    assert_ne!(address.port(), 0);
+    assert_eq!(said("issuer: "), format!("http://localhost:{}", address.port()));
+    assert!(said("set up: ").starts_with(&said("issuer: ")), "{}", server.told);
+    let answer = server.http().get(format!("http://{address}/healthz")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
 }
 
 /// Of a machine without a PostgreSQL and without a network.

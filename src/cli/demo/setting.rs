@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsString,
-    net::TcpListener,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +10,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    config::{Access, Approval, Config, Issuer, Privileged, Scope, Secret, Secrets, StepUpAcr, User},
+    cli::port,
+    config::{Access, Approval, Config, Privileged, Scope, Secret, Secrets, StepUpAcr, User},
     failure::Stop,
     http::demo::{API_SCOPE, PRIVILEGED_SCOPE, Places, openid::Credentials},
     jose::{base64url, random_bytes},
@@ -46,7 +46,7 @@ impl Setting {
     /// Declares everything in `config`, and moves it to a directory of its own.
     pub fn arrange(config: &mut Config, places: &Places) -> Result<Self, Stop> {
         refuse_strangers(config)?;
-        take_a_port(config)?;
+        port::choose(config)?;
         config.data_dir = own_directory(&config.data_dir);
         if config.database.url.is_some() {
             tracing::warn!(data_dir = %config.data_dir.display(), "the demo does not use database.url: it keeps to itself");
@@ -131,19 +131,6 @@ fn refuse_strangers(config: &Config) -> Result<(), Stop> {
     let issuer = Url::parse(config.issuer.as_str());
     if !issuer.is_ok_and(|issuer| issuer.host().is_some_and(|host| is_loopback(&host))) {
         return refused(format!("the issuer {} is not on this machine", config.issuer));
-    }
-    Ok(())
-}
-
-/// `listen` with port 0 means any that is free; the issuer has to know which before the server listens.
-fn take_a_port(config: &mut Config) -> Result<(), Stop> {
-    if config.listen.port() != 0 {
-        return Ok(());
-    }
-    let free = TcpListener::bind(config.listen).and_then(|listener| listener.local_addr());
-    config.listen = free.map_err(|error| Stop::new(format_args!("there is no free port: {error}")))?;
-    if config.issuer.as_str().ends_with(":0") {
-        config.issuer = Issuer::parse(&format!("http://localhost:{}", config.listen.port())).map_err(Stop::new)?;
     }
     Ok(())
 }
