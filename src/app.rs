@@ -48,11 +48,7 @@ pub struct App {
 
 impl App {
     pub fn new(config: Config, clock: Clock, db: Database, master: &MasterSecret) -> Result<Arc<Self>, Stop> {
-        let site = Site {
-            name: config.pages.name.clone(),
-            base: config.issuer.path().to_owned(),
-            issuer: config.issuer.as_str().to_owned(),
-        };
+        let site = Site::of(&config);
         Ok(Arc::new(Self {
             clock,
             db,

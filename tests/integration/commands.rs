@@ -6,9 +6,7 @@ use mooring::db::embedded::{DATABASE, Embedded, Role};
 use serde_json::Value;
 use tokio_postgres::NoTls;
 
-use crate::support::{
-    process::{Installation, Ran},
-};
+use crate::support::process::{Installation, Ran};
 
 /// A command fails in one line.
 #[track_caller]

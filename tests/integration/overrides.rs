@@ -7,7 +7,7 @@ use std::{
 
 use mooring::jose::random_bytes;
 
-use crate::support::{ALICE, PASSWORD, Server, Settings, cluster::hex};
+use crate::support::{ALICE, PASSWORD, Server, Settings, cluster::hex, process::Installation};
 
 const LOGIN: &str = r#"{% extends "base.html" %}
 {% block title %}Ahoy{% endblock %}
@@ -97,4 +97,31 @@ async fn the_frame_and_the_assets_can_be_ones_own() {
         assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/css"), "{answer:?}");
         assert_eq!(answer.text().await.unwrap(), "main { color: teal }");
     }
+}
+
+#[test]
+fn what_would_fail_whoever_meets_it_stops_the_start_and_what_replaces_nothing_is_told_of() {
+    let pages = |folder: &Folder| format!("[pages]\ntemplates = \"{}\"\n", folder.0.display());
+    let broken = Folder::with(&[("consent.html", "<h1>Agree</h1>\n{{ cargo }}\n")]);
+    let refused = Installation::new(&pages(&broken)).run(&["serve"]);
+    let said = refused.failed(1);
+    assert!(said.contains("consent.html") && said.contains("line 2"), "{said}");
+
+    let odd = Folder::with(&[
+        ("welcome.html", "<h1>{% include '_crest.html' %}</h1>"),
+        ("_crest.html", "Quay"),
+        ("logn.html", LOGIN),
+        ("hub/elevation.html", ""),
+        ("mail/pasword_changed.txt", ""),
+        ("mail/password_changed.txt", "New\n\nA new one."),
+        ("assets/crest.svg", "<svg/>"),
+        ("..data/logn.html", ""),
+    ]);
+    let installation = Installation::new(&pages(&odd));
+    assert_eq!(installation.serve_logging("warn").stop(), Some(0));
+    let log = installation.log();
+    for name in ["logn.html", "hub/elevation.html", "mail/pasword_changed.txt"] {
+        assert_eq!(log.matches(name).count(), 1, "{name}: {log}");
+    }
+    assert_eq!(log.matches("replaces no template").count(), 3, "{log}");
 }

@@ -12,7 +12,7 @@ mod qr;
 mod templates;
 pub mod views;
 
-#[cfg(test)]
+#[allow(clippy::wildcard_imports, reason = "there is an example of every view")]
 mod samples;
 #[cfg(test)]
 mod tests;
@@ -21,4 +21,4 @@ pub use moment::Moment;
 pub use page::{Page, last_resort};
 pub use policy::{FormTargets, source};
 pub use qr::Qr;
-pub use templates::{PageName, Site, Templates};
+pub use templates::{PageName, Site, Templates, strangers};

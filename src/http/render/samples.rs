@@ -1,9 +1,10 @@
-//! One example of every page, for the tests: what each template is given, and what must hold of all of them.
+//! One example of every page: what each template is given. The tests hold all of them to what must hold of every page, and
+//! an operator's own templates are tried with them at the start.
 
 mod account;
 mod privileged;
 
-use chrono::{TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, TimeDelta};
 use minijinja::{Value, value::Serde};
 use serde::Serialize;
 
@@ -11,18 +12,21 @@ pub use self::{
     account::{account, factors},
     privileged::{access, elevation, hub_elevations, privileged_elsewhere, step_up},
 };
-use super::{Moment, PageName, Qr, Site, Templates, views::*};
+use super::{Moment, PageName, Qr, views::*};
 
-pub fn site() -> Site {
-    Site { name: "Mooring".into(), base: String::new(), issuer: "http://localhost:8080".into() }
+#[cfg(test)]
+pub fn site() -> super::Site {
+    super::Site { name: "Mooring".into(), base: String::new(), issuer: "http://localhost:8080".into() }
 }
 
-pub fn templates() -> Templates {
-    Templates::new(None, site()).unwrap()
+#[cfg(test)]
+pub fn templates() -> super::Templates {
+    super::Templates::new(None, site()).unwrap()
 }
 
 fn moment(minutes: i64) -> Moment {
-    let now = Utc.with_ymd_and_hms(2026, 5, 3, 14, 5, 0).unwrap();
+    // 2026-05-03T14:05:00Z
+    let now = DateTime::UNIX_EPOCH + TimeDelta::seconds(1_777_817_100);
     Moment::new(now + TimeDelta::minutes(minutes), now)
 }
 
@@ -141,6 +145,39 @@ fn shown(view: impl Serialize) -> Value {
     Value::from(Serde(view))
 }
 
+/// The pages on the way out.
+fn leaving() -> [(PageName, Value); 3] {
+    [
+        (
+            PageName::SignOut,
+            shown(SignOut {
+                action: "/oauth/end_session".into(),
+                csrf: "c5rf".into(),
+                user: Some(alice()),
+                client: Some(client()),
+                fields: vec![("state".into(), "st4te".into())],
+            }),
+        ),
+        (
+            PageName::SignedOut,
+            shown(SignedOut {
+                ended: true,
+                account: "https://id.example/account".into(),
+                client: Some(client()),
+                continue_uri: Some("https://notes.example/".into()),
+            }),
+        ),
+        (
+            PageName::SigningOut,
+            shown(SigningOut {
+                client: Some(client()),
+                onward: Some("https://notes.example/bye?state=st4te&x=1".into()),
+                frames: vec!["https://notes.example/logout?iss=http%3A%2F%2Flocalhost%3A8080&sid=b0a7".into()],
+            }),
+        ),
+    ]
+}
+
 /// Every page with a context of its own.
 pub fn all() -> Vec<(PageName, Value)> {
     let mut pages = vec![
@@ -167,33 +204,6 @@ pub fn all() -> Vec<(PageName, Value)> {
                 hint: Some("Go back to the application and try again.".into()),
                 code: Some("invalid_redirect_uri".into()),
                 request_id: Some("0198c0de-7a11-7bee-8f00-5ca1ab1e0001".into()),
-            }),
-        ),
-        (
-            PageName::SignOut,
-            shown(SignOut {
-                action: "/oauth/end_session".into(),
-                csrf: "c5rf".into(),
-                user: Some(alice()),
-                client: Some(client()),
-                fields: vec![("state".into(), "st4te".into())],
-            }),
-        ),
-        (
-            PageName::SignedOut,
-            shown(SignedOut {
-                ended: true,
-                account: "https://id.example/account".into(),
-                client: Some(client()),
-                continue_uri: Some("https://notes.example/".into()),
-            }),
-        ),
-        (
-            PageName::SigningOut,
-            shown(SigningOut {
-                client: Some(client()),
-                onward: Some("https://notes.example/bye?state=st4te&x=1".into()),
-                frames: vec!["https://notes.example/logout?iss=http%3A%2F%2Flocalhost%3A8080&sid=b0a7".into()],
             }),
         ),
         (
@@ -243,6 +253,7 @@ pub fn all() -> Vec<(PageName, Value)> {
         (PageName::HubElevations, shown(hub_elevations())),
         (PageName::DemoSignedIn, shown(demo_signed_in())),
     ];
+    pages.extend(leaving());
     pages.extend(factors());
     pages
 }

@@ -1,10 +1,13 @@
 //! The set of templates: embedded, and overridden file by file from a folder of the operator's.
 //!
-//! Read once, at start: a template that does not parse stops the program there, naming file and line, rather than
-//! meeting a person who wants to sign in. An operator's template can change what a page says and looks like, not what
+//! Read once, at start: a template that does not parse, or asks for what its page is not given, stops the program there,
+//! naming file and line, rather than meeting a person who wants to sign in. An operator's template can change what a page says and looks like, not what
 //! it may do: the headers are not its own.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use actix_web::web;
 use minijinja::{
@@ -14,10 +17,15 @@ use minijinja::{
 use serde::Serialize;
 use url::Url;
 
-use super::policy::{ISSUER_REFERRER, OWN_REFERRER, Script, picture_source};
+use super::{
+    policy::{ISSUER_REFERRER, OWN_REFERRER, Script, picture_source},
+    samples,
+};
 use crate::{
+    config::Config,
     failure::{Broken, Stop},
     http::assets::Assets,
+    notices::mail::Letters,
 };
 
 /// The pages there are.
@@ -150,6 +158,17 @@ pub struct Site {
     pub issuer: String,
 }
 
+impl Site {
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            name: config.pages.name.clone(),
+            base: config.issuer.path().to_owned(),
+            issuer: config.issuer.as_str().to_owned(),
+        }
+    }
+}
+
 /// All templates, parsed.
 pub struct Templates {
     environment: Environment<'static>,
@@ -158,7 +177,7 @@ pub struct Templates {
 
 impl Templates {
     /// The embedded set; a file of the same name in `overrides` wins, and may extend or include further `.html` files
-    /// that lie beside it.
+    /// that lie beside it. They are tried with an example of every page.
     pub fn new(overrides: Option<&Path>, site: Site) -> Result<Self, Stop> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
@@ -182,7 +201,19 @@ impl Templates {
                 .address(&base, name)
                 .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, format!("there is no asset {name}")))
         });
-        Ok(Self { environment, assets })
+        let templates = Self { environment, assets };
+        if let Some(folder) = overrides {
+            templates.try_out(folder)?;
+        }
+        Ok(templates)
+    }
+
+    /// Renders an example of every page: a template that asks for what a page is not given would fail whoever meets it.
+    fn try_out(&self, folder: &Path) -> Result<(), Stop> {
+        samples::all().iter().try_for_each(|(page, context)| {
+            let rendered = self.environment.get_template(page.file()).and_then(|template| template.render(context));
+            rendered.map(drop).map_err(|error| unrenderable(folder, *page, &error))
+        })
     }
 
     /// The files that the pages load, for the route that serves them.
@@ -201,23 +232,73 @@ impl Templates {
     }
 }
 
+/// The files of a folder that replace nothing: most likely their names are misspelt.
+pub fn strangers(folder: &Path) -> Result<Vec<PathBuf>, Stop> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(inner) = folders.pop() {
+        for entry in fs::read_dir(&inner).map_err(|error| unreadable(&inner, &error))? {
+            let path = entry.map_err(|error| unreadable(&inner, &error))?.path();
+            let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+            // Hidden ones belong to whoever keeps the folder: version control, or a mounted volume.
+            if path.file_name().is_some_and(|own| own.as_encoded_bytes().starts_with(b".")) {
+                continue;
+            }
+            if path.is_dir() {
+                // What is in there is for pages to load, whatever it is called.
+                if name != "assets" {
+                    folders.push(path);
+                }
+            } else if !is_ours(&name) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether it has the name of one of ours, or of a part of pages as ours have them.
+fn is_ours(name: &str) -> bool {
+    let is_partial = !name.contains('/') && name.starts_with('_') && is_page(Path::new(name));
+    is_partial || EMBEDDED.iter().any(|(known, _)| *known == name) || Letters::files().any(|known| known == name)
+}
+
+fn is_page(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "html")
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Stop {
+    Stop::new(format!("cannot read the templates in {}: {error}", path.display()))
+        .mend("name a folder of readable UTF-8 files, or remove the setting to use the built-in pages")
+}
+
+fn unrenderable(folder: &Path, page: PageName, error: &Error) -> Stop {
+    // What went wrong within an included template is told by the innermost.
+    let mut inner = error;
+    while let Some(deeper) = std::error::Error::source(inner).and_then(|source| source.downcast_ref()) {
+        inner = deeper;
+    }
+    let name = inner.name().unwrap_or(page.file());
+    let own = folder.join(name);
+    let file = if own.is_file() { own.display().to_string() } else { name.to_owned() };
+    let line = inner.line().unwrap_or(1);
+    let detail = inner.detail().map_or_else(|| inner.kind().to_string(), ToOwned::to_owned);
+    Stop::new(format!("the page {} cannot be made of the template {file}: line {line}: {detail}", page.file()))
+        .mend("mend that line: a page is given what the built-in template of its name uses, and nothing else")
+}
+
 fn add_overrides(environment: &mut Environment<'static>, folder: &Path) -> Result<(), Stop> {
-    let unreadable = |path: &Path, error: std::io::Error| {
-        Stop::new(format!("cannot read the templates in {}: {error}", path.display()))
-            .mend("name a folder of readable UTF-8 files, or remove the setting to use the built-in pages")
-    };
     let mut names: Vec<String> = EMBEDDED.iter().map(|(name, _)| (*name).to_owned()).collect();
-    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
-        let name = entry.map_err(|error| unreadable(folder, error))?.file_name().to_string_lossy().into_owned();
-        if Path::new(&name).extension().is_some_and(|extension| extension == "html") && !names.contains(&name) {
-            tracing::info!(template = name, "a template that replaces no page: used where another one names it");
+    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
+        let name = entry.map_err(|error| unreadable(folder, &error))?.file_name().to_string_lossy().into_owned();
+        if is_page(Path::new(&name)) && !names.contains(&name) {
             names.push(name);
         }
     }
     for name in names {
         let path = folder.join(&name);
         if path.is_file() {
-            let source = fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+            let source = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
             environment
                 .add_template_owned(name, source)
                 .map_err(|error| unparsable(&path.display().to_string(), &error))?;

@@ -184,6 +184,16 @@ fn a_folder_that_cannot_be_used_stops_the_start() {
     assert!(stop.contains("login.html does not parse: line 2"), "{stop}");
     let odd = Folder::new("odd", &[("assets/notes.docx", "")]);
     assert!(Templates::new(Some(&odd.0), site()).is_err());
+    // What a page is not given is found before somebody meets it, wherever it is asked for.
+    for (name, source) in [
+        ("login.html", "<h1>{{ action }}</h1>\n<p>{{ unheard_of }}</p>"),
+        ("base.html", "<title>\n{{ site.owner }}</title>{% block main %}{% endblock %}"),
+        ("_client.html", "\n{{ client.name | no_such_filter }}"),
+    ] {
+        let folder = Folder::new("unrenderable", &[(name, source)]);
+        let stop = Templates::new(Some(&folder.0), site()).err().unwrap().to_string();
+        assert!(stop.contains(folder.0.join(name).to_str().unwrap()) && stop.contains("line 2"), "{stop}");
+    }
     assert!(Templates::new(Some(&folder.0.join("nowhere")), site()).is_err());
 }
 

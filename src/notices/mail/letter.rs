@@ -43,6 +43,11 @@ pub(super) struct Letter {
 }
 
 impl Letters {
+    /// The files that are read of a folder of templates.
+    pub fn files() -> impl Iterator<Item = String> {
+        EMBEDDED.iter().map(|(name, _)| format!("mail/{name}.txt"))
+    }
+
     /// The built-in ones, and those of `mail/` in `overrides`. One that does not parse stops the start.
     pub fn new(overrides: Option<&Path>) -> Result<Self, Stop> {
         let mut environment = Environment::new();
