@@ -82,22 +82,28 @@ impl Unfetched {
     }
 }
 
+/// The further certificate authorities.
+pub fn read_trust(settings: &config::Outbound) -> Result<Vec<Certificate>, Stop> {
+    let mut trusted = Vec::new();
+    for file in &settings.trust {
+        let unusable = |error: &dyn fmt::Display| {
+            Stop::new(format_args!("outbound.trust: {}: {error}", file.display()))
+                .mend("name files of certificates in PEM that this user may read")
+        };
+        let pem = fs::read(file).map_err(|error| unusable(&error))?;
+        let bundle = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(&error))?;
+        if bundle.is_empty() {
+            return Err(unusable(&"there is no certificate in it"));
+        }
+        trusted.extend(bundle);
+    }
+    Ok(trusted)
+}
+
 impl Outbound {
     pub fn new(settings: &config::Outbound) -> Result<Self, Stop> {
         let allow: Arc<[IpNet]> = settings.allow.as_slice().into();
-        let mut trusted = Vec::new();
-        for file in &settings.trust {
-            let unusable = |error: &dyn fmt::Display| {
-                Stop::new(format_args!("outbound.trust: {}: {error}", file.display()))
-                    .mend("name files of certificates in PEM that this user may read")
-            };
-            let pem = fs::read(file).map_err(|error| unusable(&error))?;
-            let bundle = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(&error))?;
-            if bundle.is_empty() {
-                return Err(unusable(&"there is no certificate in it"));
-            }
-            trusted.extend(bundle);
-        }
+        let trusted = read_trust(settings)?;
         let lookups = Arc::new(Semaphore::new(LOOKUPS));
         let client = |only_allowed| {
             Client::builder()

@@ -4,8 +4,9 @@ use std::fmt::Display;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Cli, Opened, open, output};
+use super::{Cli, Opened, files, open, output};
 use crate::{
+    clock::Clock,
     config::{self, Config},
     db::{Trace, embedded::Role, health, migrations, partitions},
     failure::Stop,
@@ -53,6 +54,7 @@ impl Report {
 }
 
 pub(super) async fn run(cli: &Cli) -> Result<(), Stop> {
+    open::use_one_cryptography();
     let mut report = Report::default();
     let config = match cli.configuration() {
         Ok(config) => config,
@@ -62,17 +64,49 @@ pub(super) async fn run(cli: &Cli) -> Result<(), Stop> {
         }
     };
     ok(format_args!("configuration: issuer {}", config.issuer.as_str()))?;
-    let separate_owner = config.database.url.is_none() || config.database.migrate_url.is_some();
-    match open(config.clone(), Role::Command).await {
-        Err(stop) => report.stopped("database and master secret", &stop)?,
-        Ok(opened) => {
-            let checked = check(&mut report, &opened, separate_owner).await;
-            opened.close().await?;
-            checked?;
-        }
-    }
+    let config = usable(&mut report, config)?;
+    database(&mut report, &config).await?;
     issuer(&mut report, &config).await?;
     report.verdict()
+}
+
+/// Reads what the configuration names, and goes on without what cannot be used.
+fn usable(report: &mut Report, mut config: Config) -> Result<Config, Stop> {
+    for named in files::NAMED.iter().filter(|named| (named.is_there)(&config)).collect::<Vec<_>>() {
+        match (named.read)(&config) {
+            Ok(()) => ok(format_args!("{}: can be used", named.key))?,
+            Err(stop) => {
+                report.stopped(named.key, &stop)?;
+                (named.leave_out)(&mut config);
+            }
+        }
+    }
+    for file in files::strangers(&config)? {
+        note(format_args!("{} replaces no template", file.display()), "remove it, or give it the name of one of ours")?;
+    }
+    Ok(config)
+}
+
+/// The database, and what is sealed in it.
+async fn database(report: &mut Report, config: &Config) -> Result<(), Stop> {
+    let clock = Clock::default();
+    let separate_owner = config.database.url.is_none() || config.database.migrate_url.is_some();
+    let source = match config.master_source() {
+        Ok(source) => source,
+        Err(stop) => return report.stopped("master secret", &stop),
+    };
+    let (embedded, db) = match open::database(config, &clock, Role::Command).await {
+        Ok(open) => open,
+        Err(stop) => return report.stopped("database", &stop),
+    };
+    match open::on(config.clone(), &source, clock, embedded, db).await {
+        Err(stop) => report.stopped("master secret", &stop),
+        Ok(opened) => {
+            let checked = check(report, &opened, separate_owner).await;
+            opened.close().await?;
+            checked
+        }
+    }
 }
 
 async fn check(report: &mut Report, opened: &Opened, separate_owner: bool) -> Result<(), Stop> {

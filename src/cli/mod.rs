@@ -9,6 +9,7 @@ mod declared;
 mod demo;
 mod docs;
 mod doctor;
+mod files;
 mod keys;
 mod logging;
 mod migrate;

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use super::declared;
+use super::{declared, files};
 use crate::{
     app::App,
     clock::Clock,
@@ -51,22 +51,41 @@ impl Opened {
 
 /// Opens the database as a server or beside one, and builds the application.
 pub async fn open(config: Config, role: Role) -> Result<Opened, Stop> {
-    // Whoever came first has installed the same one.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    use_one_cryptography();
     let clock = Clock::default();
     // What is wrong with the configuration is said before anything is made.
     let source = config.master_source()?;
+    if role == Role::Server {
+        files::read_all(&config)?;
+    }
     let (embedded, db) = database(&config, &clock, role).await?;
-    keep_partitions(&db, &clock).await?;
-    let master = master_secret(&source, &db, &clock).await?;
-    let data = whereabouts(&config);
-    let app = App::new(config, clock, db, &master)?;
-    let opened = Opened { app, embedded, master, data };
+    let opened = on(config, &source, clock, embedded, db).await?;
     if role == Role::Server {
         opened.ready_keys().await?;
         declared::apply(&opened.app, &opened.master).await?;
     }
     Ok(opened)
+}
+
+/// Says whose cryptography TLS uses, wherever it is spoken.
+pub(super) fn use_one_cryptography() {
+    // Whoever came first has installed the same one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// Builds the application on an open database.
+pub(super) async fn on(
+    config: Config,
+    source: &MasterSource,
+    clock: Clock,
+    embedded: Option<Embedded>,
+    db: Database,
+) -> Result<Opened, Stop> {
+    keep_partitions(&db, &clock).await?;
+    let master = master_secret(source, &db, &clock).await?;
+    let data = whereabouts(&config);
+    let app = App::new(config, clock, db, &master)?;
+    Ok(Opened { app, embedded, master, data })
 }
 
 /// Opens beside a server, does the work of a command, and closes again whatever came of it.
@@ -165,7 +184,7 @@ async fn master_secret(source: &MasterSource, db: &Database, clock: &Clock) -> R
                 let keys = db.single(clock.now(), &Trace::default(), signing_keys::load_published).await?;
                 if !keys.is_empty() && !file.exists() {
                     return Err(Stop::new(format_args!("{} is gone, and keys were sealed under it", file.display()))
-                        .mend("restore it: without it neither keys nor refresh tokens can be used"));
+                        .mend("put it there again: without it neither keys nor refresh tokens can be used"));
                 }
                 make_once(file, MasterSecret::generate().as_bytes()).map_err(|error| {
                     Stop::new(format_args!("cannot make the master secret {}: {error}", file.display()))

@@ -13,7 +13,7 @@ pub use hub::apply_hub;
 pub use registration::{Registered, apply_declared, register};
 pub use scope::{apply_declared_scopes, withdraw_undeclared};
 pub use sector::check_sector;
-pub use self_registration::{Information, Registrar, expire_unused};
+pub use self_registration::{Information, Registrar, expire_unused, read_initial_access_token};
 
 use crate::{
     config::builtin::HUB_CLIENT,

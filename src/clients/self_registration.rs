@@ -62,6 +62,25 @@ pub struct Information {
     registration_access_token: String,
 }
 
+/// The hash of the initial access token, where the policy asks for one.
+pub fn read_initial_access_token(settings: &config::Registration) -> Result<Option<[u8; 32]>, Stop> {
+    let file = settings.initial_access_token_file.as_deref().filter(|_| settings.policy == Policy::Token);
+    let Some(file) = file else { return Ok(None) };
+    let unusable = |why: &dyn std::fmt::Display| {
+        Stop::new(format_args!("registration.initial_access_token_file: {}: {why}", file.display()))
+            .mend("make one with `openssl rand -hex 32`, in a file that this user may read")
+    };
+    let text = fs::read_to_string(file).map_err(|error| unusable(&error))?;
+    let token = text.trim();
+    // RFC 6750 §2.1: b64token.
+    if token.len() < TOKEN_LENGTH || !token.bytes().all(|it| it.is_ascii_alphanumeric() || b"-._~+/=".contains(&it)) {
+        return Err(unusable(&format_args!(
+            "must hold one token of at least {TOKEN_LENGTH} characters, of A-Z a-z 0-9 - . _ ~ + / ="
+        )));
+    }
+    Ok(Some(sha256(&[token.as_bytes()])))
+}
+
 impl Registrar {
     /// Reads the initial access token where the policy asks for one.
     pub fn new(
@@ -70,27 +89,9 @@ impl Registrar {
         scopes: &[config::Scope],
         tokens: Key256,
     ) -> Result<Self, Stop> {
-        let file = settings.initial_access_token_file.as_deref().filter(|_| settings.policy == Policy::Token);
-        let initial_access_token = file.map(|file| {
-            let unusable = |why: &dyn std::fmt::Display| {
-                Stop::new(format_args!("registration.initial_access_token_file: {}: {why}", file.display()))
-                    .mend("make one with `openssl rand -hex 32`, in a file that this user may read")
-            };
-            let text = fs::read_to_string(file).map_err(|error| unusable(&error))?;
-            let token = text.trim();
-            // RFC 6750 §2.1: b64token.
-            if token.len() < TOKEN_LENGTH
-                || !token.bytes().all(|it| it.is_ascii_alphanumeric() || b"-._~+/=".contains(&it))
-            {
-                return Err(unusable(&format_args!(
-                    "must hold one token of at least {TOKEN_LENGTH} characters, of A-Z a-z 0-9 - . _ ~ + / ="
-                )));
-            }
-            Ok(sha256(&[token.as_bytes()]))
-        });
         Ok(Self {
             policy: settings.policy,
-            initial_access_token: initial_access_token.transpose()?,
+            initial_access_token: read_initial_access_token(settings)?,
             tokens,
             require_pkce: settings.require_pkce,
             unsigned_requests: requests.unsigned,

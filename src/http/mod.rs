@@ -29,3 +29,4 @@ mod tls;
 
 pub use metrics::MetricsServer;
 pub use server::Server;
+pub use tls::read_tls;

@@ -17,7 +17,7 @@ impl Server {
     /// Binds `config.listen`.
     pub fn bind(app: Arc<App>) -> Result<Self, Stop> {
         let listen = app.config.listen;
-        let tls = app.config.tls.as_ref().map(tls::load).transpose()?;
+        let tls = app.config.tls.as_ref().map(tls::read_tls).transpose()?;
         let (workers, patience) = (app.config.server.workers, app.config.server.shutdown_timeout.num_seconds());
         let server = HttpServer::new(move || {
             if let Err(stop) = app.db.adopt_thread() {

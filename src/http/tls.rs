@@ -10,7 +10,7 @@ use rustls::{
 use crate::{config, failure::Stop};
 
 /// TLS 1.2 and 1.3 with the certificate of the configuration.
-pub fn load(settings: &config::Tls) -> Result<ServerConfig, Stop> {
+pub fn read_tls(settings: &config::Tls) -> Result<ServerConfig, Stop> {
     let unusable = |key: &str, file: &Path, error: &dyn std::fmt::Display| {
         Stop::new(format_args!("tls.{key} = {}: {error}", file.display()))
             .mend("name PEM files: the certificate with its chain, and its private key")

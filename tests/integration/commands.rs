@@ -6,7 +6,10 @@ use mooring::db::embedded::{DATABASE, Embedded, Role};
 use serde_json::Value;
 use tokio_postgres::NoTls;
 
-use crate::support::process::{Installation, Ran};
+use crate::support::{
+    process::{Installation, Ran},
+    server::certificate,
+};
 
 /// A command fails in one line.
 #[track_caller]
@@ -109,6 +112,49 @@ fn the_master_secret_of_an_embedded_database_is_made_beside_it_once() {
     let refused = installation.run(&["serve"]);
     assert!(refused.failed(1).contains("own.key"), "{refused:?}");
     assert!(!file.exists());
+}
+
+#[test]
+fn what_the_configuration_names_is_looked_at_before_anything_is_made() {
+    let nowhere = |tables: &str| Installation::new(tables).with("MOORING_ISSUER", "https://localhost");
+    let tls = "[tls]\ncertificate = \"/nowhere/cert.pem\"\nkey = \"/nowhere/key.pem\"\n";
+    let templates = "[pages]\ntemplates = \"/nowhere/pages\"\n";
+    let trust = "[outbound]\ntrust = [\"/nowhere/ca.pem\"]\n";
+    let attestation = "[passkeys]\nattestation_ca = [\"/nowhere/attestation.pem\"]\n";
+    let registration = "[registration]\npolicy = \"token\"\ninitial_access_token_file = \"/nowhere/iat.txt\"\n";
+    let mail = "[mail]\nfrom = \"no address\"\n";
+    let all = [tls, templates, trust, attestation, registration, mail];
+    for (tables, named) in
+        all.into_iter().zip(["cert.pem", "pages", "ca.pem", "attestation.pem", "iat.txt", "mail.from"])
+    {
+        let installation = nowhere(tables);
+        let refused = installation.run(&["serve"]);
+        assert!(refused.failed(1).contains(named) && refused.stderr.lines().count() == 2, "{refused:?}");
+        assert!(!installation.data().exists(), "{named}");
+    }
+
+    // Each has a line of its own, and the database all the same.
+    let installation = nowhere(&all.concat());
+    let doctor = installation.run(&["doctor"]);
+    assert!(doctor.stderr.contains("6 checks failed"), "{doctor:?}");
+    for key in [
+        "tls",
+        "pages.templates",
+        "outbound.trust",
+        "passkeys.attestation_ca",
+        "registration.initial_access_token_file",
+        "mail",
+    ] {
+        let line = doctor.stdout.lines().find(|line| line.starts_with(&format!("FAILED  {key}: ")));
+        assert!(line.is_some(), "{key}: {}", doctor.stdout);
+    }
+    assert!(
+        doctor.stdout.contains("ok      database:") && doctor.stdout.contains("ok      signing keys"),
+        "{doctor:?}"
+    );
+    let whole = nowhere("").with("MOORING_TLS__CERTIFICATE", &certificate("localhost.pem"));
+    let doctor = whole.with("MOORING_TLS__KEY", &certificate("localhost.key")).run(&["doctor"]);
+    assert!(doctor.done().contains("ok      tls: can be used"), "{doctor:?}");
 }
 
 #[test]
