@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::{
     authentication::Passkeys,
     clients::read_initial_access_token,
-    config::{Config, Delivery},
+    config::Config,
     failure::Stop,
     http::{
         read_tls,
@@ -66,14 +66,14 @@ pub(super) static NAMED: [Named; 6] = [
     },
     Named {
         key: "mail",
-        is_there: |config| config.mail.from.is_some() || matches!(config.mail.delivery, Delivery::Server(_)),
+        is_there: |config| config.mail.from.is_some() || config.mail.url.is_some(),
         read: |config| {
             let nobodys = MasterSecret::from_bytes(MasterSecret::generate().as_bytes())?;
             Mailer::new(config, ResetLinks::new(nobodys.derive(Purpose::PasswordResets))).map(drop)
         },
         leave_out: |config| {
             config.mail.from = None;
-            config.mail.delivery = Delivery::Folder(config.data_dir.join("mail"));
+            config.mail.url = None;
         },
     },
 ];
