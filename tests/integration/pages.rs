@@ -142,7 +142,8 @@ async fn forms_need_their_token() {
     }
     // Sign-in CSRF: the attacker's own pending request in the victim's browser.
     let theirs = other.sign_in_form(ALICE, PASSWORD);
-    agent.submit(&theirs).await.is_error_page(400);
+    agent.submit_from_elsewhere(theirs.action.as_str(), &theirs.fields).await.is_error_page(400);
+    agent.submit_from_nowhere(&theirs).await.is_error_page(400);
     agent.submit_from_elsewhere(login.action.as_str(), &login.fields).await.is_error_page(400);
     assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'user'").await, "0");
 
@@ -185,7 +186,12 @@ async fn nothing_that_is_written_becomes_markup() {
 #[tokio::test]
 async fn a_wrong_method_is_told_the_right_ones() {
     let server = Server::usual().await;
-    for (path, allowed) in [("/account", "GET"), ("/login", "GET, POST"), ("/oauth/jwks", "GET"), ("/healthz", "GET")] {
+    for (path, allowed) in [
+        ("/account", "GET, HEAD"),
+        ("/login", "GET, HEAD, POST"),
+        ("/oauth/jwks", "GET, HEAD, OPTIONS"),
+        ("/healthz", "GET, HEAD"),
+    ] {
         let answer = Answer::of(server.http().delete(server.at(path))).await;
         assert_eq!((answer.status, answer.header("allow"), answer.text.as_str()), (405, allowed, ""), "{path}");
     }

@@ -293,7 +293,12 @@ async fn at_the_endpoints_that_clients_call() {
             _ => server.http().post(&url).form(&[("access_token", &token)]),
         };
         let answer = Answer::of(request).await;
-        is_judged(&answer, &token);
+        // RFC 6750 §3.1: whoever presents nothing is told no error.
+        if answer.text == "{}" {
+            assert!(token.trim().is_empty() && answer.header("www-authenticate") == "Bearer", "{token:?}\n{answer:?}");
+        } else {
+            is_judged(&answer, &token);
+        }
         assert!(answer.status >= 400, "{answer:?}");
     }
     client.tokens(&agent, "openid").await;

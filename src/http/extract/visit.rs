@@ -68,10 +68,11 @@ impl Visit {
 }
 
 /// The `Authorization` header. It is no list (RFC 9110 §11.6.2): sent twice it is, as §5.3 puts lines together, a value
-/// that is neither of the two.
+/// that is neither of the two. What is not text was sent all the same, and fits nothing.
 fn authorization(request: &HttpRequest) -> Option<String> {
-    let mut lines = request.headers().get_all(header::AUTHORIZATION).map(|line| line.to_str().unwrap_or_default());
-    let first = lines.next()?.to_owned();
+    let mut lines =
+        request.headers().get_all(header::AUTHORIZATION).map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let first = lines.next()?.into_owned();
     Some(lines.fold(first, |joined, line| format!("{joined}, {line}")))
 }
 

@@ -111,6 +111,12 @@ impl Agent {
         self.request(Method::POST, url, Some(fields), Site::Cross).await
     }
 
+    /// A form of which the browser does not say on whose page it was.
+    pub async fn submit_from_nowhere(&self, form: &Form) -> Page {
+        let page = self.request(Method::POST, form.action.as_str(), Some(&form.fields), Site::None).await;
+        self.follow(page).await
+    }
+
     /// Follows redirects at the server; browsers go on by GET after 302 and 303.
     pub async fn follow(&self, mut page: Page) -> Page {
         for _ in 0..STEPS {
@@ -169,13 +175,9 @@ impl Agent {
                 request = request.header("cookie", sent.join("; "));
             }
         }
-        if method == Method::POST {
-            let origin = if site == Site::Cross {
-                "https://elsewhere.example".to_owned()
-            } else {
-                url.origin().ascii_serialization()
-            };
-            request = request.header(ORIGIN, origin);
+        if method == Method::POST && site != Site::None {
+            let own = url.origin().ascii_serialization();
+            request = request.header(ORIGIN, if site == Site::Cross { "https://elsewhere.example" } else { &own });
         }
         request = match fields {
             Some(fields) if method == Method::POST => request.form(fields),
@@ -221,7 +223,7 @@ impl Agent {
 /// From where a request comes, as browsers say it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Site {
-    /// Typed, or a bookmark.
+    /// Typed, or a bookmark; of a form: not said.
     None,
     Same,
     Cross,
