@@ -67,7 +67,11 @@ impl Passwords {
             let text = stored.as_deref().unwrap_or(&decoy);
             let parsed =
                 PasswordHash::new(text).map_err(|error| Broken::new(format_args!("stored password hash: {error}")))?;
-            let fits = password.len() <= MAX_LENGTH && argon2.verify_password(password.as_bytes(), &parsed).is_ok();
+            // Nobody's password is that long, whoever it is.
+            if password.len() > MAX_LENGTH {
+                return Ok(PasswordVerdict::DoesNotFit);
+            }
+            let fits = argon2.verify_password(password.as_bytes(), &parsed).is_ok();
             let params = Params::try_from(&parsed)
                 .map_err(|error| Broken::new(format_args!("parameters of a stored password hash: {error}")))?;
             let is_present = cost(&params) == cost(argon2.params()) && params.t_cost() == argon2.params().t_cost();

@@ -85,8 +85,8 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
         issue_statement!("", insert_event!(), "$20", "")
     } else {
         issue_statement!(
-            "taken AS (UPDATE authorization_requests SET completed_at = $2, code_id = $28 WHERE id = $35 \
-                 AND completed_at IS NULL RETURNING id), \
+            "taken AS (UPDATE authorization_requests SET completed_at = $2, code_id = $28, session_id = $17 \
+                 WHERE id = $35 AND completed_at IS NULL RETURNING id), \
              gate AS (SELECT 1 WHERE $35 IS NULL UNION ALL SELECT 1 FROM taken), \
              joined AS (INSERT INTO session_clients AS j (session_id, client_id, sid, joined_at) \
                  SELECT $17, $19, $36, $2 FROM gate WHERE $20 IS NULL \
@@ -214,7 +214,7 @@ pub async fn find_with_client(
                  JOIN LATERAL (SELECT * FROM live_sessions($3) WHERE id = k.session_id OFFSET 0) s ON true \
                  LEFT JOIN LATERAL (SELECT withdrawn_at FROM consents WHERE user_id = g.user_id \
                      AND client_id = g.client_id OFFSET 0) n ON true \
-                 WHERE k.id = $2 AND n.withdrawn_at IS NULL) k ON true WHERE c.client_id = $1",
+                 WHERE k.id = $2 AND (n.withdrawn_at IS NULL OR (g.scope = '' AND g.claims IS NULL))) k ON true WHERE c.client_id = $1",
         )
         .bind::<sql::Text, _>(client_id)
         .bind::<sql::Nullable<sql::Uuid>, _>(code_id)

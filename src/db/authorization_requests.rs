@@ -188,12 +188,22 @@ pub async fn claim(tx: &mut Tx, id: Uuid, session_id: Uuid, expires_at: DateTime
     Ok(changed > 0)
 }
 
-/// Hands a request that waits in one session to another, unless it has been answered.
+/// What was noted of a stored request is undone: another person chose, allowed or proved it.
+macro_rules! nothing_noted {
+    () => {
+        "selected_at = NULL, consented_at = NULL, declined_at = NULL, supersede_at = NULL, proved_at = NULL, \
+         proved_by = NULL, proved_acr = NULL, proved_amr = NULL"
+    };
+}
+
+/// Hands a request that waits in one session to another, unless it has been answered. What was noted there does not count.
 pub async fn hand_over(tx: &mut Tx, id: Uuid, from: Uuid, to: Uuid) -> Result<(), Broken> {
     Cached(
-        diesel::sql_query(
-            "UPDATE authorization_requests SET session_id = $3 WHERE id = $1 AND session_id = $2 AND completed_at IS NULL",
-        )
+        diesel::sql_query(concat!(
+            "UPDATE authorization_requests SET session_id = $3, ",
+            nothing_noted!(),
+            " WHERE id = $1 AND session_id = $2 AND completed_at IS NULL"
+        ))
         .bind::<sql::Uuid, _>(id)
         .bind::<sql::Uuid, _>(from)
         .bind::<sql::Uuid, _>(to),
@@ -209,11 +219,11 @@ pub async fn hand_over(tx: &mut Tx, id: Uuid, from: Uuid, to: Uuid) -> Result<()
 pub async fn follow_lineage(tx: &mut Tx, from: Uuid, to: Uuid) -> Result<(), Broken> {
     let now = tx.now;
     Cached(
-        diesel::sql_query(
-            "UPDATE authorization_requests SET session_id = $2, selected_at = NULL, consented_at = NULL, \
-             declined_at = NULL, supersede_at = NULL, proved_at = NULL, proved_by = NULL, proved_acr = NULL, \
-             proved_amr = NULL WHERE session_id = $1 AND completed_at IS NULL AND expires_at > $3",
-        )
+        diesel::sql_query(concat!(
+            "UPDATE authorization_requests SET session_id = $2, ",
+            nothing_noted!(),
+            " WHERE session_id = $1 AND completed_at IS NULL AND expires_at > $3"
+        ))
         .bind::<sql::Uuid, _>(from)
         .bind::<sql::Uuid, _>(to)
         .bind::<sql::Timestamptz, _>(now),

@@ -128,12 +128,19 @@ pub struct Pending {
 }
 
 /// Finds the pending request that a page is about. `Err`: what to show instead.
-pub async fn pending(app: &App, visit: &Visit, id: Option<&str>) -> Result<Pending, HttpResponse> {
+pub async fn pending(
+    app: &App,
+    visit: &Visit,
+    id: Option<&str>,
+    brought: Brought<'_>,
+) -> Result<Pending, HttpResponse> {
     let Some(id) = id.and_then(|id| id.parse::<Uuid>().ok()) else { return Err(gone(app, visit)) };
     let found = app
         .db
         .single(visit.now, &visit.trace, async |tx| {
-            let Some((browser, stored, owner)) = find_stored(app, visit, tx, id).await? else { return Ok(None) };
+            let Some((browser, stored, owner)) = find_stored(app, visit, tx, id, brought).await? else {
+                return Ok(None);
+            };
             let session_id = browser.session.as_ref().map(|session| session.id);
             let situation = authorization_requests::find_situation(tx, &stored.client_id, session_id).await?;
             Ok::<_, Failure>(Some((browser, stored, owner, situation)))
@@ -159,15 +166,17 @@ pub async fn pending(app: &App, visit: &Visit, id: Option<&str>) -> Result<Pendi
 /// The pending request that a page is opened for, by the `request` of its address. `Err`: what to show instead.
 pub async fn opened(app: &App, visit: &Visit, request: &HttpRequest) -> Result<Pending, HttpResponse> {
     let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
-    pending(app, visit, parameters.get("request")).await
+    pending(app, visit, parameters.get("request"), Brought::Address).await
 }
 
-/// The pending request that a form is sent for, by whom its page was shown to. `Err`: what to show instead.
+/// The pending request that a form is sent for, by whoever is signed in and its page was shown to. `Err`: what to show
+/// instead.
 pub async fn sent(app: &App, visit: &Visit, form: &Parameters) -> Result<Pending, HttpResponse> {
-    let pending = pending(app, visit, form.get("request")).await?;
-    let fits = |person| form.get("csrf").is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, person, tag));
+    let tag = form.get("csrf");
+    let pending = pending(app, visit, form.get("request"), Brought::Form(tag)).await?;
+    let fits = |person| tag.is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, person, tag));
     if fits(pending.person()) {
-        return Ok(pending);
+        return if pending.person().is_some() { Ok(pending) } else { Err(back(app, &pending)) };
     }
     // The session has ended while the page was open: whoever signs in now is asked anew.
     if pending.browser.outdated.is_some_and(|outdated| outdated.user_id.is_some() && fits(outdated.user_id)) {
@@ -189,12 +198,12 @@ impl Pending {
     /// Answers the request: the person does not go on with what takes more than being signed in. Nothing where it has been
     /// answered already.
     pub async fn deny(&self, tx: &mut Tx) -> Outcome<()> {
-        if authorization_requests::mark(tx, self.stored.id, Mark::Denied).await? {
+        let marked = authorization_requests::mark(tx, self.stored.id, Mark::Denied).await?;
+        if let (true, Some(demand)) = (marked, &self.request.demand) {
             let subject = self.browser.session.as_ref().map(sessions::subject).unwrap_or_default();
             let subject = subject.with_client(&self.client.id);
             let event = Event::refused(Action::PrivilegeRequested, Actor::User, subject, "denied");
-            let scope = self.request.demand.as_ref().map(|demand| &demand.scope);
-            audit::record(tx, event.detail(serde_json::json!({ "scope": scope })));
+            audit::record(tx, event.detail(serde_json::json!({ "scope": demand.scope })));
         }
         Ok(())
     }
@@ -212,12 +221,25 @@ pub fn back(app: &App, pending: &Pending) -> HttpResponse {
     answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{}", pending.stored.id)))
 }
 
-/// Whose browser this is, the stored request of this id, and whose that is. One of another visit is taken up first.
+/// What a browser brings to a request of another visit.
+#[derive(Clone, Copy)]
+pub enum Brought<'a> {
+    /// Nothing that counts.
+    Nothing,
+    /// Its address.
+    Address,
+    /// The token of a form of it.
+    Form(Option<&'a str>),
+}
+
+/// Whose browser this is, the stored request of this id, and whose that is. One of another visit is taken up first, if what
+/// is brought suffices.
 pub async fn find_stored(
     app: &App,
     visit: &Visit,
     tx: &mut Tx,
     id: Uuid,
+    brought: Brought<'_>,
 ) -> Outcome<Option<(Browser, authorization_requests::AuthorizationRequest, Owner)>> {
     let browser = Browser::find(app, visit, tx).await?;
     let Some(stored) = authorization_requests::find(tx, id).await? else { return Ok(None) };
@@ -227,33 +249,45 @@ pub async fn find_stored(
         _ => None,
     };
     let owner = authorize::owner(&stored, browser.session.as_ref(), browser.outdated_id(), holder.as_ref());
-    let Some(session) = browser.session.as_ref().filter(|_| owner == Owner::AnotherVisit) else {
-        return Ok(Some((browser, stored, owner)));
-    };
-    let taken = take_up(app, visit, tx, &stored, session.root_id).await?;
-    // Of a form sent twice the other may have been faster, and be signed in by now.
-    Box::pin(find_stored(app, visit, tx, taken)).await
+    if let (Owner::AnotherVisit, Some(session)) = (owner, &browser.session)
+        && let Some(taken) = take_up(app, visit, tx, &stored, session.root_id, brought).await?
+    {
+        return Box::pin(find_stored(app, visit, tx, taken, Brought::Nothing)).await;
+    }
+    Ok(Some((browser, stored, owner)))
 }
 
 /// Goes on with a request of another visit: the browser's other tab began it, or somebody sent its address, which is as good as
 /// sending what it asks for. Returns the id under which it goes on.
 ///
 /// A form of our own is of this browser, whatever visit it was shown in: the request itself goes on. An address may come from
-/// anywhere: what is asked goes on under another id, for whoever sent it has the tokens of the old one's forms.
+/// anywhere: what is asked goes on under another id, for whoever sent it has the tokens of the old one's forms. Not if it was
+/// pushed: that was for one browser (RFC 9126 §7.3), and is in no address.
 async fn take_up(
     app: &App,
     visit: &Visit,
     tx: &mut Tx,
     stored: &authorization_requests::AuthorizationRequest,
     session_id: Uuid,
-) -> Outcome<Uuid> {
-    let is_own_form = visit.origin.as_deref() == Some(app.config.issuer.origin());
-    if let (true, Some(holder)) = (is_own_form, stored.session_id) {
-        authorization_requests::hand_over(tx, stored.id, holder, session_id).await?;
-        return Ok(stored.id);
+    brought: Brought<'_>,
+) -> Outcome<Option<Uuid>> {
+    match (brought, stored.session_id) {
+        (Brought::Form(Some(tag)), Some(holder)) => {
+            let is_own = visit.origin.as_deref() == Some(app.config.issuer.origin());
+            // Nobody is signed in there, so it was shown to nobody.
+            if !is_own || !csrf_fits(&app.csrf, stored.id, None, tag) {
+                return Ok(None);
+            }
+            authorization_requests::hand_over(tx, stored.id, holder, session_id).await?;
+            Ok(Some(stored.id))
+        }
+        (Brought::Address, _) if stored.pushed_at.is_none() => {
+            let source = visit.trace.source_hash.clone().unwrap_or_default();
+            app.sources.count_stranger(tx, &source).await?.or_later("too many requests from your network")?;
+            let (client_id, expires_at) = (&stored.client_id, tx.now + authorize::PATIENCE);
+            let copy = authorization_requests::insert(tx, Some(session_id), client_id, &stored.parameters, expires_at);
+            Ok(Some(copy.await?))
+        }
+        _ => Ok(None),
     }
-    let source = visit.trace.source_hash.clone().unwrap_or_default();
-    app.sources.count_stranger(tx, &source).await?.or_later("too many requests from your network")?;
-    let (client_id, expires_at) = (&stored.client_id, tx.now + authorize::PATIENCE);
-    Ok(authorization_requests::insert(tx, Some(session_id), client_id, &stored.parameters, expires_at).await?)
 }

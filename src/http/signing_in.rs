@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     csrf as session_csrf,
     extract::{Browser, Visit, session_cookie},
-    pending::{Pending, known_as, pending},
+    pending::{Brought, Pending, known_as, pending},
     render::{answer, views},
 };
 use crate::{
@@ -94,11 +94,12 @@ impl Purpose {
         app: &App,
         visit: &Visit,
         request: Option<&str>,
+        brought: Brought<'_>,
         confirm: Option<&str>,
         may_begin: bool,
     ) -> Result<(Self, Begun), HttpResponse> {
         if request.is_some() {
-            return Ok((Self::Request(Box::new(pending(app, visit, request).await?)), None));
+            return Ok((Self::Request(Box::new(pending(app, visit, request, brought).await?)), None));
         }
         let destination = confirm.and_then(Destination::parse);
         app.db

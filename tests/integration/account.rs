@@ -5,6 +5,7 @@ use mooring::audit::Actor;
 use crate::support::{
     ALICE, BOB, PASSWORD, Server, Settings,
     agent::{Agent, Page},
+    client::Code,
     declared::{REDIRECT_URI, SECRET},
     page::Form,
 };
@@ -132,6 +133,23 @@ async fn a_code_that_was_on_its_way_is_not_redeemed() {
     }
     assert_eq!(server.value("SELECT count(*) FROM access_tokens").await, "0");
     client.tokens(&agent, "openid").await;
+}
+
+/// What needs no consent cannot be withdrawn: else the client could never be signed in to again.
+#[tokio::test]
+async fn a_code_that_takes_no_consent_is_redeemed_after_a_withdrawal() {
+    let client = format!(
+        "[[client]]\nclient_id = \"door\"\nclient_secret = \"{SECRET}\"\nredirect_uris = [\"{REDIRECT_URI}\"]\nscope = \"openid\"\n"
+    );
+    let server = Server::start(Settings::default().declare(&client)).await;
+    let client = server.client("door");
+    let agent = server.agent();
+    client.tokens(&agent, "openid").await;
+    server.rows("UPDATE consents SET withdrawn_at = now()").await;
+    let request = client.request("openid").without("scope");
+    let code = Code { code: agent.open(&request.url()).await.code(), verifier: request.verifier };
+    client.redeem(&code).await.ok();
+    client.redeem(&client.code(&agent, "openid").await).await.tokens();
 }
 
 #[tokio::test]

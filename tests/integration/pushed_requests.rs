@@ -294,6 +294,19 @@ async fn a_client_that_was_disabled_meanwhile_gets_nothing() {
     client.push(&client.request("openid")).await.refused("invalid_client");
 }
 
+/// §7.3: for one browser. Another that learns where it waits there is told nothing of what was pushed.
+#[tokio::test]
+async fn the_address_of_a_pushed_request_opens_nothing_elsewhere() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let (agent, elsewhere) = (server.agent(), server.agent());
+    let page = agent.open(&client.pushed(&client.request("openid")).await.url()).await;
+    assert!(page.asks_for_password(), "{} {}", page.status, page.body);
+    elsewhere.open(&client.request("openid").url()).await;
+    elsewhere.open(page.url.as_str()).await.is_error_page(400);
+    client.code(&agent, "openid").await;
+}
+
 /// §6: registered to push, a client is answered in no other way.
 #[tokio::test]
 async fn a_client_that_must_push_is_refused_otherwise() {

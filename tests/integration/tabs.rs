@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 
-use crate::support::{ALICE, BOB, PASSWORD, Server, Settings, client::Code, token};
+use crate::support::{ALICE, Answer, BOB, PASSWORD, Server, Settings, client::Code, token};
 
 /// After a restart a browser opens its tabs again, all at once and without a cookie: each request begins a visit, and the
 /// browser keeps the cookie of the one that was answered last.
@@ -165,4 +165,67 @@ async fn an_account_page_of_before_still_ends_sessions() {
     agent.submit(&page.form_to("/account/end-others")).await.is_error_page(400);
     let live = "SELECT count(*) FROM sessions WHERE kind = 'user' AND ended_at IS NULL";
     assert_eq!(server.value(live).await, "2", "bob's sessions are not alice's to end");
+}
+
+/// Nothing but its own form moves a request into another visit: no page that it is opened for, whatever says where it comes from.
+#[tokio::test]
+async fn a_request_is_moved_by_its_own_form_alone() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let (sender, victim) = (server.agent(), server.agent());
+    let theirs = sender.open(&client.request("openid").url()).await.sign_in_form(BOB, PASSWORD);
+    let id = theirs.field("request").unwrap().to_owned();
+    let holder = format!("SELECT session_id FROM authorization_requests WHERE id = '{id}'");
+    let before = server.value(&holder).await;
+    victim.open(&client.request("openid").url()).await;
+    let cookie = victim.cookie();
+    for page in ["login", "select-account", "consent", "reset-password", "oauth/authorize"] {
+        let address = if page == "oauth/authorize" { format!("/{page}/{id}") } else { format!("/{page}?request={id}") };
+        let request = server.http().get(server.at(&address)).header("origin", server.at(""));
+        let answer = Answer::of(request.header("cookie", format!("{}={}", cookie.name, cookie.value))).await;
+        assert!(!answer.text.contains(&id) && !answer.header("location").contains(&id), "{page}: {}", answer.text);
+    }
+    let mixed = theirs
+        .clone()
+        .forge("csrf", victim.open(&client.request("openid").url()).await.form_to("/login").field("csrf"));
+    victim.submit(&mixed).await.is_error_page(400);
+    victim.submit_from_nowhere(&theirs).await.is_error_page(400);
+    assert_eq!(server.value(&holder).await, before);
+    assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'user'").await, "0");
+}
+
+/// Before anybody has signed in nothing is decided about a request, whatever forms somebody makes up.
+#[tokio::test]
+async fn a_visitor_decides_nothing() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let agent = server.agent();
+    let form = agent.open(&client.request("openid").url()).await.sign_in_form(ALICE, PASSWORD);
+    let made_up = |path: &str, decision: &str| {
+        let mut made_up = form.clone();
+        made_up.action.set_path(path);
+        made_up.fields.push(("decision".to_owned(), decision.to_owned()));
+        made_up
+    };
+    for (path, decision) in [
+        ("/select-account", "continue"),
+        ("/consent", "allow"),
+        ("/step-up", "deny"),
+        ("/elevation", "deny"),
+        ("/privileged-elsewhere", "end-other"),
+        ("/privileged-elsewhere", "deny"),
+        ("/access", "leave"),
+    ] {
+        let page = agent.submit(&made_up(path, decision)).await;
+        assert!(page.asks_for_password(), "{path}: {} {}", page.status, page.body);
+    }
+    // Nor is privileged work declined that nobody asked for.
+    let consent = agent.submit(&form).await.decision("allow");
+    let (request, csrf) = (consent.field("request").unwrap(), consent.field("csrf").unwrap());
+    let mut leave = made_up("/access", "leave").forge("csrf", Some(csrf)).forge("request", Some(request));
+    leave.fields.retain(|(name, _)| name != "password");
+    assert!(agent.submit(&leave).await.offers("allow"));
+    assert_eq!(server.value("SELECT count(*) FROM audit_events WHERE action = 'privilege.requested'").await, "0");
+    let noted = "SELECT count(*) FROM authorization_requests WHERE selected_at IS NOT NULL OR supersede_at IS NOT NULL";
+    assert_eq!(server.value(noted).await, "0");
 }

@@ -59,6 +59,9 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     if form.get("decision") != Some("leave") {
         return answer::refusal(&app, &visit, &Error::invalid_request("decision must be leave"));
     }
+    if pending.request.demand.is_none() {
+        return back(&app, &pending);
+    }
     let noted = app.db.work(visit.now, &visit.trace, async |tx| pending.deny(tx).await).await;
     match noted {
         Ok(()) => back(&app, &pending),

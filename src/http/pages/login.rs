@@ -15,7 +15,7 @@ use crate::{
     http::{
         csrf,
         extract::{Browser, Form, Visit, give_cookie},
-        pending::{Pending, known_as},
+        pending::{Brought, Pending, known_as},
         render::{Page, PageName, answer, views},
         signing_in::Purpose,
     },
@@ -31,7 +31,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
     };
     let (request, confirm) = (parameters.get("request"), parameters.get("confirm"));
     let another = parameters.get("as") == Some("another");
-    let (purpose, begun) = match Purpose::find(&app, &visit, request, confirm, true).await {
+    let (purpose, begun) = match Purpose::find(&app, &visit, request, Brought::Address, confirm, true).await {
         Ok(found) => found,
         Err(response) => return response,
     };
@@ -148,7 +148,8 @@ fn another_address(app: &App, purpose: &Purpose) -> String {
 
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     let form = form.0;
-    let found = Purpose::find(&app, &visit, form.get("request"), form.get("confirm"), false).await;
+    let brought = Brought::Form(form.get("csrf"));
+    let found = Purpose::find(&app, &visit, form.get("request"), brought, form.get("confirm"), false).await;
     let purpose = match found {
         Ok((purpose, _)) => purpose,
         Err(response) => return response,

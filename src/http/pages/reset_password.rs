@@ -22,7 +22,7 @@ use crate::{
     http::{
         choosing_password::{Chosen, choose},
         extract::{Form, Visit},
-        pending::find_stored,
+        pending::{Brought, find_stored},
         render::{Page, PageName, answer, views},
     },
     notices::{self, Message},
@@ -58,7 +58,8 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
 /// The authorization request that is named, where it waits in this very browser.
 async fn waiting(app: &App, visit: &Visit, parameters: &Parameters) -> Outcome<Option<Uuid>> {
     let Some(id) = parameters.get("request").and_then(|id| id.parse().ok()) else { return Ok(None) };
-    let found = app.db.single(visit.now, &visit.trace, async |tx| find_stored(app, visit, tx, id).await).await?;
+    let look = async |tx: &mut Tx| find_stored(app, visit, tx, id, Brought::Nothing).await;
+    let found = app.db.single(visit.now, &visit.trace, look).await?;
     Ok(found.filter(|(_, _, owner)| matches!(owner, Owner::This | Owner::Successor)).map(|_| id))
 }
 

@@ -15,6 +15,7 @@ use crate::{
     http::{
         csrf,
         extract::{Browser, Form, Visit, give_cookie},
+        pending::Brought,
         render::{Page, PageName, answer, views},
         signing_in::{Destination, Purpose},
     },
@@ -62,7 +63,8 @@ async fn question(app: &App, visit: &Visit, ceremony: Option<&str>) -> Result<Qu
         return Err(gone(app, visit));
     };
     let request = asked.request_id.map(|id| id.to_string());
-    let (purpose, _) = Purpose::find(app, visit, request.as_deref(), asked.state["confirm"].as_str(), false).await?;
+    let (request, confirm) = (request.as_deref(), asked.state["confirm"].as_str());
+    let (purpose, _) = Purpose::find(app, visit, request, Brought::Nothing, confirm, false).await?;
     Ok(Question { ceremony: id, user_id, purpose })
 }
 

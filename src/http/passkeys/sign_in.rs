@@ -15,6 +15,7 @@ use crate::{
     failure::Failure,
     http::{
         extract::{JsonBody, Visit, give_cookie},
+        pending::Brought,
         signing_in::Purpose,
     },
     sessions::{self, SignIn},
@@ -107,7 +108,8 @@ async fn sign_in(
 
 /// What the page that calls is for; it carries that page's token.
 async fn purpose(app: &App, visit: &Visit, call: &Call) -> Result<Purpose, HttpResponse> {
-    let found = Purpose::find(app, visit, call.text("request"), call.text("confirm"), false).await;
+    let brought = Brought::Form(call.text("csrf"));
+    let found = Purpose::find(app, visit, call.text("request"), brought, call.text("confirm"), false).await;
     let (purpose, _) = found.map_err(|response| instead(&response))?;
     let fits = call.text("csrf").is_some_and(|tag| purpose.token_fits(app, tag));
     if fits { Ok(purpose) } else { Err(out_of_date()) }

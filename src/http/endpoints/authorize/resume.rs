@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     http::{
         extract::{Visit, give_cookie},
-        pending::{Known, answer_misunderstood, find_stored, gone, understand},
+        pending::{Brought, Known, answer_misunderstood, find_stored, gone, understand},
         render::answer,
     },
     oauth::{Error, ErrorCode, Parameters},
@@ -77,6 +77,13 @@ enum Door<'a> {
 }
 
 impl Door<'_> {
+    fn brings(&self) -> Brought<'static> {
+        match self {
+            Self::Link => Brought::Address,
+            Self::RequestUri { .. } => Brought::Nothing,
+        }
+    }
+
     fn opens(&self, stored: &authorization_requests::AuthorizationRequest) -> bool {
         match self {
             // A pushed request that no browser has yet is opened only by what nobody can guess.
@@ -89,7 +96,9 @@ impl Door<'_> {
 
 /// `None`: there is no such request for this browser.
 async fn resumed(app: &App, visit: &Visit, id: Uuid, door: Door<'_>) -> Outcome<Option<HttpResponse>> {
-    let found = app.db.single(visit.now, &visit.trace, async |tx| find_stored(app, visit, tx, id).await).await?;
+    let brought = door.brings();
+    let find = async |tx: &mut Tx| find_stored(app, visit, tx, id, brought).await;
+    let found = app.db.single(visit.now, &visit.trace, find).await?;
     let found = found.filter(|(_, stored, _)| door.opens(stored));
     let Some((browser, mut stored, owner)) = found else { return Ok(None) };
     if let Err(locked) = browser.refuse_locked(app, visit) {
