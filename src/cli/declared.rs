@@ -56,12 +56,11 @@ impl LeftOver {
         let resources: Vec<_> = config.resources.iter().map(|resource| resource.identifier.as_str()).collect();
         resources::declare(tx, &resources).await?;
         let remembered = scopes::load_all(tx).await?.into_iter();
-        let is_declared = |name: &String| config.scopes.iter().any(|scope| scope.name == *name);
         Ok(Self {
             clients: declarations::mark_clients(tx, &clients).await?,
             users: declarations::mark_users(tx, &users).await?,
             scopes: remembered
-                .filter_map(|(name, privileged)| (!privileged && !is_declared(&name)).then_some(name))
+                .filter_map(|(name, privileged)| (!privileged && config.scopes.find(&name).is_none()).then_some(name))
                 .collect(),
             resources: resources::load_beside(tx, &resources).await?,
         })

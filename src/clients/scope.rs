@@ -17,8 +17,8 @@ fn is_standard(token: &str) -> bool {
 }
 
 /// The scope to go on with. What the server does not know, or has withdrawn, is passed over (OIDC Core §3.1.2.1); what it
-/// knows and the client is not registered for is `invalid_scope`. A privileged scope is for a person, who will have to prove themselves:
-/// a client that acts for itself never gets one, whatever its registration says.
+/// knows and the client is not registered for is `invalid_scope`. A privileged scope is for a person, who will have to prove
+/// themselves: a client that acts for itself never gets one, whatever its registration says.
 ///
 /// `for_person`: whether somebody will be signed in. A client that acts for itself has no use for identity scopes.
 pub fn negotiate(
@@ -28,7 +28,7 @@ pub fn negotiate(
     for_person: bool,
 ) -> Result<Scope, Error> {
     let is_privileged = |token: &str| declared.is_privileged(token);
-    let is_known = |token: &str| is_standard(token) || declared.iter().any(|scope| scope.name == token);
+    let is_known = |token: &str| is_standard(token) || declared.find(token).is_some();
     let registered = offered(&registered(client), declared);
     let Some(requested) = requested else {
         // RFC 6749 §3.3: the default is what the client is registered for, without what must be asked for by name.

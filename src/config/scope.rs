@@ -143,11 +143,16 @@ impl Scopes {
         self.declared.push(scope);
     }
 
+    /// The declared scope of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Scope> {
+        self.iter().find(|scope| scope.name == name)
+    }
+
     /// Withdraws those of these privileged scopes that are not declared, and no others. Returns the ones that were not
     /// withdrawn before.
     pub fn withdraw(&self, privileged: impl IntoIterator<Item = String>) -> Vec<String> {
-        let missing: BTreeSet<String> =
-            privileged.into_iter().filter(|name| !self.iter().any(|scope| scope.name == *name)).collect();
+        let missing: BTreeSet<String> = privileged.into_iter().filter(|name| self.find(name).is_none()).collect();
         let mut withdrawn = self.withdrawn.write().unwrap_or_else(PoisonError::into_inner);
         let new = missing.difference(&withdrawn).cloned().collect();
         *withdrawn = missing;
@@ -162,10 +167,7 @@ impl Scopes {
     /// Whether it is declared privileged, or was.
     #[must_use]
     pub fn is_privileged(&self, name: &str) -> bool {
-        match self.iter().find(|scope| scope.name == name) {
-            Some(scope) => scope.privileged.is_some(),
-            None => self.is_withdrawn(name),
-        }
+        self.find(name).map_or_else(|| self.is_withdrawn(name), |scope| scope.privileged.is_some())
     }
 }
 

@@ -340,7 +340,7 @@ fn the_scopes_of_the_hub_are_somebodys() {
     let hub = |rest: &str| format!("[[scope]]\nname = 'hub:elevations'\n{rest}");
     let config = load(&hub("privileged = true\ngroups = ['approvers']"), &[]).unwrap();
     let access = |name: &str| {
-        let scope = config.scopes.iter().find(|scope| scope.name == name).unwrap();
+        let scope = config.scopes.find(name).unwrap();
         scope.privileged.clone().unwrap().access
     };
     assert!(!access("hub:elevations").administrators && access("hub:elevations").groups == ["approvers"]);

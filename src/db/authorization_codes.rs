@@ -214,7 +214,8 @@ pub async fn find_with_client(
                  JOIN LATERAL (SELECT * FROM live_sessions($3) WHERE id = k.session_id OFFSET 0) s ON true \
                  LEFT JOIN LATERAL (SELECT withdrawn_at FROM consents WHERE user_id = g.user_id \
                      AND client_id = g.client_id OFFSET 0) n ON true \
-                 WHERE k.id = $2 AND (n.withdrawn_at IS NULL OR (g.scope = '' AND g.claims IS NULL))) k ON true WHERE c.client_id = $1",
+                 WHERE k.id = $2 AND (n.withdrawn_at IS NULL OR (g.scope = '' AND g.claims IS NULL))) k ON true \
+             WHERE c.client_id = $1",
         )
         .bind::<sql::Text, _>(client_id)
         .bind::<sql::Nullable<sql::Uuid>, _>(code_id)

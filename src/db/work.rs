@@ -133,6 +133,10 @@ impl Tx {
 }
 
 impl Tx {
+    fn on(conn: Lent, now: DateTime<Utc>, trace: &Trace) -> Self {
+        Self { conn, now, trace: trace.clone(), events: Vec::new(), told: 0, queued: false, in_transaction: false }
+    }
+
     /// Closes the connection: what was asked on it may be answered at any time, or never.
     fn close(&mut self) {
         match std::mem::replace(&mut self.conn, Lent::Closed) {
@@ -266,13 +270,13 @@ impl Database {
             })
         };
         let conn = timeout_at(deadline, lent).await.map_err(|_| unanswered())??;
-        Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), told: 0, queued: false, in_transaction: false })
+        Ok(Tx::on(conn, now, trace))
     }
 
     async fn unit(&self, now: DateTime<Utc>, trace: &Trace, deadline: Instant) -> Result<Tx, Broken> {
         let conn = timeout_at(deadline, self.connection()).await.map_err(|_| unanswered())?;
         let conn = Lent::Own(conn?);
-        Ok(Tx { conn, now, trace: trace.clone(), events: Vec::new(), told: 0, queued: false, in_transaction: false })
+        Ok(Tx::on(conn, now, trace))
     }
 }
 

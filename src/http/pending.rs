@@ -154,7 +154,7 @@ pub async fn pending(
         Owner::Nobody | Owner::AnotherVisit | Owner::Another => return Err(gone(app, visit)),
     }
     if stored.completed_at.is_some() {
-        return Err(answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{id}"))));
+        return Err(answer::see_other(&address(app, id)));
     }
     let known = Known::of(app, visit, situation).map_err(|failure| answer::failure(app, visit, &failure))?;
     let parameters =
@@ -218,7 +218,12 @@ impl Pending {
 
 /// From a page back to the request that it is about.
 pub fn back(app: &App, pending: &Pending) -> HttpResponse {
-    answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{}", pending.stored.id)))
+    answer::see_other(&address(app, pending.stored.id))
+}
+
+/// Where a stored request goes on.
+pub fn address(app: &App, id: Uuid) -> String {
+    app.config.issuer.url(&format!("/oauth/authorize/{id}"))
 }
 
 /// What a browser brings to a request of another visit.

@@ -5,8 +5,7 @@ use crate::{app::App, oauth::scope::OFFLINE_ACCESS};
 
 /// A scope by what the configuration calls it, or in our own words, or by its name.
 pub fn describe(app: &App, name: &str) -> views::Scope {
-    let declared =
-        app.config.scopes.iter().find(|scope| scope.name == name).and_then(|scope| scope.description.clone());
+    let declared = app.config.scopes.find(name).and_then(|scope| scope.description.clone());
     let standard = match name {
         "openid" => "Know who you are on this server",
         "profile" => "See your name and profile",

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     csrf as session_csrf,
     extract::{Browser, Visit, session_cookie},
-    pending::{Brought, Pending, known_as, pending},
+    pending::{Brought, Pending, address, known_as, pending},
     render::{answer, views},
 };
 use crate::{
@@ -162,7 +162,7 @@ impl Purpose {
     /// Where it leads.
     pub fn next(&self, app: &App) -> String {
         match self {
-            Self::Request(pending) => app.config.issuer.url(&format!("/oauth/authorize/{}", pending.stored.id)),
+            Self::Request(pending) => address(app, pending.stored.id),
             Self::Own(_, confirm) => Destination::url(confirm.map(|it| it.to), app),
         }
     }

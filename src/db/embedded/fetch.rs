@@ -29,7 +29,8 @@ pub(super) fn present(place: &Place) -> Vec<PathBuf> {
     entries.map(|entry| entry.path().join("bin")).collect()
 }
 
-/// Fetches the newest release of `major`; `wanted` is what would do if it were installed. In one's turn, so that nobody else unpacks into the same directory.
+/// Fetches the newest release of `major`; `wanted` is what would do if it were installed. In one's turn, so that nobody else
+/// unpacks into the same directory.
 pub(super) async fn fetch(place: &Place, major: u32, wanted: &str) -> Result<Binaries, Stop> {
     tracing::info!(major, "fetching PostgreSQL (about 15 MB, once)");
     let failed = |why: &dyn std::fmt::Display| {

@@ -27,7 +27,7 @@ use crate::{
     http::{
         access,
         extract::{Browser, Form, Visit, give_cookie},
-        pending::{Known, answer_misunderstood, known_as, reader, told, understand},
+        pending::{Known, address, answer_misunderstood, known_as, reader, told, understand},
         render::answer,
     },
     oauth::{ClaimsRequest, Error, ErrorCode, Parameters, Prompt},
@@ -319,7 +319,7 @@ fn answer_with(
             answer::respond(app, visit, &known.client, &response)
         }
         // Sent twice at once, and the other was faster: come back for the same code.
-        (None, Some(stored)) => answer::see_other(&app.config.issuer.url(&format!("/oauth/authorize/{}", stored.id))),
+        (None, Some(stored)) => answer::see_other(&address(app, stored.id)),
         (None, None) => answer::failure(app, visit, &Broken::new("no code was issued").into()),
     }
 }

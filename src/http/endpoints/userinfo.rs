@@ -1,5 +1,7 @@
 //! Userinfo (OIDC Core §5.3): one statement finds the token with the person.
 
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
+
 use crate::{
     app::App,
     db::{Outcome, access_tokens},
@@ -13,7 +15,6 @@ use crate::{
     oauth::{ClaimsRequest, ClientMetadata, Error, Parameters, Scope, claims, scope::OPENID},
     tokens::Presented,
 };
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 
 pub async fn userinfo(app: Data<App>, visit: Visit, request: HttpRequest, body: Result<Body, BadBody>) -> HttpResponse {
     let body = match body {

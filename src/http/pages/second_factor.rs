@@ -15,7 +15,7 @@ use crate::{
     http::{
         csrf,
         extract::{Browser, Form, Visit, give_cookie},
-        pending::Brought,
+        pending::{Brought, address},
         render::{Page, PageName, answer, views},
         signing_in::{Destination, Purpose},
     },
@@ -168,10 +168,7 @@ async fn again(
     let Some(session) = session else { return Ok(None) };
     let question = answered.question;
     let confirmed = question.state["confirm"].as_str().and_then(Destination::parse);
-    let next = question.request_id.map_or_else(
-        || Destination::url(confirmed, app),
-        |id| app.config.issuer.url(&format!("/oauth/authorize/{id}")),
-    );
+    let next = question.request_id.map_or_else(|| Destination::url(confirmed, app), |id| address(app, id));
     let signed_in = SignedIn { session_id: session.id, generation: session.secret_generation };
     Ok(Some(welcome(app, &next, &signed_in)))
 }

@@ -1,8 +1,8 @@
 //! The set of templates: embedded, and overridden file by file from a folder of the operator's.
 //!
 //! Read once, at start: a template that does not parse, or asks for what its page is not given, stops the program there,
-//! naming file and line, rather than meeting a person who wants to sign in. An operator's template can change what a page says and looks like, not what
-//! it may do: the headers are not its own.
+//! naming file and line, rather than meeting a person who wants to sign in. An operator's template can change what a page
+//! says and looks like, not what it may do: the headers are not its own.
 
 use std::{
     fs,
