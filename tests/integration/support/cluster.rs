@@ -147,9 +147,9 @@ fn template_name() -> String {
     let texts: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("a migration")).collect();
     let mut parts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
     parts.push(MASTER.as_bytes());
-    // The partitions of the template are those of its day.
-    let day = Clock::default().now().date_naive().to_string();
-    parts.push(day.as_bytes());
+    // The partitions of the template are those of its hour and of three more.
+    let hour = Clock::default().now().format("%Y-%m-%dT%H").to_string();
+    parts.push(hour.as_bytes());
     let digest = sha256(&parts);
     format!("mooring_template_{}", hex(&digest[..6]))
 }
