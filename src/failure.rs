@@ -32,7 +32,7 @@ impl From<Broken> for Failure {
 }
 
 /// A defect or a dependency that failed; it goes to the log with the place where it was met.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Broken {
     what: String,
     at: &'static Location<'static>,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Tx,
-    audit_events::{insert_event, with_event},
+    batch::{Field, Statement, make},
     clients::ClientRow,
     json::Json,
     outer_join::{Joined, Maybe},
@@ -140,23 +140,38 @@ pub async fn find_live_with_caller(
     Ok(rows.into_iter().next().map(|row| (row.caller, row.token.0)))
 }
 
+/// The tokens and events of the changes that a query gives.
+macro_rules! insert_tokens_of {
+    ($changes:literal) => {
+        concat!(
+            "events AS (",
+            $crate::db::audit_events::insert_events_of!($changes),
+            ") INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
+             SELECT id, grant_id, session_id, secret_hash, scope, audience, at, expires_at FROM ",
+            $changes,
+            " RETURNING id"
+        )
+    };
+}
+pub(super) use insert_tokens_of;
+
+impl NewAccessToken<'_> {
+    /// What follows the columns of its family: `secret_hash`, `scope`, `audience`, `expires_at`.
+    pub(super) fn fields(&self) -> [Field; 4] {
+        [self.secret_hash.into(), self.scope.into(), self.audience.into(), self.expires_at.into()]
+    }
+}
+
+static INSERT: Statement = Statement::new(
+    &["grant_id", "session_id", "secret_hash", "scope", "audience", "expires_at"],
+    concat!("WITH change AS NOT MATERIALIZED {values}, ", insert_tokens_of!("change")),
+);
+
 /// Issues a token of a family on a session, with its event, in one statement.
 pub async fn insert(tx: &mut Tx, grant_id: Uuid, session_id: Uuid, token: &NewAccessToken<'_>) -> Result<(), Broken> {
-    const STATEMENT: &str = concat!(
-        "WITH events AS (",
-        insert_event!(),
-        ") INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
-         VALUES ($15, $16, $17, $18, $19, $20, $2, $21)"
-    );
-    let query = with_event(tx, STATEMENT)?
-        .bind::<sql::Uuid, _>(token.id)
-        .bind::<sql::Uuid, _>(grant_id)
-        .bind::<sql::Uuid, _>(session_id)
-        .bind::<sql::Nullable<sql::Bytea>, _>(token.secret_hash)
-        .bind::<sql::Text, _>(token.scope)
-        .bind::<sql::Array<sql::Text>, _>(token.audience)
-        .bind::<sql::Timestamptz, _>(token.expires_at);
-    Cached(query).execute(&mut tx.conn()).await.or_broken("insert access token")?;
+    let mut fields = vec![grant_id.into(), session_id.into()];
+    fields.extend(token.fields());
+    make(tx, &INSERT, token.id, fields).await?;
     Ok(())
 }
 
@@ -174,20 +189,36 @@ pub async fn revoke(tx: &mut Tx, id: Uuid) -> Result<bool, Broken> {
     Ok(changed > 0)
 }
 
-/// A refresh, given how the family is taken: no row of it, and no token is issued and no event written.
-macro_rules! refresh_statement {
-    ($family:literal) => {
-        concat!(
-            "WITH family AS (",
-            $family,
-            "), seen AS (UPDATE session_activity SET last_seen_at = $2 FROM family WHERE session_id = $16 \
-                 AND last_seen_at < $2 - interval '1 minute'), events AS (",
-            insert_event!("family"),
-            ") INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
-             SELECT $18, $15, $16, $19, $20, $21, $2, $22 FROM family"
-        )
-    };
-}
+const REFRESHED: &[&str] =
+    &["grant_id", "session_id", "generation", "grace_from", "secret_hash", "scope", "audience", "expires_at"];
+
+/// The newest rotates, and the next is handed out.
+static ROTATE: Statement = Statement::new(
+    REFRESHED,
+    concat!(
+        "WITH change AS {values}, family AS (UPDATE grants g SET refresh_generation = c.generation + 1, \
+             refresh_rotated_at = c.at FROM change c WHERE g.id = ANY (ARRAY(SELECT grant_id FROM change)) \
+             AND g.id = c.grant_id AND g.refresh_generation = c.generation AND g.ended_at IS NULL RETURNING c.*), \
+         seen AS (UPDATE session_activity a SET last_seen_at = f.at FROM family f \
+             WHERE a.session_id = ANY (ARRAY(SELECT session_id FROM family)) AND a.session_id = f.session_id \
+             AND a.last_seen_at < f.at - interval '1 minute'), ",
+        insert_tokens_of!("family")
+    ),
+);
+
+/// One at a time: the newest but one, whose successor is handed out again.
+static HAND_OUT_AGAIN: Statement = Statement::new(
+    REFRESHED,
+    concat!(
+        "WITH change AS {values}, held AS (SELECT id FROM grants WHERE id = (SELECT grant_id FROM change) \
+             AND refresh_generation = (SELECT generation + 1 FROM change) AND ended_at IS NULL \
+             AND refresh_rotated_at > (SELECT grace_from FROM change) FOR SHARE), \
+         family AS (SELECT change.* FROM change, held), \
+         seen AS (UPDATE session_activity a SET last_seen_at = f.at FROM family f \
+             WHERE a.session_id = (SELECT session_id FROM family) AND a.last_seen_at < f.at - interval '1 minute'), ",
+        insert_tokens_of!("family")
+    ),
+);
 
 /// Rotates the refresh state of a family and issues its next access token, in one statement.
 ///
@@ -203,29 +234,10 @@ pub async fn refresh(
     grace_from: DateTime<Utc>,
     token: &NewAccessToken<'_>,
 ) -> Result<bool, Broken> {
-    let statement = if rotate {
-        refresh_statement!(
-            "UPDATE grants SET refresh_generation = $17 + 1, refresh_rotated_at = $2 WHERE id = $15 \
-             AND refresh_generation = $17 AND ended_at IS NULL RETURNING id"
-        )
-    } else {
-        refresh_statement!(
-            "SELECT id FROM grants WHERE id = $15 AND refresh_generation = $17 + 1 AND ended_at IS NULL \
-             AND refresh_rotated_at > $23 FOR SHARE"
-        )
-    };
-    let mut query = with_event(tx, statement)?
-        .bind::<sql::Uuid, _>(grant_id)
-        .bind::<sql::Uuid, _>(session_id)
-        .bind::<sql::Integer, _>(generation)
-        .bind::<sql::Uuid, _>(token.id)
-        .bind::<sql::Nullable<sql::Bytea>, _>(token.secret_hash)
-        .bind::<sql::Text, _>(token.scope)
-        .bind::<sql::Array<sql::Text>, _>(token.audience)
-        .bind::<sql::Timestamptz, _>(token.expires_at);
     if !rotate {
-        query = query.bind::<sql::Timestamptz, _>(grace_from);
+        tx.connect().await?;
     }
-    let issued = Cached(query).execute(&mut tx.conn()).await.or_broken("refresh")?;
-    Ok(issued > 0)
+    let mut fields = vec![grant_id.into(), session_id.into(), generation.into(), grace_from.into()];
+    fields.extend(token.fields());
+    make(tx, if rotate { &ROTATE } else { &HAND_OUT_AGAIN }, token.id, fields).await
 }

@@ -71,7 +71,18 @@ macro_rules! insert_event {
         concat!($crate::db::audit_events::insert_event!(), " FROM ", $gate)
     };
 }
-pub(super) use {insert_event, insert_events};
+
+/// `INSERT` of the events of the changes that a query gives ([`batch`](super::batch)), as a CTE.
+macro_rules! insert_events_of {
+    ($changes:literal) => {
+        $crate::db::audit_events::insert_events!(concat!(
+            "SELECT event_id, at, kind, event_session_id, actor, event_user_id, event_client_id, action, outcome, reason, \
+             detail, source_hash, agent_hash, trace FROM ",
+            $changes
+        ))
+    };
+}
+pub(super) use {insert_event, insert_events, insert_events_of};
 
 /// A statement that makes a change and tells it in the unit's latest event. The event is `$1` to `$14`, so the statement's
 /// own parameters begin at `$15`, and `$2` is the instant. Typed columns cost PostgreSQL a third of what a JSON value of

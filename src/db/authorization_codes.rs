@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::{
     Tx,
-    access_tokens::NewAccessToken,
-    audit_events::{insert_event, with_event},
+    access_tokens::{NewAccessToken, insert_tokens_of},
+    audit_events::insert_events_of,
+    batch::{Statement, make},
     clients::ClientRow,
     outer_join::{Joined, Maybe},
     statement::Cached,
@@ -53,77 +54,106 @@ pub struct NewCode<'a> {
     pub expires_at: DateTime<Utc>,
 }
 
-/// The family and the code, given where the code is issued: always, or `FROM gate`.
-macro_rules! issue_statement {
-    ($before:literal, $event:expr, $sid:literal, $from:literal) => {
+/// The family, the code and its event, of the changes that a query gives.
+macro_rules! issue_from {
+    ($changes:literal, $sid:literal) => {
         concat!(
-            "WITH ",
-            $before,
-            "family AS (INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, amr, auth_time, nonce, \
-                 claims, epoch, created_at, resources, privileged_session_id, privileged_until) SELECT $15, $16, $18, $19, ",
+            "family AS (INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, amr, auth_time, nonce, claims, \
+                 epoch, created_at, resources, privileged_session_id, privileged_until) \
+                 SELECT grant_id, session_id, user_id, client_id, ",
             $sid,
-            ", $21, $22, $23, $24, $25, $26, $27, $2, $32, nullif($33, $16), $34",
-            $from,
+            ", scope, acr, amr, auth_time, nonce, claims, epoch, at, resources, nullif(code_session_id, session_id), \
+                 privileged_until FROM ",
+            $changes,
             "), events AS (",
-            $event,
+            insert_events_of!($changes),
             ") INSERT INTO authorization_codes (id, grant_id, session_id, redirect_uri, code_challenge, expires_at) \
-             SELECT $28, $15, $33, $29, $30, $31",
-            $from
+             SELECT id, grant_id, code_session_id, redirect_uri, code_challenge, expires_at FROM ",
+            $changes,
+            " RETURNING id"
         )
     };
 }
+
+const ISSUED: &[&str] = &[
+    "grant_id",
+    "session_id",
+    "code_session_id",
+    "privileged_until",
+    "sid",
+    "user_id",
+    "client_id",
+    "epoch",
+    "redirect_uri",
+    "code_challenge",
+    "scope",
+    "resources",
+    "acr",
+    "amr",
+    "auth_time",
+    "nonce",
+    "claims",
+    "expires_at",
+    "request_id",
+    "root_id",
+    "new_sid",
+];
+
+/// Most requests wait for nobody and come from a client that the session knows, in a session that was just seen: each part
+/// left out is a tenth less work for PostgreSQL.
+static ISSUE: Statement =
+    Statement::new(ISSUED, concat!("WITH change AS NOT MATERIALIZED {values}, ", issue_from!("change", "sid")));
+
+/// One at a time: also takes the stored request, joins the client and notes activity.
+static ISSUE_WITH_ALL: Statement = Statement::new(
+    ISSUED,
+    concat!(
+        "WITH change AS {values}, \
+         taken AS (UPDATE authorization_requests q SET completed_at = c.at, code_id = c.id, session_id = c.root_id \
+             FROM change c WHERE q.id = (SELECT request_id FROM change) AND q.completed_at IS NULL RETURNING q.id), \
+         gate AS (SELECT * FROM change WHERE request_id IS NULL UNION ALL SELECT change.* FROM change, taken), \
+         joined AS (INSERT INTO session_clients AS j (session_id, client_id, sid, joined_at) \
+             SELECT root_id, client_id, new_sid, at FROM gate WHERE sid IS NULL \
+             ON CONFLICT (session_id, client_id) DO UPDATE SET joined_at = j.joined_at RETURNING sid), \
+         seen AS (UPDATE session_activity a SET last_seen_at = g.at FROM gate g \
+             WHERE a.session_id = (SELECT root_id FROM gate) AND a.last_seen_at < g.at - interval '1 minute'), ",
+        issue_from!("gate", "coalesce(sid, (SELECT sid FROM joined))")
+    ),
+);
 
 /// Issues a code in one statement with its event: founds the family, inserts the code, notes activity. Where the request
 /// had been stored or the client is new to the session, it also takes the request and joins the client. `false` when the
 /// request had been answered already; then nothing is changed.
 pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
     let new_sid = tx.new_id();
-    // Most requests wait for nobody and come from a client that the session knows, in a session that was just seen: each
-    // part left out is a tenth less work for PostgreSQL.
     let is_plain = new.request_id.is_none() && new.sid.is_some() && new.is_noted;
-    let statement = if is_plain {
-        issue_statement!("", insert_event!(), "$20", "")
-    } else {
-        issue_statement!(
-            "taken AS (UPDATE authorization_requests SET completed_at = $2, code_id = $28, session_id = $17 \
-                 WHERE id = $35 AND completed_at IS NULL RETURNING id), \
-             gate AS (SELECT 1 WHERE $35 IS NULL UNION ALL SELECT 1 FROM taken), \
-             joined AS (INSERT INTO session_clients AS j (session_id, client_id, sid, joined_at) \
-                 SELECT $17, $19, $36, $2 FROM gate WHERE $20 IS NULL \
-                 ON CONFLICT (session_id, client_id) DO UPDATE SET joined_at = j.joined_at RETURNING sid), \
-             seen AS (UPDATE session_activity SET last_seen_at = $2 FROM gate WHERE session_id = $17 \
-                 AND last_seen_at < $2 - interval '1 minute'), ",
-            insert_event!("gate"),
-            "coalesce($20, (SELECT sid FROM joined))",
-            " FROM gate"
-        )
-    };
-    let mut query = with_event(tx, statement)?
-        .bind::<sql::Uuid, _>(new.grant_id)
-        .bind::<sql::Uuid, _>(new.session_id)
-        .bind::<sql::Uuid, _>(new.root_id)
-        .bind::<sql::Nullable<sql::Uuid>, _>(new.user_id)
-        .bind::<sql::Text, _>(new.client_id)
-        .bind::<sql::Nullable<sql::Uuid>, _>(new.sid)
-        .bind::<sql::Text, _>(new.scope)
-        .bind::<sql::Text, _>(new.acr)
-        .bind::<sql::Array<sql::Text>, _>(new.amr)
-        .bind::<sql::Nullable<sql::Timestamptz>, _>(new.auth_time)
-        .bind::<sql::Nullable<sql::Text>, _>(new.nonce)
-        .bind::<sql::Nullable<sql::Jsonb>, _>(new.claims)
-        .bind::<sql::Integer, _>(new.client_epoch)
-        .bind::<sql::Uuid, _>(new.code_id)
-        .bind::<sql::Text, _>(new.redirect_uri)
-        .bind::<sql::Nullable<sql::Text>, _>(new.code_challenge)
-        .bind::<sql::Timestamptz, _>(new.expires_at)
-        .bind::<sql::Array<sql::Text>, _>(new.resources)
-        .bind::<sql::Uuid, _>(new.code_session_id)
-        .bind::<sql::Nullable<sql::Timestamptz>, _>(new.privileged_until);
     if !is_plain {
-        query = query.bind::<sql::Nullable<sql::Uuid>, _>(new.request_id).bind::<sql::Uuid, _>(new_sid);
+        tx.connect().await?;
     }
-    let issued = Cached(query).execute(&mut tx.conn()).await.or_broken("issue code")?;
-    Ok(issued > 0)
+    let fields = vec![
+        new.grant_id.into(),
+        new.session_id.into(),
+        new.code_session_id.into(),
+        new.privileged_until.into(),
+        new.sid.into(),
+        new.user_id.into(),
+        new.client_id.into(),
+        new.client_epoch.into(),
+        new.redirect_uri.into(),
+        new.code_challenge.into(),
+        new.scope.into(),
+        new.resources.into(),
+        new.acr.into(),
+        new.amr.into(),
+        new.auth_time.into(),
+        new.nonce.into(),
+        new.claims.into(),
+        new.expires_at.into(),
+        new.request_id.into(),
+        new.root_id.into(),
+        new_sid.into(),
+    ];
+    make(tx, if is_plain { &ISSUE } else { &ISSUE_WITH_ALL }, new.code_id, fields).await
 }
 
 /// A code whose family, session, user and client are alive; itself perhaps redeemed or expired.
@@ -227,19 +257,17 @@ pub async fn find_with_client(
     Ok(rows.into_iter().next().map(|row| (row.client, row.code.0)))
 }
 
-/// A redemption, given what else becomes of the family.
-macro_rules! redeem_statement {
-    ($refresh_state:literal) => {
-        concat!(
-            "WITH family AS (UPDATE grants SET redeemed_at = $2",
-            $refresh_state,
-            " WHERE id = $15 AND redeemed_at IS NULL AND ended_at IS NULL RETURNING id), events AS (",
-            insert_event!("family"),
-            ") INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
-             SELECT $17, $15, $16, $18, $19, $20, $2, $21 FROM family"
-        )
-    };
-}
+static REDEEM: Statement = Statement::new(
+    &["grant_id", "session_id", "refresh_seed", "secret_hash", "scope", "audience", "expires_at"],
+    concat!(
+        "WITH change AS {values}, family AS (UPDATE grants g SET redeemed_at = c.at, refresh_seed = c.refresh_seed, \
+             refresh_generation = CASE WHEN c.refresh_seed IS NULL THEN 0 ELSE 1 END, \
+             refresh_rotated_at = CASE WHEN c.refresh_seed IS NOT NULL THEN c.at END FROM change c \
+             WHERE g.id = ANY (ARRAY(SELECT grant_id FROM change)) AND g.id = c.grant_id \
+             AND g.redeemed_at IS NULL AND g.ended_at IS NULL RETURNING c.*), ",
+        insert_tokens_of!("family")
+    ),
+);
 
 /// Consumes the code and issues the access token in one statement, with the family's first refresh seed if one is
 /// given. `false` when it was redeemed or its family ended in the meantime; then nothing is changed. That it has not expired
@@ -250,24 +278,9 @@ pub async fn redeem(
     token: &NewAccessToken<'_>,
     refresh_seed: Option<&[u8]>,
 ) -> Result<bool, Broken> {
-    let statement = if refresh_seed.is_some() {
-        redeem_statement!(", refresh_seed = $22, refresh_generation = 1, refresh_rotated_at = $2")
-    } else {
-        redeem_statement!("")
-    };
-    let mut query = with_event(tx, statement)?
-        .bind::<sql::Uuid, _>(code.grant_id)
-        .bind::<sql::Uuid, _>(code.session_id)
-        .bind::<sql::Uuid, _>(token.id)
-        .bind::<sql::Nullable<sql::Bytea>, _>(token.secret_hash)
-        .bind::<sql::Text, _>(token.scope)
-        .bind::<sql::Array<sql::Text>, _>(token.audience)
-        .bind::<sql::Timestamptz, _>(token.expires_at);
-    if let Some(seed) = refresh_seed {
-        query = query.bind::<sql::Bytea, _>(seed);
-    }
-    let redeemed = Cached(query).execute(&mut tx.conn()).await.or_broken("redeem code")?;
-    Ok(redeemed > 0)
+    let mut fields = vec![code.grant_id.into(), code.session_id.into(), refresh_seed.into()];
+    fields.extend(token.fields());
+    make(tx, &REDEEM, token.id, fields).await
 }
 
 /// Whether a code is still there to be redeemed: only then may it be handed out a second time.

@@ -9,6 +9,7 @@ pub mod access_tokens;
 pub mod audit_events;
 pub mod authorization_codes;
 pub mod authorization_requests;
+mod batch;
 pub mod ceremonies;
 pub mod clients;
 pub mod consents;

@@ -21,7 +21,10 @@ use diesel_async::{
 use futures_util::FutureExt;
 use tokio::{sync::Notify, time::Instant};
 
-use super::target::{Connected, Target};
+use super::{
+    batch::Company,
+    target::{Connected, Target},
+};
 use crate::failure::{Broken, Stop};
 
 /// How long a request waits for a connection before it is told to come back.
@@ -37,7 +40,8 @@ const LONG: Duration = Duration::from_hours(24 * 365);
 /// The server's way to PostgreSQL; cheap to clone.
 ///
 /// A worker thread that calls [`Database::adopt_thread`] has connections of its own, which are driven on that very
-/// thread: a statement then costs no wake-up of another one. Everything else shares one pool.
+/// thread: a statement then costs no wake-up of another one. Everything else shares one pool. Its changes of a kind that come at
+/// the same time are made together ([`batch`](super::batch)).
 #[derive(Clone)]
 pub struct Database {
     shared: Pool<AsyncPgConnection>,
@@ -58,15 +62,22 @@ struct Workers {
 }
 
 thread_local! {
-    /// This thread's own connections, and of which [`Database`] (by the address of its `workers`) they are.
+    /// What this thread has, and of which [`Database`] (by the address of its `workers`).
     static OWN: RefCell<Option<(usize, Own)>> = const { RefCell::new(None) };
     /// Whether this thread answers requests.
     static ANSWERS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A worker thread's connections.
-#[derive(Clone)]
+/// What a worker thread has.
 struct Own {
+    /// Its changes that are made together.
+    company: Arc<Company>,
+    /// Absent: too few to divide.
+    connections: Option<Connections>,
+}
+
+/// A worker thread's connections.
+struct Connections {
     pool: Pool<AsyncPgConnection>,
     /// The one that its look-ups share; made at the first, and again when it was lost.
     reader: Arc<tokio::sync::Mutex<Option<Arc<Reader>>>>,
@@ -106,17 +117,20 @@ impl Database {
         Ok(Self { shared, workers: Arc::new(workers), statements, outbox: Arc::default(), patience: None })
     }
 
-    /// Gives the calling thread connections of its own, and an end to the patience of what runs there. To be called on each
-    /// worker thread, in its runtime.
+    /// Gives the calling thread connections of its own, company for its changes, and an end to the patience of what runs there. To
+    /// be called on each worker thread, in its runtime.
     pub fn adopt_thread(&self) -> Result<(), Stop> {
         ANSWERS.set(true);
-        if self.workers.each == 0 {
-            return Ok(());
-        }
-        // One of them is the reader.
-        let own = pool(&self.workers.url, &self.workers.target, &self.statements, self.workers.each - 1)?;
-        self.workers.pools.lock().unwrap_or_else(PoisonError::into_inner).push(own.clone());
-        OWN.set(Some((self.identity(), Own { pool: own, reader: Arc::default() })));
+        let connections = match self.workers.each {
+            0 => None,
+            each => {
+                // One of them is the reader.
+                let own = pool(&self.workers.url, &self.workers.target, &self.statements, each - 1)?;
+                self.workers.pools.lock().unwrap_or_else(PoisonError::into_inner).push(own.clone());
+                Some(Connections { pool: own, reader: Arc::default() })
+            }
+        };
+        OWN.set(Some((self.identity(), Own { company: Arc::default(), connections })));
         Ok(())
     }
 
@@ -136,20 +150,25 @@ impl Database {
         Arc::as_ptr(&self.workers).addr()
     }
 
-    fn pool(&self) -> Pool<AsyncPgConnection> {
+    fn own<T>(&self, part: impl FnOnce(&Own) -> Option<T>) -> Option<T> {
         OWN.with_borrow(|own| match own {
-            Some((identity, own)) if *identity == self.identity() => own.pool.clone(),
-            _ => self.shared.clone(),
+            Some((identity, own)) if *identity == self.identity() => part(own),
+            _ => None,
         })
+    }
+
+    fn pool(&self) -> Pool<AsyncPgConnection> {
+        self.own(|own| Some(own.connections.as_ref()?.pool.clone())).unwrap_or_else(|| self.shared.clone())
+    }
+
+    /// Where this thread's changes meet, if they do.
+    pub(super) fn company(&self) -> Option<Arc<Company>> {
+        self.own(|own| Some(own.company.clone()))
     }
 
     /// The connection that this thread's look-ups share, if it has one.
     pub(super) async fn reader(&self) -> Result<Option<Arc<Reader>>, Broken> {
-        let slot = OWN.with_borrow(|own| match own {
-            Some((identity, own)) if *identity == self.identity() => Some(own.reader.clone()),
-            _ => None,
-        });
-        let Some(slot) = slot else { return Ok(None) };
+        let Some(slot) = self.own(|own| Some(own.connections.as_ref()?.reader.clone())) else { return Ok(None) };
         let mut held = slot.lock().await;
         if let Some(reader) = held.as_ref()
             && !reader.lost.load(Ordering::Relaxed)

@@ -7,7 +7,7 @@ use diesel_async::{AsyncPgConnection, TransactionManager, pooled_connection::dea
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::{Database, audit_events, audit_events::AuditEvent, ids, pool::Reader};
+use super::{Database, audit_events, audit_events::AuditEvent, batch::Company, ids, pool::Reader};
 use crate::failure::{Broken, Failure};
 
 /// Who is asking, as far as the audit and the activity of a session record it. Addresses and agents only as keyed
@@ -28,6 +28,8 @@ pub struct Trace {
 enum Lent {
     Own(Object<AsyncPgConnection>),
     Reader(Arc<Reader>),
+    /// None yet: its change is made together with those of other units.
+    Company(Database, Arc<Company>),
     /// Once nothing more can come of the unit.
     Closed,
 }
@@ -50,6 +52,7 @@ impl Tx {
         match &self.conn {
             Lent::Own(conn) => conn,
             Lent::Reader(reader) => reader.connection(),
+            Lent::Company(..) => unreachable!("a unit of one change has no connection before `connect`"),
             Lent::Closed => unreachable!("a unit of work is used after its end"),
         }
     }
@@ -58,8 +61,26 @@ impl Tx {
     fn own(&mut self) -> Result<&mut AsyncPgConnection, Broken> {
         match &mut self.conn {
             Lent::Own(conn) => Ok(conn),
-            Lent::Reader(_) | Lent::Closed => Err(Broken::new("a transaction on a connection that is shared")),
+            Lent::Reader(_) | Lent::Company(..) | Lent::Closed => {
+                Err(Broken::new("a transaction on a connection that is shared"))
+            }
         }
+    }
+
+    /// In whose company the unit's change is made, unless it has a connection.
+    pub(super) fn company(&self) -> Option<(&Database, &Arc<Company>)> {
+        match &self.conn {
+            Lent::Company(db, company) => Some((db, company)),
+            _ => None,
+        }
+    }
+
+    /// Takes a connection, for what cannot be made together with what others do.
+    pub(super) async fn connect(&mut self) -> Result<(), Broken> {
+        if let Lent::Company(db, _) = &self.conn {
+            self.conn = Lent::Own(db.connection().await?);
+        }
+        Ok(())
     }
 
     /// A new id of this unit's instant.
@@ -106,6 +127,7 @@ impl Tx {
     /// Writes the events and commits.
     async fn finish(&mut self) -> Result<(), Broken> {
         if !self.events.is_empty() {
+            self.connect().await?;
             audit_events::insert(self).await?;
         }
         if self.in_transaction {
@@ -142,7 +164,7 @@ impl Tx {
         match std::mem::replace(&mut self.conn, Lent::Closed) {
             Lent::Own(conn) => drop(Object::take(conn)),
             Lent::Reader(reader) => reader.give_up(),
-            Lent::Closed => {}
+            Lent::Company(..) | Lent::Closed => {}
         }
     }
 }
@@ -211,12 +233,53 @@ impl Database {
     ) -> Result<T, E> {
         let deadline = self.deadline();
         let mut tx = self.unit(now, trace, deadline).await?;
-        by(deadline, &mut tx, async |tx| {
+        self.by_itself(deadline, &mut tx, work).await
+    }
+
+    /// Runs `work`, whose change, events included, is one statement, and may be made together with those of other units of
+    /// this worker thread (`db::batch`).
+    pub async fn change<T, E: From<Broken>>(
+        &self,
+        now: DateTime<Utc>,
+        trace: &Trace,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let deadline = self.deadline();
+        let mut tx = match self.company() {
+            Some(company) => Tx::on(Lent::Company(self.clone(), company), now, trace),
+            None => self.unit(now, trace, deadline).await?,
+        };
+        self.by_itself(deadline, &mut tx, work).await
+    }
+
+    async fn by_itself<T, E: From<Broken>>(
+        &self,
+        deadline: Instant,
+        tx: &mut Tx,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        by(deadline, tx, async |tx| {
             let value = work(tx).await?;
             self.finish(tx).await?;
             Ok(value)
         })
         .await
+    }
+
+    /// Lends a connection for what belongs to several units.
+    pub(super) async fn lend<T>(
+        &self,
+        work: impl AsyncFnOnce(&AsyncPgConnection) -> Result<T, Broken>,
+    ) -> Result<T, Broken> {
+        let deadline = self.deadline();
+        let conn = timeout_at(deadline, self.connection()).await.map_err(|_| unanswered())??;
+        match timeout_at(deadline, work(&conn)).await {
+            Ok(done) => done,
+            Err(_) => {
+                drop(Object::take(conn));
+                Err(unanswered())
+            }
+        }
     }
 
     /// What does not depend on the work is compiled once, not for each.

@@ -133,7 +133,7 @@ async fn store(
     } else {
         exchange
             .db
-            .single(exchange.now, exchange.trace, async |tx| {
+            .change(exchange.now, exchange.trace, async |tx| {
                 audit::record(tx, redeemed_event(code, prepared));
                 authorization_codes::redeem(tx, code, &prepared.row(), seed).await.map_err(Failure::from)
             })

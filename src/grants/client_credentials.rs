@@ -63,7 +63,7 @@ impl Grant for ClientCredentials {
         let prepared = prepare(exchange, &client, &origin, &granted)?;
         exchange
             .db
-            .single(exchange.now, exchange.trace, async |tx| {
+            .change(exchange.now, exchange.trace, async |tx| {
                 let event = Event::done(Action::TokenIssued, Actor::Client, subject(&client, &service));
                 audit::record(
                     tx,

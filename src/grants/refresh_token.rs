@@ -125,7 +125,7 @@ async fn store(exchange: &Exchange<'_>, state: &RefreshState, generation: i32, p
         }
         let stored = exchange
             .db
-            .single(exchange.now, exchange.trace, async |tx| {
+            .change(exchange.now, exchange.trace, async |tx| {
                 let event = Event::done(Action::TokenRefreshed, Actor::Client, subject(state));
                 audit::record(
                     tx,

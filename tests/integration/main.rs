@@ -8,6 +8,7 @@ mod authenticator_page;
 mod authorization_code;
 mod authorize;
 mod back_channel_logout;
+mod batches;
 mod client_authentication;
 mod client_credentials;
 mod commands;

@@ -280,7 +280,7 @@ async fn issue(
     };
     let mut begun = None;
     let issued = match &known.session {
-        Some(session) => app.db.single(visit.now, &visit.trace, async |tx| issue(tx, session).await).await,
+        Some(session) => app.db.change(visit.now, &visit.trace, async |tx| issue(tx, session).await).await,
         // A visitor's first request: the session begins with its code.
         None => {
             app.db
