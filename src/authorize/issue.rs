@@ -51,7 +51,7 @@ pub async fn issue(
     issue: &Issue<'_>,
 ) -> Result<Option<PlainToken>, Broken> {
     let Issue { request, client, session, .. } = issue;
-    let (code_id, grant_id) = (tx.new_id(), tx.new_id());
+    let grant_id = tx.new_id();
     let scope = request.scope.to_string();
     let claims = (!request.claims.is_empty()).then(|| json!(request.claims));
     // A later step-up never upgrades what was issued before, so the facts of the authentication are the family's own.
@@ -70,7 +70,6 @@ pub async fn issue(
     let actor = if issue.user_id.is_some() { Actor::User } else { Actor::Visitor };
     audit::record(tx, Event::done(Action::CodeIssued, actor, subject).detail(json!({ "scope": scope })));
     let new = NewCode {
-        code_id,
         grant_id,
         request_id: issue.request_id,
         session_id: session.id,
@@ -94,5 +93,5 @@ pub async fn issue(
         expires_at: (tx.now + lifetimes.code).min(ends_at),
     };
     let issued = authorization_codes::issue(tx, &new).await?;
-    Ok(issued.then(|| codes.code(code_id)))
+    Ok(issued.then(|| codes.code(grant_id)))
 }

@@ -1,5 +1,5 @@
-//! `authorization_codes`: issuing one with its family, looking one up with all it hangs on, redeeming it. A family has one
-//! code, and knows whether that was redeemed.
+//! Authorization codes: issuing one with its family, looking one up with all it hangs on, redeeming it. A family has one code,
+//! which is part of its row in `grants` and has its id.
 
 use chrono::{DateTime, Utc};
 use diesel::{QueryableByName, sql_types as sql};
@@ -22,7 +22,6 @@ use crate::failure::Broken;
 /// A code about to be issued, with the family that it founds.
 #[derive(Debug)]
 pub struct NewCode<'a> {
-    pub code_id: Uuid,
     pub grant_id: Uuid,
     /// The stored request that it answers; the code is issued only if nothing else has answered it.
     pub request_id: Option<Uuid>,
@@ -54,21 +53,18 @@ pub struct NewCode<'a> {
     pub expires_at: DateTime<Utc>,
 }
 
-/// The family, the code and its event, of the changes that a query gives.
+/// The family with its code, and the event, of the changes that a query gives.
 macro_rules! issue_from {
     ($changes:literal, $sid:literal) => {
         concat!(
-            "family AS (INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, amr, auth_time, nonce, claims, \
-                 epoch, created_at, resources, privileged_session_id, privileged_until) \
-                 SELECT grant_id, session_id, user_id, client_id, ",
+            "events AS (",
+            insert_events_of!($changes),
+            ") INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, amr, auth_time, nonce, claims, epoch, \
+                 created_at, resources, privileged_session_id, privileged_until, redirect_uri, code_challenge, code_expires_at) \
+             SELECT id, session_id, user_id, client_id, ",
             $sid,
             ", scope, acr, amr, auth_time, nonce, claims, epoch, at, resources, nullif(code_session_id, session_id), \
-                 privileged_until FROM ",
-            $changes,
-            "), events AS (",
-            insert_events_of!($changes),
-            ") INSERT INTO authorization_codes (id, grant_id, session_id, redirect_uri, code_challenge, expires_at) \
-             SELECT id, grant_id, code_session_id, redirect_uri, code_challenge, expires_at FROM ",
+                 privileged_until, redirect_uri, code_challenge, expires_at FROM ",
             $changes,
             " RETURNING id"
         )
@@ -76,7 +72,6 @@ macro_rules! issue_from {
 }
 
 const ISSUED: &[&str] = &[
-    "grant_id",
     "session_id",
     "code_session_id",
     "privileged_until",
@@ -121,7 +116,7 @@ static ISSUE_WITH_ALL: Statement = Statement::new(
     ),
 );
 
-/// Issues a code in one statement with its event: founds the family, inserts the code, notes activity. Where the request
+/// Issues a code in one statement with its event: founds the family, notes activity. Where the request
 /// had been stored or the client is new to the session, it also takes the request and joins the client. `false` when the
 /// request had been answered already; then nothing is changed.
 pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
@@ -131,7 +126,6 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
         tx.connect().await?;
     }
     let fields = vec![
-        new.grant_id.into(),
         new.session_id.into(),
         new.code_session_id.into(),
         new.privileged_until.into(),
@@ -153,14 +147,12 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
         new.root_id.into(),
         new_sid.into(),
     ];
-    make(tx, if is_plain { &ISSUE } else { &ISSUE_WITH_ALL }, new.code_id, fields).await
+    make(tx, if is_plain { &ISSUE } else { &ISSUE_WITH_ALL }, new.grant_id, fields).await
 }
 
 /// A code whose family, session, user and client are alive; itself perhaps redeemed or expired.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct Code {
-    #[diesel(sql_type = sql::Uuid, column_name = "code_id")]
-    pub id: Uuid,
     #[diesel(sql_type = sql::Uuid)]
     pub grant_id: Uuid,
     #[diesel(sql_type = sql::Uuid)]
@@ -214,7 +206,7 @@ pub struct Code {
 }
 
 impl Joined for Code {
-    const KEY: &'static str = "code_id";
+    const KEY: &'static str = "grant_id";
 }
 
 /// The client, and the code if all that it hangs on is alive and what it stands for still allowed, in one statement. `None`: no
@@ -222,7 +214,7 @@ impl Joined for Code {
 pub async fn find_with_client(
     tx: &mut Tx,
     client_id: &str,
-    code_id: Option<Uuid>,
+    grant_id: Option<Uuid>,
 ) -> Result<Option<(ClientRow, Option<Code>)>, Broken> {
     #[derive(QueryableByName)]
     struct Row {
@@ -235,20 +227,20 @@ pub async fn find_with_client(
     let rows: Vec<Row> = Cached(
         diesel::sql_query(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, k.* FROM clients c \
-             LEFT JOIN (SELECT k.id AS code_id, k.grant_id, k.session_id, s.kind AS session_kind, \
-                 s.root_id, s.expires_at AS session_expires_at, s.epoch, g.client_id AS code_client_id, k.redirect_uri, \
-                 k.code_challenge, k.expires_at, g.redeemed_at, g.user_id, s.user_claims, s.username, g.sid, g.scope, \
-                 g.acr, g.amr, g.auth_time, g.nonce, g.claims, g.resources, g.privileged_until \
-                 FROM authorization_codes k \
-                 JOIN LATERAL (SELECT * FROM live_grants($3) WHERE id = k.grant_id OFFSET 0) g ON true \
-                 JOIN LATERAL (SELECT * FROM live_sessions($3) WHERE id = k.session_id OFFSET 0) s ON true \
+             LEFT JOIN (SELECT g.id AS grant_id, s.id AS session_id, s.kind AS session_kind, s.root_id, \
+                 s.expires_at AS session_expires_at, s.epoch, g.client_id AS code_client_id, g.redirect_uri, \
+                 g.code_challenge, g.code_expires_at AS expires_at, g.redeemed_at, g.user_id, s.user_claims, s.username, \
+                 g.sid, g.scope, g.acr, g.amr, g.auth_time, g.nonce, g.claims, g.resources, g.privileged_until \
+                 FROM live_grants($3) g JOIN LATERAL (SELECT * FROM live_sessions($3) \
+                     WHERE id = coalesce(g.privileged_session_id, g.session_id) OFFSET 0) s ON true \
                  LEFT JOIN LATERAL (SELECT withdrawn_at FROM consents WHERE user_id = g.user_id \
                      AND client_id = g.client_id OFFSET 0) n ON true \
-                 WHERE k.id = $2 AND (n.withdrawn_at IS NULL OR (g.scope = '' AND g.claims IS NULL))) k ON true \
+                 WHERE g.id = $2 AND g.code_expires_at IS NOT NULL \
+                     AND (n.withdrawn_at IS NULL OR (g.scope = '' AND g.claims IS NULL))) k ON true \
              WHERE c.client_id = $1",
         )
         .bind::<sql::Text, _>(client_id)
-        .bind::<sql::Nullable<sql::Uuid>, _>(code_id)
+        .bind::<sql::Nullable<sql::Uuid>, _>(grant_id)
         .bind::<sql::Timestamptz, _>(now),
     )
     .load(&mut tx.conn())
@@ -284,16 +276,15 @@ pub async fn redeem(
 }
 
 /// Whether a code is still there to be redeemed: only then may it be handed out a second time.
-pub async fn is_unused(tx: &mut Tx, code_id: Uuid) -> Result<bool, Broken> {
-    use super::schema::{authorization_codes as codes, grants};
-    use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl};
+pub async fn is_unused(tx: &mut Tx, grant_id: Uuid) -> Result<bool, Broken> {
+    use super::schema::grants;
+    use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
     let now = tx.now;
-    let found: Option<Uuid> = codes::table
-        .inner_join(grants::table.on(grants::id.eq(codes::grant_id)))
-        .filter(codes::id.eq(code_id))
-        .filter(codes::expires_at.gt(now))
+    let found: Option<Uuid> = grants::table
+        .find(grant_id)
+        .filter(grants::code_expires_at.gt(now))
         .filter(grants::redeemed_at.is_null())
-        .select(codes::id)
+        .select(grants::id)
         .first(&mut tx.conn())
         .await
         .optional()

@@ -76,24 +76,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// A code; its secret is an HMAC of its id and is not stored.
-    authorization_codes (id) {
-        /// UUIDv7.
-        id -> Uuid,
-        /// Its family.
-        grant_id -> Uuid,
-        /// The session it hangs on.
-        session_id -> Uuid,
-        /// Where it was sent; compared exactly when the token request names one.
-        redirect_uri -> Text,
-        /// PKCE challenge, S256; null only for a confidential client registered with require_pkce=false.
-        code_challenge -> Nullable<Text>,
-        /// Until when it can be redeemed.
-        expires_at -> Timestamptz,
-    }
-}
-
-diesel::table! {
     /// A request that waits for a person. It follows the lineage of its session.
     authorization_requests (id) {
         /// UUIDv7; its CSRF token is an HMAC of it.
@@ -116,7 +98,7 @@ diesel::table! {
         denied_at -> Nullable<Timestamptz>,
         /// When it was answered.
         completed_at -> Nullable<Timestamptz>,
-        /// The code it was answered with: a double submit gets the same.
+        /// The code it was answered with, and so its family: a double submit gets the same.
         code_id -> Nullable<Uuid>,
         /// When its client pushed it (RFC 9126); null: a browser brought it.
         pushed_at -> Nullable<Timestamptz>,
@@ -298,7 +280,7 @@ diesel::table! {
 diesel::table! {
     /// The family: what one authorization led to. Every code and token carries its grant.
     grants (id) {
-        /// UUIDv7.
+        /// UUIDv7; also that of its code, whose secret is an HMAC of it and is not stored.
         id -> Uuid,
         /// The session in which it was granted.
         session_id -> Uuid,
@@ -344,6 +326,12 @@ diesel::table! {
         privileged_until -> Nullable<Timestamptz>,
         /// When its code was redeemed; null: not yet, or it began without one.
         redeemed_at -> Nullable<Timestamptz>,
+        /// Where its code was sent; compared exactly when the token request names one.
+        redirect_uri -> Nullable<Text>,
+        /// PKCE challenge, S256; null only for a confidential client registered with require_pkce=false.
+        code_challenge -> Nullable<Text>,
+        /// Until when its code can be redeemed; null: it began without one.
+        code_expires_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -618,7 +606,6 @@ diesel::table! {
 }
 
 diesel::joinable!(access_tokens -> sessions (session_id));
-diesel::joinable!(authorization_codes -> sessions (session_id));
 diesel::joinable!(authorization_requests -> clients (client_id));
 diesel::joinable!(authorization_requests -> sessions (session_id));
 diesel::joinable!(authorization_requests -> users (proved_by));
@@ -645,7 +632,6 @@ diesel::joinable!(step_ups -> sessions (session_id));
 diesel::allow_tables_to_appear_in_same_query!(
     access_tokens,
     audit_events,
-    authorization_codes,
     authorization_requests,
     ceremonies,
     clients,

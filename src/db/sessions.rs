@@ -253,7 +253,7 @@ pub async fn resolve(tx: &mut Tx, id_or_sid: Uuid) -> Result<Vec<Uuid>, Broken> 
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
-/// Removes visitor sessions that came to nothing: dead for long, nobody signed in, no code or token of theirs left. Their
+/// Removes visitor sessions that came to nothing: dead for long, nobody signed in, no token of theirs left. Their
 /// families go with them, but not before the parties were told of the end. Returns how many, at most `limit`. What they did stays in the audit trail.
 pub async fn sweep_visitors(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
     let now = tx.now;
@@ -265,7 +265,6 @@ pub async fn sweep_visitors(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
                      AND NOT EXISTS (SELECT FROM session_clients k WHERE k.session_id = s.id))) \
                  AND NOT EXISTS (SELECT FROM notices n WHERE n.session_id = s.id) \
                  AND NOT EXISTS (SELECT FROM sessions c WHERE c.visitor_id = s.id) \
-                 AND NOT EXISTS (SELECT FROM authorization_codes k WHERE k.session_id = s.id) \
                  AND NOT EXISTS (SELECT FROM access_tokens t WHERE t.session_id = s.id) \
                  AND NOT EXISTS (SELECT FROM authorization_requests r WHERE r.session_id = s.id) \
                  AND NOT EXISTS (SELECT FROM ceremonies y WHERE y.session_id = s.id) \

@@ -38,8 +38,8 @@ impl Grant for AuthorizationCode {
     type Found = Option<Code>;
 
     async fn find(exchange: &Exchange<'_>, tx: &mut Tx, client_id: &str) -> Outcome<Option<(ClientRow, Self::Found)>> {
-        let code_id = exchange.parameters.get("code").and_then(|code| exchange.mint.codes.verify(code));
-        Ok(authorization_codes::find_with_client(tx, client_id, code_id).await?)
+        let grant_id = exchange.parameters.get("code").and_then(|code| exchange.mint.codes.verify(code));
+        Ok(authorization_codes::find_with_client(tx, client_id, grant_id).await?)
     }
 
     async fn issue(

@@ -18,8 +18,7 @@ use crate::support::{
 };
 
 /// Tables whose rows can be redeemed for something: each row hangs on a session.
-const BOUND: &[&str] =
-    &["authorization_codes", "access_tokens", "grants", "ceremonies", "step_ups", "elevation_requests"];
+const BOUND: &[&str] = &["access_tokens", "grants", "ceremonies", "step_ups", "elevation_requests"];
 
 /// Every other table, and why its rows need no session.
 const UNBOUND: &[(&str, &str)] = &[
@@ -329,7 +328,7 @@ async fn partitions_are_made_ahead() {
     assert!(server.work(async |tx| partitions::load_missing(tx).await).await.is_empty());
     server.clock.advance(TimeDelta::days(130));
     let missing = server.work(async |tx| partitions::load_missing(tx).await).await;
-    assert_eq!(missing, ["access_tokens", "audit_events", "authorization_codes", "used_jtis"]);
+    assert_eq!(missing, ["access_tokens", "audit_events", "used_jtis"]);
     server.work(async |tx| partitions::maintain(tx).await).await;
     assert!(server.work(async |tx| partitions::load_missing(tx).await).await.is_empty());
     server.client("web").tokens(&server.agent(), "openid").await;

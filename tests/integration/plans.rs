@@ -28,8 +28,6 @@ const FILL: &str = "
         SELECT new_id(now()), id, 'c1', '', now(), now() FROM sessions;
     INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, created_at)
         SELECT new_id(now()), id, user_id, 'c1', id, '', '', now() FROM sessions;
-    INSERT INTO authorization_codes (id, grant_id, session_id, redirect_uri, expires_at)
-        SELECT new_id(now()), id, session_id, '', now() FROM grants;
     INSERT INTO access_tokens (id, grant_id, session_id, scope, audience, issued_at, expires_at)
         SELECT new_id(now()), id, session_id, '', '{}', now(), now() FROM grants;";
 
@@ -48,7 +46,7 @@ async fn no_look_up_reads_a_table_through() {
 
     let mut read_through = Vec::new();
     for rows in [0, 1, 2, 5, 50, 1000] {
-        server.rows("TRUNCATE users, clients CASCADE; TRUNCATE authorization_codes, access_tokens").await;
+        server.rows("TRUNCATE users, clients CASCADE; TRUNCATE access_tokens").await;
         server.rows(&FILL.replace(":rows", &rows.to_string())).await;
         server.rows("VACUUM ANALYZE").await;
         // Without a condition all rows are wanted: of clients and signing keys, of which there are few.

@@ -86,7 +86,7 @@ async fn one_browser_brings_it_and_may_do_so_again() {
     client.redeem(&Code { code, verifier: request.verifier.clone() }).await.tokens();
     let after = agent.open(&brought).await;
     assert!(after.location().is_none() && after.body.contains("complete"), "{} {}", after.status, after.body);
-    assert_eq!(server.value("SELECT count(*) FROM authorization_codes").await, "1");
+    assert_eq!(server.value("SELECT count(*) FROM grants").await, "1");
 
     // Not for another browser, whoever is signed in there, nor for this one as somebody else.
     let other = server.agent();

@@ -123,7 +123,7 @@ async fn a_double_consent_is_one_code() {
     let form = agent.sign_in(&page, ALICE, PASSWORD).await.decision("allow");
     let (one, other) = tokio::join!(agent.submit(&form), agent.submit(&form));
     assert_eq!(one.code(), other.code());
-    assert_eq!(server.value("SELECT count(*) FROM authorization_codes").await, "1");
+    assert_eq!(server.value("SELECT count(*) FROM grants").await, "1");
 }
 
 /// A wrong password is answered the same for a person who is not there, and shows the form again.

@@ -25,7 +25,7 @@ async fn tabs_that_begin_at_once_without_a_cookie_all_go_on() {
     let second = spa.redeem(&Code { code: second_code, verifier: second.verifier }).await.tokens();
     assert_eq!(token::claims(&first.id)["sub"], token::claims(&second.id)["sub"]);
     assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'user'").await, "1");
-    assert_eq!(server.value("SELECT count(*) FROM authorization_codes").await, "2");
+    assert_eq!(server.value("SELECT count(*) FROM grants").await, "2");
 }
 
 /// The cookie changed after the form was shown; the button is pressed twice.

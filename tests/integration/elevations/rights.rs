@@ -119,5 +119,5 @@ async fn no_work_begins_with_a_right_that_is_being_lost() {
     let page = coming.await.await.unwrap();
     assert!(page.url.path().ends_with("/access") && page.status == 403, "{}:\n{}", page.url, page.body);
     assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'privileged'").await, "0");
-    assert_eq!(server.value("SELECT count(*) FROM authorization_codes").await, "0");
+    assert_eq!(server.value("SELECT count(*) FROM grants").await, "0");
 }
