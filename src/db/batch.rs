@@ -4,9 +4,10 @@
 //! it, a commit and a flush. While a worker thread has one statement of a kind under way, further changes of that kind wait for
 //! it, and then go together. Alone, a change goes at once, so nobody waits when little is asked.
 //!
-//! Together is a matter of cost and of nothing else. A change is answered when it is committed; if a statement fails, each of
-//! its changes is made by itself, so that none fails for another's sake; and one that waits for a lock keeps the others waiting
-//! for [`TURN`] only.
+//! Together is a matter of cost and of nothing else. A change is answered when it is committed. If a statement fails, or what
+//! one of its changes needs is locked for longer than [`TURN`], each of them is made by itself, so that none fails or waits for
+//! another's sake; nor does a statement that gives up a lock so soon hold anybody else up. What nobody waits for any more is not
+//! begun.
 
 use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -34,7 +35,8 @@ use crate::failure::Broken;
 /// The most changes that go in one statement. Each number of them is prepared by itself, once a connection.
 const MOST: usize = 8;
 
-/// How long changes wait for the statement before theirs. Longer than any takes that is not kept from something.
+/// How long changes wait for the statement before theirs, and a statement of several for a lock. Longer than any takes that is
+/// not kept from something.
 const TURN: Duration = Duration::from_millis(50);
 
 /// A field of a change.
@@ -168,8 +170,13 @@ impl Statement {
             };
             let rows: Vec<String> = (0..changes).map(row).collect();
             let columns: Vec<&str> = COMMON.iter().chain(self.columns).copied().collect();
-            let values = format!("(SELECT * FROM (VALUES {}) v ({}))", rows.join(", "), columns.join(", "));
-            self.text.replace("{values}", &values)
+            let (rows, columns) = (rows.join(", "), columns.join(", "));
+            // Until the end of this statement, which is a transaction by itself. A volatile function, so it is called first and once.
+            let patience = match changes {
+                1 => String::new(),
+                _ => format!(", set_config('lock_timeout', '{}ms', true) patience", TURN.as_millis()),
+            };
+            self.text.replace("{values}", &format!("(SELECT v.* FROM (VALUES {rows}) v ({columns}){patience})"))
         }))
     }
 
@@ -240,30 +247,35 @@ impl Company {
 
     async fn depart(self: Arc<Self>, db: Database, statement: &'static Statement, turn: Arc<Semaphore>) {
         let _turn = timeout(TURN, turn.acquire()).await;
-        let waiting: Vec<Waiting> = self.with(statement, |kind| {
+        let mut waiting: Vec<Waiting> = self.with(statement, |kind| {
             let together = kind.waiting.len().min(MOST);
             kind.waiting.drain(..together).collect()
         });
-        let changes: Vec<&Change> = waiting.iter().map(|waiting| &waiting.change).collect();
-        if changes.is_empty() {
-            return;
-        }
-        match db.lend(async |conn| statement.make(conn, &changes).await).await {
+        match make_all(&db, statement, &mut waiting).await {
             Ok(made) => {
                 for Waiting { change, told } in waiting {
-                    // Whoever does not wait any more has gone away.
                     let _ = told.send(Ok(made.contains(&change.id)));
                 }
             }
-            // Rolled back: one of them cannot be made, the others can. Not so where the connection was lost, for then they may
-            // have been made.
+            // Rolled back. Not so where the connection was lost, for then they may have been made.
             Err(broken) if waiting.len() > 1 && !broken.is_retryable() => {
-                for Waiting { change, told } in waiting {
-                    let made = db.lend(async |conn| statement.make(conn, &[&change]).await).await;
-                    let _ = told.send(made.map(|made| made.contains(&change.id)));
+                tracing::warn!(%broken, changes = waiting.len(), "made one by one, for they cannot be made together");
+                for alone in waiting {
+                    let db = db.clone();
+                    tokio::spawn(async move {
+                        let mut alone = vec![alone];
+                        let made = make_all(&db, statement, &mut alone).await;
+                        for Waiting { change, told } in alone {
+                            let _ = told.send(made.clone().map(|made| made.contains(&change.id)));
+                        }
+                    });
                 }
             }
-            Err(broken) => waiting.into_iter().for_each(|waiting| drop(waiting.told.send(Err(broken.clone())))),
+            Err(broken) => {
+                for Waiting { told, .. } in waiting {
+                    let _ = told.send(Err(broken.clone()));
+                }
+            }
         }
     }
 
@@ -275,4 +287,18 @@ impl Company {
         });
         then(&mut kinds[place])
     }
+}
+
+/// Makes what is still waited for: whoever went away before it was begun has asked for nothing.
+async fn make_all(
+    db: &Database,
+    statement: &'static Statement,
+    waiting: &mut Vec<Waiting>,
+) -> Result<Vec<Uuid>, Broken> {
+    db.lend(async |conn| {
+        waiting.retain(|waiting| !waiting.told.is_closed());
+        let changes: Vec<&Change> = waiting.iter().map(|waiting| &waiting.change).collect();
+        if changes.is_empty() { Ok(Vec::new()) } else { statement.make(conn, &changes).await }
+    })
+    .await
 }

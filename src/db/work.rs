@@ -368,9 +368,17 @@ fn is_lost(error: &diesel::result::Error) -> bool {
         | Error::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => true,
         Error::DatabaseError(_, information) => {
             let words = information.message();
-            ["connection closed", "terminating connection", "the database system is", "error communicating"]
-                .iter()
-                .any(|lost| words.contains(lost))
+            [
+                "connection closed",
+                "terminating connection",
+                "the database system is",
+                "error communicating",
+                // Said by a pooler in between.
+                "server conn crashed",
+                "server closed the connection",
+            ]
+            .iter()
+            .any(|lost| words.contains(lost))
         }
         _ => false,
     }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    Server,
+    Server, Settings,
     client::{Answer, Client, Code},
 };
 
@@ -28,14 +28,13 @@ async fn redeem_while_one_is_held(server: &Server, client: &Client<'_>, held: &C
     others
 }
 
+/// One after the other, so their families are in their order.
 async fn codes(server: &Server, client: &Client<'_>) -> [Code; 4] {
     // The families of before are of no interest.
     server.rows("DELETE FROM grants").await;
     let agent = server.agent();
-    let held = client.code(&agent, "openid").await;
-    let others = join_all((0..3).map(|_| client.code(&agent, "openid"))).await;
-    let [one, two, three] = others.try_into().unwrap_or_else(|_| unreachable!("three"));
-    [held, one, two, three]
+    let code = async || client.code(&agent, "openid").await;
+    [code().await, code().await, code().await, code().await]
 }
 
 #[tokio::test]
@@ -94,28 +93,49 @@ async fn one_that_cannot_be_made_keeps_no_other_from_it() {
     assert_eq!(server.events("code.redeemed", "done").await, 9);
 }
 
+/// Of those that went together one waits, and the others do not wait for it.
+#[tokio::test]
+async fn one_that_is_locked_keeps_no_other_waiting() {
+    let server = Server::start(Settings::default().connections(8)).await;
+    let client = server.client("web");
+    let [first, locked, two, three] = codes(&server, &client).await;
+    let hold = "WITH held AS (SELECT id FROM grants ORDER BY id LIMIT 2 FOR UPDATE) \
+                SELECT pg_sleep(3) FROM (SELECT count(*) FROM held) c";
+    let begun = Instant::now();
+    let after = async |milliseconds, code| {
+        sleep(Duration::from_millis(milliseconds)).await;
+        let answer = client.redeem(code).await;
+        (answer, begun.elapsed())
+    };
+    let (_, first, locked, two, three) =
+        tokio::join!(server.rows(hold), after(150, &first), after(250, &locked), after(250, &two), after(250, &three));
+    for (answer, elapsed) in [&two, &three] {
+        assert!(*elapsed < Duration::from_secs(2), "it waited for what is locked: {elapsed:?}");
+        answer.tokens();
+    }
+    for (answer, elapsed) in [&first, &locked] {
+        assert!(*elapsed > Duration::from_secs(2), "it was not locked: {elapsed:?}");
+        answer.tokens();
+    }
+    assert_eq!(server.events("code.redeemed", "done").await, 4);
+}
+
 /// Whoever goes away before the answer takes nobody's change along.
 #[tokio::test]
 async fn one_that_goes_away_takes_nothing_along() {
     let server = Server::usual().await;
     let client = server.client("web");
     let [held, one, two, _] = codes(&server, &client).await;
-    let hold = "WITH held AS (SELECT id FROM grants ORDER BY id LIMIT 1 FOR UPDATE) SELECT pg_sleep(0.6) FROM held";
-    let (_, gone, first, second) = tokio::join!(
-        server.rows(hold),
-        async {
-            sleep(Duration::from_millis(150)).await;
-            tokio::time::timeout(Duration::from_millis(200), client.redeem(&held)).await.is_err()
-        },
-        async {
-            sleep(Duration::from_millis(160)).await;
-            tokio::time::timeout(Duration::from_millis(2), client.redeem(&one)).await.is_err()
-        },
-        async {
-            sleep(Duration::from_millis(170)).await;
+    let hold = "WITH held AS (SELECT id FROM grants ORDER BY id LIMIT 1 FOR UPDATE) SELECT pg_sleep(1) FROM held";
+    let gone_after = async |start, patience, code| {
+        sleep(Duration::from_millis(start)).await;
+        tokio::time::timeout(Duration::from_millis(patience), client.redeem(code)).await.is_err()
+    };
+    let (_, begun, waiting, second) =
+        tokio::join!(server.rows(hold), gone_after(150, 300, &held), gone_after(200, 20, &one), async {
+            sleep(Duration::from_millis(210)).await;
             client.redeem(&two).await
-        },
-    );
-    assert!(gone && first);
+        });
+    assert!(begun && waiting);
     assert!(client.is_active(&second.tokens().access).await);
 }

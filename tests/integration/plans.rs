@@ -78,12 +78,15 @@ async fn no_look_up_reads_a_table_through() {
 fn of_three((types, statement): &(String, String)) -> Option<(String, String)> {
     let (before, rest) = statement.split_once("(VALUES (")?;
     let (row, after) = rest.split_once(")) v (")?;
+    let (columns, after) = after.split_once(')')?;
     let width = row.split(", ").count();
     let parameters =
         |change| (1..=width).map(move |n| format!("${}", change * width + n)).collect::<Vec<_>>().join(", ");
     assert_eq!(parameters(0), row);
     let rows = [0, 1, 2].map(|change| format!("({})", parameters(change))).join(", ");
-    Some(([types.as_str(); 3].join(","), format!("{before}(VALUES {rows}) v ({after}")))
+    let patience = "set_config('lock_timeout', '50ms', true) patience";
+    let statement = format!("{before}(VALUES {rows}) v ({columns}), {patience}{after}");
+    Some(([types.as_str(); 3].join(","), statement))
 }
 
 /// What relying parties and people wait for.
