@@ -1,8 +1,8 @@
 //! Changes of one kind that come at the same time, made by one statement.
 //!
 //! Most of what a small change costs PostgreSQL is not the change: it is starting a plan, taking the statement in and answering
-//! it, a commit and a flush. While a worker thread has one statement of a kind under way, further changes of that kind wait for
-//! it, and then go together. Alone, a change goes at once, so nobody waits when little is asked.
+//! it, a commit and a flush. While a worker thread has one such statement under way, further changes wait for it, and then those
+//! of a kind go together. Alone, a change goes at once, so nobody waits when little is asked.
 //!
 //! Together is a matter of cost and of nothing else. A change is answered when it is committed. If a statement fails, or what
 //! one of its changes needs is locked for longer than [`TURN`], each of them is made by itself, so that none fails or waits for
@@ -209,14 +209,21 @@ pub(super) async fn make(
     }
 }
 
-/// The changes of a worker thread that wait for others of their kind.
-#[derive(Default)]
-pub(super) struct Company(Mutex<Vec<Kind>>);
+/// The changes of a worker thread that wait for others.
+pub(super) struct Company {
+    /// Whose turn it is: a statement of whatever kind at a time, so that more gather for the next.
+    turn: Semaphore,
+    kinds: Mutex<Vec<Kind>>,
+}
+
+impl Default for Company {
+    fn default() -> Self {
+        Self { turn: Semaphore::new(1), kinds: Mutex::default() }
+    }
+}
 
 struct Kind {
     statement: &'static Statement,
-    /// Whose turn it is.
-    turn: Arc<Semaphore>,
     waiting: Vec<Waiting>,
 }
 
@@ -236,17 +243,17 @@ impl Company {
         let departs = self.with(statement, |kind| {
             kind.waiting.push(Waiting { change, told });
             // Whoever finds no room in a statement that is to come begins another.
-            (kind.waiting.len() % MOST == 1).then(|| kind.turn.clone())
+            kind.waiting.len() % MOST == 1
         });
-        if let Some(turn) = departs {
+        if departs {
             // Not in the request that happens to be the first: its caller may go away.
-            tokio::spawn(self.clone().depart(db.clone(), statement, turn));
+            tokio::spawn(self.clone().depart(db.clone(), statement));
         }
         answer.await.unwrap_or_else(|_| Err(Broken::unavailable("the server stops")))
     }
 
-    async fn depart(self: Arc<Self>, db: Database, statement: &'static Statement, turn: Arc<Semaphore>) {
-        let _turn = timeout(TURN, turn.acquire()).await;
+    async fn depart(self: Arc<Self>, db: Database, statement: &'static Statement) {
+        let _turn = timeout(TURN, self.turn.acquire()).await;
         let mut waiting: Vec<Waiting> = self.with(statement, |kind| {
             let together = kind.waiting.len().min(MOST);
             kind.waiting.drain(..together).collect()
@@ -280,9 +287,9 @@ impl Company {
     }
 
     fn with<T>(&self, statement: &'static Statement, then: impl FnOnce(&mut Kind) -> T) -> T {
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let place = kinds.iter().position(|kind| std::ptr::eq(kind.statement, statement)).unwrap_or_else(|| {
-            kinds.push(Kind { statement, turn: Arc::new(Semaphore::new(1)), waiting: Vec::new() });
+            kinds.push(Kind { statement, waiting: Vec::new() });
             kinds.len() - 1
         });
         then(&mut kinds[place])
