@@ -273,13 +273,11 @@ impl Database {
     ) -> Result<T, Broken> {
         let deadline = self.deadline();
         let conn = timeout_at(deadline, self.connection()).await.map_err(|_| unanswered())??;
-        match timeout_at(deadline, work(&conn)).await {
-            Ok(done) => done,
-            Err(_) => {
-                drop(Object::take(conn));
-                Err(unanswered())
-            }
+        if let Ok(done) = timeout_at(deadline, work(&conn)).await {
+            return done;
         }
+        drop(Object::take(conn));
+        Err(unanswered())
     }
 
     /// What does not depend on the work is compiled once, not for each.

@@ -12,9 +12,9 @@ use crate::support::{
 
 /// Redeems the first code while its family is held, so that the others wait for its statement and then go together.
 async fn redeem_while_one_is_held(server: &Server, client: &Client<'_>, held: &Code, others: &[&Code]) -> Vec<Answer> {
-    let hold = "WITH held AS (SELECT id FROM grants ORDER BY id LIMIT 1 FOR UPDATE) SELECT pg_sleep(0.6) FROM held";
+    let holding = "WITH held AS (SELECT id FROM grants ORDER BY id LIMIT 1 FOR UPDATE) SELECT pg_sleep(0.6) FROM held";
     let (_, first, others) = tokio::join!(
-        server.rows(hold),
+        server.rows(holding),
         async {
             sleep(Duration::from_millis(150)).await;
             client.redeem(held).await
@@ -99,7 +99,7 @@ async fn one_that_is_locked_keeps_no_other_waiting() {
     let server = Server::start(Settings::default().connections(8)).await;
     let client = server.client("web");
     let [first, locked, two, three] = codes(&server, &client).await;
-    let hold = "WITH held AS (SELECT id FROM grants ORDER BY id LIMIT 2 FOR UPDATE) \
+    let holding = "WITH held AS (SELECT id FROM grants ORDER BY id LIMIT 2 FOR UPDATE) \
                 SELECT pg_sleep(3) FROM (SELECT count(*) FROM held) c";
     let begun = Instant::now();
     let after = async |milliseconds, code| {
@@ -107,8 +107,13 @@ async fn one_that_is_locked_keeps_no_other_waiting() {
         let answer = client.redeem(code).await;
         (answer, begun.elapsed())
     };
-    let (_, first, locked, two, three) =
-        tokio::join!(server.rows(hold), after(150, &first), after(250, &locked), after(250, &two), after(250, &three));
+    let (_, first, locked, two, three) = tokio::join!(
+        server.rows(holding),
+        after(150, &first),
+        after(250, &locked),
+        after(250, &two),
+        after(250, &three)
+    );
     for (answer, elapsed) in [&two, &three] {
         assert!(*elapsed < Duration::from_secs(2), "it waited for what is locked: {elapsed:?}");
         answer.tokens();
@@ -126,13 +131,13 @@ async fn one_that_goes_away_takes_nothing_along() {
     let server = Server::usual().await;
     let client = server.client("web");
     let [held, one, two, _] = codes(&server, &client).await;
-    let hold = "WITH held AS (SELECT id FROM grants ORDER BY id LIMIT 1 FOR UPDATE) SELECT pg_sleep(1) FROM held";
+    let holding = "WITH held AS (SELECT id FROM grants ORDER BY id LIMIT 1 FOR UPDATE) SELECT pg_sleep(1) FROM held";
     let gone_after = async |start, patience, code| {
         sleep(Duration::from_millis(start)).await;
         tokio::time::timeout(Duration::from_millis(patience), client.redeem(code)).await.is_err()
     };
     let (_, begun, waiting, second) =
-        tokio::join!(server.rows(hold), gone_after(150, 300, &held), gone_after(200, 20, &one), async {
+        tokio::join!(server.rows(holding), gone_after(150, 300, &held), gone_after(200, 20, &one), async {
             sleep(Duration::from_millis(210)).await;
             client.redeem(&two).await
         });
