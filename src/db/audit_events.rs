@@ -61,14 +61,14 @@ macro_rules! insert_events {
     };
 }
 
-/// `INSERT` of the one event that [`with_event`] binds, as a CTE of the statement that makes the change. With a gate, the
-/// name of a CTE, only if that has a row.
+/// `INSERT` of the one event that [`with_event`] binds, as a CTE of the statement that makes the change: only if the gate, the
+/// name of a CTE, has a row.
 macro_rules! insert_event {
-    () => {
-        $crate::db::audit_events::insert_events!("SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14")
-    };
     ($gate:literal) => {
-        concat!($crate::db::audit_events::insert_event!(), " FROM ", $gate)
+        $crate::db::audit_events::insert_events!(concat!(
+            "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 FROM ",
+            $gate
+        ))
     };
 }
 
@@ -86,7 +86,7 @@ pub(super) use {insert_event, insert_events, insert_events_of};
 
 /// A statement that makes a change and tells it in the unit's latest event. The event is `$1` to `$14`, so the statement's
 /// own parameters begin at `$15`, and `$2` is the instant. Typed columns cost PostgreSQL a third of what a JSON value of
-/// them does, which is why the hot paths do not use [`insert_events`].
+/// them does ([`insert`]). Changes that may come several at a time are [`batch`](super::batch)'s.
 pub(super) fn with_event<'q>(
     tx: &mut Tx,
     statement: &'static str,
