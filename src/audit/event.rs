@@ -38,6 +38,8 @@ pub enum Action {
     RefreshReplayed,
     TokenRevoked,
     GrantRevoked,
+    /// A person left before they were asked for consent.
+    AuthorizationCancelled,
     ConsentGranted,
     ConsentDenied,
     ConsentWithdrawn,
@@ -115,6 +117,7 @@ impl Action {
             Self::RefreshReplayed => "refresh.replayed",
             Self::TokenRevoked => "token.revoked",
             Self::GrantRevoked => "grant.revoked",
+            Self::AuthorizationCancelled => "authorization.cancelled",
             Self::ConsentGranted => "consent.granted",
             Self::ConsentDenied => "consent.denied",
             Self::ConsentWithdrawn => "consent.withdrawn",

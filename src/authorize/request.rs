@@ -58,6 +58,8 @@ pub const RESPONSE_MODES: [(&str, ResponseMode); 5] = [
 pub struct AuthorizationRequest {
     pub redirect_uri: TrustedRedirectUri,
     pub response_mode: ResponseMode,
+    /// Whether the answer names this server with `iss` (RFC 9207).
+    pub names_issuer: bool,
     pub state: Option<String>,
     pub scope: Scope,
     /// What its privileged scopes demand; `None`: it has none.
@@ -85,6 +87,7 @@ impl AuthorizationRequest {
         Self {
             redirect_uri,
             response_mode: ResponseMode::default(),
+            names_issuer: true,
             state: None,
             scope: Scope::default(),
             demand: None,
@@ -152,8 +155,10 @@ impl AuthorizationRequest {
         if let Some(state) = &self.state {
             all.push(("state", state.clone()));
         }
-        // RFC 9207 §2: in every answer, errors included.
-        all.push(("iss", issuer.to_owned()));
+        // RFC 9207 §2: in every answer, errors included. JARM §2.1 requires it in the JWT, whatever the client is set to.
+        if self.names_issuer || self.response_mode.is_jwt {
+            all.push(("iss", issuer.to_owned()));
+        }
         Response { redirect_uri: self.redirect_uri.clone(), mode: self.response_mode, parameters: all }
     }
 

@@ -44,6 +44,10 @@ pub fn owner(
     if before.is_some_and(|before| before == held_by || holder.is_some_and(|held| held.visitor_id == Some(before))) {
         return Owner::Successor;
     }
+    // What was answered before the visit became a sign-in stays with the visit.
+    if session.is_some_and(|session| session.visitor_id == Some(held_by)) {
+        return Owner::Successor;
+    }
     match holder {
         Some(held) if held.user_id.is_none() && request.completed_at.is_none() => Owner::AnotherVisit,
         _ => Owner::Another,

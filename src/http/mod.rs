@@ -13,6 +13,7 @@ pub mod demo;
 mod endpoints;
 pub mod extract;
 mod hub;
+mod locked;
 mod metrics;
 mod middleware;
 mod pages;

@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::{
     csrf as session_csrf,
     extract::{Browser, Visit},
-    render::{Page, PageName, answer},
+    locked::locked,
+    render::{Page, PageName, answer, views},
 };
 use crate::{
     app::App,
@@ -148,7 +149,11 @@ pub async fn pending(
         .await
         .map_err(|failure| answer::failure(app, visit, &failure))?;
     let Some((browser, stored, owner, situation)) = found else { return Err(gone(app, visit)) };
-    browser.refuse_locked(app, visit)?;
+    match locked(app, visit, &browser, &stored).await {
+        Ok(None) => {}
+        Ok(Some(response)) => return Err(response),
+        Err(failure) => return Err(answer::failure(app, visit, &failure)),
+    }
     match owner {
         Owner::This | Owner::Successor => {}
         Owner::Nobody | Owner::AnotherVisit | Owner::Another => return Err(gone(app, visit)),
@@ -185,7 +190,29 @@ pub async fn sent(app: &App, visit: &Visit, form: &Parameters) -> Result<Pending
     Err(answer::refusal(app, visit, &session_csrf::out_of_date()))
 }
 
+/// The pending request that a form `cancel` is sent for. Whoever saw the page may leave, signed in or not. `Err`: what to
+/// show instead.
+pub async fn cancelled(app: &App, visit: &Visit, form: &Parameters) -> Result<Pending, HttpResponse> {
+    let tag = form.get("csrf");
+    let pending = pending(app, visit, form.get("request"), Brought::Form(tag)).await?;
+    let before = pending.browser.outdated.and_then(|outdated| outdated.user_id);
+    let fits = |person| tag.is_some_and(|tag| csrf_fits(&app.csrf, pending.stored.id, person, tag));
+    if [None, pending.person(), before].into_iter().any(fits) {
+        return Ok(pending);
+    }
+    Err(answer::refusal(app, visit, &session_csrf::out_of_date()))
+}
+
 impl Pending {
+    /// The form by which the person leaves.
+    pub fn cancel(&self, app: &App) -> views::Cancel {
+        views::Cancel {
+            action: app.config.issuer.url("/cancel"),
+            csrf: self.csrf(app),
+            request: self.stored.id.to_string(),
+        }
+    }
+
     fn person(&self) -> Option<Uuid> {
         self.browser.signed_in().map(|(_, user_id)| user_id)
     }
@@ -195,16 +222,21 @@ impl Pending {
         csrf(&app.csrf, self.stored.id, self.person())
     }
 
-    /// Answers the request: the person does not go on with what takes more than being signed in. Nothing where it has been
-    /// answered already.
+    /// Answers the request with `access_denied` (RFC 6749 §4.1.2.1): the person does not go on. Does nothing where it has
+    /// been answered already.
     pub async fn deny(&self, tx: &mut Tx) -> Outcome<()> {
-        let marked = authorization_requests::mark(tx, self.stored.id, Mark::Denied).await?;
-        if let (true, Some(demand)) = (marked, &self.request.demand) {
-            let subject = self.browser.session.as_ref().map(sessions::subject).unwrap_or_default();
-            let subject = subject.with_client(&self.client.id);
-            let event = Event::refused(Action::PrivilegeRequested, Actor::User, subject, "denied");
-            audit::record(tx, event.detail(serde_json::json!({ "scope": demand.scope })));
+        if !authorization_requests::mark(tx, self.stored.id, Mark::Denied).await? {
+            return Ok(());
         }
+        let subject = self.browser.session.as_ref().map(sessions::subject).unwrap_or_default();
+        let subject = subject.with_client(&self.client.id);
+        let actor = if self.person().is_some() { Actor::User } else { Actor::Visitor };
+        let event = match &self.request.demand {
+            Some(demand) => Event::refused(Action::PrivilegeRequested, actor, subject, "denied")
+                .detail(serde_json::json!({ "scope": demand.scope })),
+            None => Event::done(Action::AuthorizationCancelled, actor, subject),
+        };
+        audit::record(tx, event);
         Ok(())
     }
 

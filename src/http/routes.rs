@@ -23,7 +23,7 @@ use super::{
     hub::{self, api},
     middleware::around,
     pages::{
-        self, access, account, authenticator, change_password, consent, elevation, login, privileged_elsewhere,
+        self, access, account, authenticator, cancel, change_password, consent, elevation, login, privileged_elsewhere,
         reset_password, second_factor, select_account, set_up, step_up, welcome,
     },
     passkeys::{self, related_origins},
@@ -91,6 +91,7 @@ fn routes(service: &mut web::ServiceConfig) {
         // ── pages ──────────────────────────────────────────────────────────────────────────────────────────────────
         at("/", vec![get().to(welcome::get)]),
         at("/login", vec![get().to(login::get), post().to(login::post)]),
+        at("/cancel", vec![post().to(cancel::post)]),
         at("/second-factor", vec![get().to(second_factor::get), post().to(second_factor::post)]),
         at("/reset-password", vec![get().to(reset_password::get), post().to(reset_password::post)]),
         at("/consent", vec![get().to(consent::get), post().to(consent::post)]),

@@ -231,6 +231,14 @@ impl Purpose {
         self.bound_to(app, another).and_then(|_| self.confirm()).map(|it| it.required)
     }
 
+    /// The way out of the authorization request that waits for the sign-in.
+    pub fn cancel(&self, app: &App) -> Option<views::Cancel> {
+        match self {
+            Self::Request(pending) => Some(pending.cancel(app)),
+            Self::Own(..) => None,
+        }
+    }
+
     /// How a page offers to prove it with a passkey; `None` where there is none.
     pub fn passkey(&self, app: &App, another: bool) -> Option<views::UsePasskey> {
         app.passkeys.as_ref()?;

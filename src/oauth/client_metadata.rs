@@ -203,6 +203,7 @@ pub struct ClientMetadata {
     pub allowed_origins: Vec<String>,
     pub visitors: bool,
     pub introspection: Introspection,
+    pub authorization_response_iss: bool,
 }
 
 impl Default for ClientMetadata {
@@ -250,6 +251,7 @@ impl Default for ClientMetadata {
             allowed_origins: Vec::new(),
             visitors: false,
             introspection: Introspection::Own,
+            authorization_response_iss: true,
         }
     }
 }

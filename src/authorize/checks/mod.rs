@@ -73,6 +73,7 @@ impl AuthorizationRequest {
         let registered = &client.metadata.redirect_uris;
         let redirect_uri = TrustedRedirectUri::trust(parameters.get("redirect_uri"), registered, !is_openid)?;
         let mut request = Self::new(redirect_uri);
+        request.names_issuer = client.metadata.authorization_response_iss;
         request.state = parameters.get("state").filter(|state| state.len() <= MAX_OPAQUE).map(str::to_owned);
         response_mode::prefer(parameters, &mut request);
         Ok(request)

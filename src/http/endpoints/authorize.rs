@@ -27,6 +27,7 @@ use crate::{
     http::{
         access,
         extract::{Browser, Form, Visit, give_cookie},
+        locked,
         pending::{Known, address, answer_misunderstood, known_as, reader, told, understand},
         render::answer,
     },
@@ -133,7 +134,7 @@ async fn proceed(
     let decision = authorize::decide(request, &standing);
     if known.session.is_none()
         && !matches!(decision, Decision::Refuse(_))
-        && let Err(locked) = refuse_locked(app, visit).await
+        && let Err(locked) = refuse_locked(app, visit, known, request).await
     {
         return locked;
     }
@@ -188,15 +189,21 @@ async fn ask(
 }
 
 /// A cookie that finds no live session may be that of a locked one: no other begins in its place.
-async fn refuse_locked(app: &App, visit: &Visit) -> Result<(), HttpResponse> {
+async fn refuse_locked(
+    app: &App,
+    visit: &Visit,
+    known: &Known,
+    request: &AuthorizationRequest,
+) -> Result<(), HttpResponse> {
     if visit.cookie.is_none() {
         return Ok(());
     }
-    app.db
+    let browser = app
+        .db
         .single(visit.now, &visit.trace, async |tx| Browser::find(app, visit, tx).await.map_err(Failure::from))
         .await
-        .map_err(|failure| answer::failure(app, visit, &failure))?
-        .refuse_locked(app, visit)
+        .map_err(|failure| answer::failure(app, visit, &failure))?;
+    locked::refuse_locked(app, visit, &browser, &known.client, request)
 }
 
 /// In whose hands a stored request is.

@@ -40,6 +40,7 @@ pub struct Outdated {
 /// Since when, and why.
 #[derive(Clone, Debug)]
 pub struct Lock {
+    pub session_id: Uuid,
     pub at: DateTime<Utc>,
     pub reason: Option<String>,
 }
@@ -62,7 +63,8 @@ impl Browser {
             .filter(|session| (0..=session.secret_generation).rev().take(8).any(|n| app.cookies.is_genuine(cookie, n)));
         let Some(session) = ours else { return Ok(Self::default()) };
         if let Some(at) = session.locked_at {
-            return Ok(Self { locked: Some(Lock { at, reason: session.lock_reason }), ..Self::default() });
+            let lock = Lock { session_id: cookie.session_id, at, reason: session.lock_reason };
+            return Ok(Self { locked: Some(lock), ..Self::default() });
         }
         let (generation, user_id) = (session.secret_generation, session.user_id);
         let outdated = Outdated { session_id: cookie.session_id, generation, user_id };
@@ -81,7 +83,7 @@ impl Browser {
     /// first: signing in again would get round the lock.
     pub fn refuse_locked(&self, app: &App, visit: &Visit) -> Result<(), HttpResponse> {
         match &self.locked {
-            Some(lock) => Err(answer::locked(app, visit, lock)),
+            Some(lock) => Err(answer::locked(app, visit, lock, None)),
             None => Ok(()),
         }
     }

@@ -129,6 +129,7 @@ fn show(app: &App, visit: &Visit, purpose: &Purpose, status: StatusCode, shown: 
             Some(id) => format!("/reset-password?request={id}"),
             None => "/reset-password".to_owned(),
         }),
+        cancel: purpose.cancel(app),
     };
     let page = Page::new(PageName::Login)
         .status(status)

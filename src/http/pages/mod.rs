@@ -4,6 +4,7 @@
 pub mod access;
 pub mod account;
 pub mod authenticator;
+pub mod cancel;
 pub mod change_password;
 pub mod consent;
 pub mod elevation;

@@ -210,6 +210,7 @@ fn show(
         csrf: question.purpose.browser().session.as_ref().map(|session| csrf::token(app, session)).unwrap_or_default(),
         ceremony: question.ceremony.to_string(),
         client,
+        cancel: question.purpose.cancel(app),
         error: error.map(str::to_owned),
         retry_after,
     };

@@ -26,6 +26,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         request: pending.stored.id.to_string(),
         client: Some(answer::client_view(&pending.client, Some(&pending.request.redirect_uri))),
         user: person(session),
+        cancel: pending.cancel(&app),
     };
     let page = pending.page(PageName::SelectAccount);
     answer::page(&app, &visit, page, &context)

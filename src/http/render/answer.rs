@@ -1,5 +1,7 @@
 //! Answers for browsers: redirects, form posts and error pages.
 
+use std::borrow::Cow;
+
 use actix_web::{
     HttpResponse,
     http::{StatusCode, header},
@@ -11,7 +13,7 @@ use crate::{
     app::App,
     authorize::{Carrier, Response},
     clients::Client,
-    failure::Failure,
+    failure::{Broken, Failure},
     http::{
         csrf::OUT_OF_DATE,
         extract::{Lock, Visit},
@@ -31,14 +33,35 @@ pub fn see_other(location: &str) -> HttpResponse {
 
 /// The answer to an authorization request, the way the relying party listens.
 pub fn respond(app: &App, visit: &Visit, client: &Client, response: &Response) -> HttpResponse {
-    if response.mode.is_jwt {
-        let algorithm = client.response_signing_algorithm();
-        return match app.mint.authorization_response(algorithm, &client.id, &response.parameters, visit.now) {
-            Ok(jwt) => carry(app, visit, client, &response.sealed(jwt)),
-            Err(broken) => failure(app, visit, &broken.into()),
-        };
+    match sealed(app, visit, client, response) {
+        Ok(response) => carry(app, visit, client, &response),
+        Err(broken) => failure(app, visit, &broken.into()),
     }
-    carry(app, visit, client, response)
+}
+
+/// The same answer on a page, for a person to go back with.
+pub fn leave(app: &App, visit: &Visit, client: &Client, response: &Response) -> Result<views::Leave, Broken> {
+    let response = sealed(app, visit, client, response)?;
+    Ok(match response.mode.carrier {
+        Carrier::Query | Carrier::Fragment => views::Leave { address: response.location(), fields: Vec::new() },
+        Carrier::FormPost => {
+            views::Leave { address: response.redirect_uri.as_str().to_owned(), fields: fields(&response) }
+        }
+    })
+}
+
+/// As one JWT, where the client asks for that.
+fn sealed<'r>(app: &App, visit: &Visit, client: &Client, response: &'r Response) -> Result<Cow<'r, Response>, Broken> {
+    if !response.mode.is_jwt {
+        return Ok(Cow::Borrowed(response));
+    }
+    let algorithm = client.response_signing_algorithm();
+    let jwt = app.mint.authorization_response(algorithm, &client.id, &response.parameters, visit.now)?;
+    Ok(Cow::Owned(response.sealed(jwt)))
+}
+
+fn fields(response: &Response) -> Vec<(String, String)> {
+    response.parameters.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
 fn carry(app: &App, visit: &Visit, client: &Client, response: &Response) -> HttpResponse {
@@ -47,7 +70,7 @@ fn carry(app: &App, visit: &Visit, client: &Client, response: &Response) -> Http
         Carrier::FormPost => {
             let context = views::FormPost {
                 action: response.redirect_uri.as_str().to_owned(),
-                fields: response.parameters.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+                fields: fields(response),
                 client: Some(client_view(client, None)),
             };
             page(
@@ -106,6 +129,7 @@ pub fn refusal(app: &App, visit: &Visit, error: &Error) -> HttpResponse {
         hint: Some(hint.to_owned()),
         code: Some(error.code.as_str().to_owned()),
         request_id: Some(visit.trace.request_id.clone()),
+        leave: None,
     };
     let retry_after = error.retry_after.map(u64::from);
     page(app, visit, Page::new(PageName::Error).status(status).retry_after(retry_after), &context)
@@ -127,12 +151,13 @@ pub fn error_page(
         hint: hint.map(str::to_owned),
         code: code.map(str::to_owned),
         request_id: Some(visit.trace.request_id.clone()),
+        leave: None,
     };
     page(app, visit, Page::new(PageName::Error).status(status), &context)
 }
 
-/// The session of this browser is locked: why, and what can be done about it.
-pub fn locked(app: &App, visit: &Visit, lock: &Lock) -> HttpResponse {
+/// The session of this browser is locked: why, what can be done about it, and the way back to a client that waits.
+pub fn locked(app: &App, visit: &Visit, lock: &Lock, leave: Option<views::Leave>) -> HttpResponse {
     metrics::refused("session_locked");
     let since = lock.at.format("since %-d %B %Y, %H:%M UTC");
     let reason = lock.reason.as_deref().unwrap_or("no reason was given");
@@ -141,8 +166,17 @@ pub fn locked(app: &App, visit: &Visit, lock: &Lock) -> HttpResponse {
          nothing can be done with it, and signing in again in this browser is not possible."
     );
     let hint = "If you think that this is a mistake, tell them the reference below.";
-    let title = "Your session is locked";
-    error_page(app, visit, StatusCode::FORBIDDEN, title, &message, Some(hint), Some("session_locked"))
+    let context = views::ErrorPage {
+        title: "Your session is locked".to_owned(),
+        message,
+        hint: Some(hint.to_owned()),
+        code: Some("session_locked".to_owned()),
+        request_id: Some(visit.trace.request_id.clone()),
+        leave,
+    };
+    let target = context.leave.as_ref().map(|leave| leave.address.as_str());
+    let locked = Page::new(PageName::Error).status(StatusCode::FORBIDDEN).may_redirect_to(target);
+    page(app, visit, locked, &context)
 }
 
 /// The client as pages show it.

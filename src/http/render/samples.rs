@@ -88,7 +88,12 @@ pub fn login() -> Login {
         error: None,
         retry_after: None,
         forgotten: "/reset-password".into(),
+        cancel: Some(cancel()),
     }
+}
+
+pub fn cancel() -> Cancel {
+    Cancel { action: "/cancel".into(), csrf: "c5rf".into(), request: "0198c0de".into() }
 }
 
 pub fn consent() -> Consent {
@@ -191,6 +196,7 @@ pub fn all() -> Vec<(PageName, Value)> {
                 request: "0198c0de".into(),
                 client: Some(client()),
                 user: alice(),
+                cancel: cancel(),
             }),
         ),
         (PageName::StepUp, shown(step_up())),
@@ -204,6 +210,10 @@ pub fn all() -> Vec<(PageName, Value)> {
                 hint: Some("Go back to the application and try again.".into()),
                 code: Some("invalid_redirect_uri".into()),
                 request_id: Some("0198c0de-7a11-7bee-8f00-5ca1ab1e0001".into()),
+                leave: Some(Leave {
+                    address: "https://notes.example/callback?error=access_denied".into(),
+                    fields: Vec::new(),
+                }),
             }),
         ),
         (

@@ -114,9 +114,10 @@ macro_rules! embedded {
     };
 }
 
-const EMBEDDED: [(&str, &str); 30] = embedded![
+const EMBEDDED: [(&str, &str); 31] = embedded![
     "base.html",
     "_mark.html",
+    "_cancel.html",
     "_client.html",
     "_passkey.html",
     "_time.html",

@@ -8,7 +8,7 @@ use super::{
     PageName, Site, Templates,
     policy::Script,
     samples::{self, site, templates},
-    views::{Client, Login, Person, UsePasskey},
+    views::{Cancel, Client, Login, Person, UsePasskey},
 };
 
 /// A folder of one test's own, removed at its end.
@@ -112,6 +112,7 @@ fn the_first_empty_field_has_the_focus_and_errors_are_announced() {
     assert!(failed.contains("Try again in 61 seconds."));
     login.client = None;
     login.request = None;
+    login.cancel = None;
     assert!(!html(&login).contains("name=\"request\""));
 }
 
@@ -141,6 +142,7 @@ fn hostile_values_are_text() {
         error: Some(attack.into()),
         retry_after: None,
         forgotten: attack.into(),
+        cancel: Some(Cancel { action: attack.into(), csrf: attack.into(), request: attack.into() }),
     };
     let html = templates().render(PageName::Login, &login).unwrap();
     for never in ["<script>", "<img", "javascript:", "data:text", "\"'>"] {

@@ -76,14 +76,33 @@ pub struct Scope {
     pub offline: bool,
 }
 
+/// A form `cancel` (`_cancel.html`): posts `csrf`, `request` and `cancel`.
+#[derive(Clone, Serialize)]
+pub struct Cancel {
+    pub action: String,
+    pub csrf: String,
+    pub request: String,
+}
+
+/// How a person leaves an authorization request that no form of ours can answer: the answer itself.
+#[derive(Clone, Serialize)]
+pub struct Leave {
+    /// The client's redirect URI; with the answer in it, unless there are `fields`.
+    pub address: String,
+    /// What is posted there.
+    pub fields: Vec<(String, String)>,
+}
+
 /// `error.html`: what happened in a person's words; `code` and `request_id` are for whoever is asked for help.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Default, Serialize)]
 pub struct ErrorPage {
     pub title: String,
     pub message: String,
     pub hint: Option<String>,
     pub code: Option<String>,
     pub request_id: Option<String>,
+    /// The way back to the client, where an authorization request waits.
+    pub leave: Option<Leave>,
 }
 
 /// `form_post.html`: posts `fields` to `action`, the client's redirect URI (OAuth 2.0 Form Post Response Mode).

@@ -139,4 +139,11 @@ pub static MEMBERS: &[Member] = &[
         "own",
         "Whose tokens it may introspect: `own` (issued to it or meant for it) or `any`.",
     ),
+    member(
+        "authorization_response_iss",
+        "boolean",
+        "true",
+        "`false` leaves `iss` out of its authorization responses, a deviation from RFC 9207 for a client that fails on it, \
+         such as mod_auth_openidc 2.4.12. Such a client must use another redirect URI for each issuer.",
+    ),
 ];

@@ -27,7 +27,8 @@ pub struct Terms<'a> {
 }
 
 /// Members that only an operator's word counts for; the id and the secret are the server's to make.
-const NOT_ITS_OWN: &[&str] = &["client_id", "client_secret", "require_pkce", "visitors", "introspection"];
+const NOT_ITS_OWN: &[&str] =
+    &["client_id", "client_secret", "require_pkce", "visitors", "introspection", "authorization_response_iss"];
 
 impl ClientMetadata {
     /// Reads what a client says of itself.
@@ -147,9 +148,10 @@ mod tests {
     #[test]
     fn a_client_cannot_give_itself_privileges() {
         let got = given(&json!({ "client_id": "mine", "client_secret": "x", "visitors": true, "introspection": "any",
-            "require_pkce": false, "disabled": false }));
+            "require_pkce": false, "authorization_response_iss": false, "disabled": false }));
         assert_eq!((got.client_id, got.client_secret), (None, None));
         assert_eq!((got.visitors, got.introspection, got.require_pkce), (false, Introspection::Own, true));
+        assert!(got.authorization_response_iss);
         assert_eq!(got.redirect_uris, ["https://rp.example/cb"]);
     }
 

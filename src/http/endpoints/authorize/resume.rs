@@ -15,6 +15,7 @@ use crate::{
     failure::Failure,
     http::{
         extract::{Visit, give_cookie},
+        locked::locked,
         pending::{Brought, Known, answer_misunderstood, find_stored, gone, understand},
         render::answer,
     },
@@ -101,7 +102,7 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid, door: Door<'_>) -> Outcome<
     let found = app.db.single(visit.now, &visit.trace, find).await?;
     let found = found.filter(|(_, stored, _)| door.opens(stored));
     let Some((browser, mut stored, owner)) = found else { return Ok(None) };
-    if let Err(locked) = browser.refuse_locked(app, visit) {
+    if let Some(locked) = locked(app, visit, &browser, &stored).await? {
         return Ok(Some(locked));
     }
     let mut begun = None;

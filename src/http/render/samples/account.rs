@@ -73,6 +73,7 @@ pub fn factors() -> Vec<(PageName, Value)> {
                 csrf: "c5rf".into(),
                 ceremony: "0198c0de".into(),
                 client: Some(client()),
+                cancel: Some(cancel()),
                 error: Some("That code is not right.".into()),
                 retry_after: None,
             }),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{AddPasskey, Client, Person, Scope, UsePasskey};
+use super::{AddPasskey, Cancel, Client, Person, Scope, UsePasskey};
 
 /// `login.html`: posts `csrf`, `request` or `confirm`, `username`, `password`.
 #[derive(Clone, Serialize)]
@@ -31,6 +31,8 @@ pub struct Login {
     pub retry_after: Option<u64>,
     /// Where one gets another password.
     pub forgotten: String,
+    /// Absent where no authorization request waits.
+    pub cancel: Option<Cancel>,
 }
 
 /// `second_factor.html`: posts `csrf`, `ceremony`, `code`.
@@ -40,6 +42,8 @@ pub struct SecondFactor {
     pub csrf: String,
     pub ceremony: String,
     pub client: Option<Client>,
+    /// Absent where no authorization request waits.
+    pub cancel: Option<Cancel>,
     pub error: Option<String>,
     /// Seconds until another try makes sense.
     pub retry_after: Option<u64>,
@@ -53,6 +57,7 @@ pub struct SelectAccount {
     pub request: String,
     pub client: Option<Client>,
     pub user: Person,
+    pub cancel: Cancel,
 }
 
 /// `consent.html`: posts `csrf`, `request`, `decision` = `allow` or `deny`.
