@@ -80,7 +80,7 @@ async fn add(opened: &Opened, metadata: ClientMetadata) -> Result<(), Stop> {
             Failure::Refused(error) => refused(&error),
             Failure::Broken(broken) => broken.into(),
         })?;
-    let mut answer = serde_json::to_value(&registered.metadata).map_err(Stop::new)?;
+    let mut answer = serde_json::to_value(registered.metadata.with_defaults()).map_err(Stop::new)?;
     if let Value::Object(members) = &mut answer {
         // RFC 7591 §3.2.1.
         members.insert("client_id".into(), json!(registered.client_id));

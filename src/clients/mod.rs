@@ -22,7 +22,7 @@ use crate::{
     jose::Algorithm,
     oauth::{
         ClientMetadata, Scope,
-        client_metadata::{ApplicationType, AuthMethod, Introspection},
+        client_metadata::{ApplicationType, Introspection},
     },
 };
 
@@ -91,7 +91,7 @@ impl Client {
     #[must_use]
     pub fn is_impersonable(&self, redirect_uri: &str) -> bool {
         self.metadata.application_type == ApplicationType::Native
-            && self.metadata.token_endpoint_auth_method == AuthMethod::None
+            && self.metadata.is_public()
             && !redirect_uri.starts_with("https://")
     }
 }

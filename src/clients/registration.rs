@@ -7,7 +7,7 @@ use crate::{
     audit::{self, Action, Actor, Event, Subject},
     db::{self, Tx},
     failure::{Broken, Failure},
-    oauth::{ClientMetadata, Error},
+    oauth::{ClientMetadata, Error, client_metadata::AssertionAudience},
 };
 
 /// A client that was just registered; the only moment at which its secret is known.
@@ -21,12 +21,10 @@ pub struct Registered {
 /// one.
 pub async fn register(tx: &mut Tx, mut metadata: ClientMetadata, actor: Actor) -> Result<Registered, Failure> {
     metadata.validate()?;
+    metadata.assertion_audience.get_or_insert(AssertionAudience::Issuer);
     let client_id = metadata.client_id.clone().unwrap_or_else(|| tx.new_id().to_string());
     metadata.client_id = Some(client_id.clone());
-    let secret = metadata
-        .client_secret
-        .take()
-        .or_else(|| metadata.token_endpoint_auth_method.uses_secret().then(secret::generate));
+    let secret = metadata.client_secret.take().or_else(|| metadata.auth_method().uses_secret().then(secret::generate));
     let hash = secret.as_deref().map(secret::hash);
     let stored = stored(&metadata)?;
     if !db::clients::insert(tx, &client_id, &stored, hash.as_deref()).await? {
@@ -44,8 +42,17 @@ pub async fn apply_declared(tx: &mut Tx, declared: &ClientMetadata) -> Result<()
     let mut metadata = declared.clone();
     let hash = metadata.client_secret.take().as_deref().map(secret::hash);
     let hash = hash.as_deref();
+    let found = db::clients::find(tx, &client_id).await?;
+    // What a declaration does not say stays as the client has it.
+    let audience = match &found {
+        Some(row) => {
+            row.metadata.get().ok().and_then(|it| it.assertion_audience).unwrap_or(AssertionAudience::Endpoint)
+        }
+        None => AssertionAudience::Issuer,
+    };
+    metadata.assertion_audience.get_or_insert(audience);
     let stored = stored(&metadata)?;
-    match db::clients::find(tx, &client_id).await? {
+    match found {
         None => {
             db::clients::insert(tx, &client_id, &stored, hash).await?;
             tell(tx, Action::ClientAdded, &client_id, Actor::Server);
@@ -72,7 +79,7 @@ impl Client {
     /// RFC 7591 metadata for the operator: without secret, with what is ours beside it.
     #[must_use]
     pub fn describe(&self, self_registered: bool) -> Value {
-        let mut described = serde_json::to_value(&self.metadata).unwrap_or_default();
+        let mut described = serde_json::to_value(self.metadata.with_defaults()).unwrap_or_default();
         if let Value::Object(members) = &mut described {
             members.insert("client_id".into(), json!(self.id));
             members.insert("disabled".into(), json!(self.is_disabled));

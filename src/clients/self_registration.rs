@@ -22,7 +22,7 @@ use crate::{
     jose::{Key256, base64url, constant_time_eq, from_base64url, sha256},
     oauth::{
         ClientMetadata, Error, ErrorCode,
-        client_metadata::{Fault, Terms},
+        client_metadata::{AssertionAudience, Fault, Terms},
     },
 };
 
@@ -48,6 +48,7 @@ pub struct Registrar {
     require_pkce: bool,
     unsigned_requests: bool,
     unused_limit: u32,
+    assertion_audience: AssertionAudience,
     /// Beside the standard ones.
     scopes: Vec<String>,
 }
@@ -96,6 +97,7 @@ impl Registrar {
             require_pkce: settings.require_pkce,
             unsigned_requests: requests.unsigned,
             unused_limit: settings.unused_limit,
+            assertion_audience: settings.assertion_audience,
             scopes: scopes.iter().filter(|it| it.privileged.is_none()).map(|it| it.name.clone()).collect(),
         })
     }
@@ -170,7 +172,8 @@ impl Registrar {
     pub async fn register(&self, tx: &mut Tx, mut metadata: ClientMetadata) -> Result<Information, Failure> {
         let client_id = tx.new_id().to_string();
         metadata.client_id = Some(client_id.clone());
-        let secret = metadata.token_endpoint_auth_method.uses_secret().then(secret::generate);
+        metadata.assertion_audience = Some(self.assertion_audience);
+        let secret = metadata.auth_method().uses_secret().then(secret::generate);
         let hash = secret.as_deref().map(secret::hash);
         let stored = serde_json::to_value(&metadata).map_err(Broken::new)?;
         let limit = self.unused_limit;
@@ -201,11 +204,13 @@ impl Registrar {
         registered: &Registration,
         mut metadata: ClientMetadata,
     ) -> Result<Information, Failure> {
-        metadata.check_subjects_stay(registered.client.metadata.get()?).map_err(Error::from)?;
+        let before = registered.client.metadata.get()?;
+        metadata.check_subjects_stay(before).map_err(Error::from)?;
+        metadata.assertion_audience = before.assertion_audience.or(Some(AssertionAudience::Endpoint));
         let client_id = registered.client.client_id.clone();
         metadata.client_id = Some(client_id.clone());
-        let kept = registered.client.secret_hash.clone().filter(|_| metadata.token_endpoint_auth_method.uses_secret());
-        let secret = (kept.is_none() && metadata.token_endpoint_auth_method.uses_secret()).then(secret::generate);
+        let kept = registered.client.secret_hash.clone().filter(|_| metadata.auth_method().uses_secret());
+        let secret = (kept.is_none() && metadata.auth_method().uses_secret()).then(secret::generate);
         let hash = kept.or_else(|| secret.as_deref().map(secret::hash));
         let stored = serde_json::to_value(&metadata).map_err(Broken::new)?;
         let generation = registered.generation;
@@ -243,7 +248,8 @@ pub async fn expire_unused(tx: &mut Tx, before: DateTime<Utc>, limit: i64) -> Re
 impl Information {
     /// As the client reads it; `uri` is where this registration is managed.
     pub fn to_json(&self, uri: &str) -> Result<Value, Broken> {
-        let Value::Object(mut members) = serde_json::to_value(&self.metadata).map_err(Broken::new)? else {
+        let Value::Object(mut members) = serde_json::to_value(self.metadata.with_defaults()).map_err(Broken::new)?
+        else {
             return Err(Broken::new("client metadata is not written as an object"));
         };
         let mut say = |name: &str, value: Value| members.insert(name.to_owned(), value);
@@ -282,6 +288,7 @@ mod tests {
             per_source: 1,
             unused_limit: 1,
             unused_kept: TimeDelta::days(1),
+            assertion_audience: AssertionAudience::Issuer,
         };
         let objects = config::RequestObjects { by_reference: false, unsigned: false };
         let master = MasterSecret::from_bytes(b"0123456789abcdefghijklmnopqrstuv").unwrap();

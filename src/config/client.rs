@@ -35,7 +35,7 @@ fn one(metadata: &serde_json::Value) -> Result<ClientMetadata, Fault> {
         Some(HUB_CLIENT) => return Err(Fault::new("client_id", "is the Identity Hub's own: choose another")),
         Some(_) => {}
     }
-    if client.token_endpoint_auth_method.uses_secret() && client.client_secret.is_none() {
+    if client.auth_method().uses_secret() && client.client_secret.is_none() {
         let problem =
             "is required with this token_endpoint_auth_method, at least 32 characters (none: a public client)";
         return Err(Fault::new("client_secret", problem));

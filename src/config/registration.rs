@@ -9,7 +9,7 @@ use super::{
     key::{Key, Section},
     value::Word,
 };
-use crate::failure::Stop;
+use crate::{failure::Stop, oauth::client_metadata::AssertionAudience};
 
 /// Who may register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub enum Policy {
 
 impl Word for Policy {
     const WORDS: &'static [(&'static str, Self)] = &[("off", Self::Off), ("token", Self::Token), ("open", Self::Open)];
+}
+
+impl Word for AssertionAudience {
+    const WORDS: &'static [(&'static str, Self)] = &[("issuer", Self::Issuer), ("endpoint", Self::Endpoint)];
 }
 
 static POLICY: Key<Policy> = Key::or("policy", "off", "Nobody, whoever has the initial access token, or everybody.");
@@ -41,11 +45,28 @@ static UNUSED_LIMIT: Key<NonZeroU32> = Key::or(
 static UNUSED_KEPT: Key<TimeDelta> =
     Key::or("unused_kept", "30d", "How long a client that registered this way and was never used is kept.");
 
+static ASSERTION_AUDIENCE: Key<AssertionAudience> = Key::or(
+    "assertion_audience",
+    "issuer",
+    "What `aud` of the assertions of clients that register this way may be: `issuer`, or `endpoint`, a deviation that also \
+     allows the URL of the endpoint called or of the token endpoint.",
+);
+
 pub static SECTION: Section = Section {
     name: "registration",
     doc: "Dynamic client registration (RFC 7591).",
     repeated: false,
-    keys: || vec![&POLICY, &INITIAL_ACCESS_TOKEN_FILE, &REQUIRE_PKCE, &PER_SOURCE, &UNUSED_LIMIT, &UNUSED_KEPT],
+    keys: || {
+        vec![
+            &POLICY,
+            &INITIAL_ACCESS_TOKEN_FILE,
+            &REQUIRE_PKCE,
+            &PER_SOURCE,
+            &UNUSED_LIMIT,
+            &UNUSED_KEPT,
+            &ASSERTION_AUDIENCE,
+        ]
+    },
 };
 
 /// Dynamic client registration.
@@ -59,6 +80,7 @@ pub struct Registration {
     /// Clients.
     pub unused_limit: u32,
     pub unused_kept: TimeDelta,
+    pub assertion_audience: AssertionAudience,
 }
 
 pub fn read(from: &Reader<'_>) -> Result<Registration, Stop> {
@@ -69,6 +91,7 @@ pub fn read(from: &Reader<'_>) -> Result<Registration, Stop> {
         per_source: from.get(&PER_SOURCE)?.get(),
         unused_limit: from.get(&UNUSED_LIMIT)?.get(),
         unused_kept: from.get(&UNUSED_KEPT)?,
+        assertion_audience: from.get(&ASSERTION_AUDIENCE)?,
     };
     if registration.policy == Policy::Token && registration.initial_access_token_file.is_none() {
         return Err(from.wrong(&POLICY, "it needs registration.initial_access_token_file"));

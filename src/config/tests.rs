@@ -76,7 +76,7 @@ fn the_whole_of_the_contract_is_read() {
         ("phr", TimeDelta::minutes(5), TimeDelta::minutes(15), Approval::None)
     );
     assert_eq!(config.resources[0].access_token_format, Some(AccessTokenFormat::Jwt));
-    assert_eq!(config.clients[0].token_endpoint_auth_method, AuthMethod::ClientSecretBasic);
+    assert_eq!(config.clients[0].auth_method(), AuthMethod::ClientSecretBasic);
     assert_eq!(config.clients[0].grant_types, ["authorization_code", "refresh_token"]);
     let user = &config.users[0];
     assert_eq!((user.username.as_str(), user.password.expose(), user.admin), ("alice", "wonderland", false));

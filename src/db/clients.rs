@@ -82,6 +82,16 @@ pub async fn insert(
     Ok(inserted > 0)
 }
 
+/// Those of these clients that exist, disabled or not, each with the hash of its secret.
+pub async fn load_secrets(tx: &mut Tx, client_ids: &[String]) -> Result<Vec<(String, Option<Vec<u8>>)>, Broken> {
+    clients::table
+        .filter(clients::client_id.eq_any(client_ids))
+        .select((clients::client_id, clients::secret_hash))
+        .load(&mut tx.conn())
+        .await
+        .or_broken("load secrets of clients")
+}
+
 /// Replaces metadata and secret of a declared client; never enables a disabled one.
 pub async fn update(tx: &mut Tx, client_id: &str, metadata: &Value, secret_hash: Option<&[u8]>) -> Result<(), Broken> {
     let now = tx.now;

@@ -42,14 +42,26 @@ impl Grant for AuthorizationCode {
         Ok(authorization_codes::find_with_client(tx, client_id, grant_id).await?)
     }
 
+    fn check(exchange: &Exchange<'_>, client: &Client, found: Option<&Self::Found>) -> Result<(), Failure> {
+        exchange.parameters.require("code")?;
+        let code = found.and_then(Option::as_ref).ok_or_else(not_live)?;
+        judge(exchange, client, code)?;
+        if code.redeemed_at.is_some() {
+            return Err(used_already());
+        }
+        if code.expires_at <= exchange.now {
+            return Err(expired());
+        }
+        Ok(())
+    }
+
     async fn issue(
         exchange: &Exchange<'_>,
         client: Client,
         found: Option<Self::Found>,
     ) -> Outcome<(Client, TokenResponse)> {
         exchange.parameters.require("code")?;
-        let code =
-            found.flatten().ok_or_else(|| Error::invalid_grant("the code is not valid").detail("code_not_live"))?;
+        let code = found.flatten().ok_or_else(not_live)?;
         // Judged before anything is changed: a failed attempt does not consume the code.
         if let Err(failure) = judge(exchange, &client, &code) {
             tell_refused(exchange, Action::CodeRedeemed, subject(&code), &client, &failure).await?;
@@ -59,7 +71,7 @@ impl Grant for AuthorizationCode {
             return end_family(exchange, &code).await;
         }
         if code.expires_at <= exchange.now {
-            return Err(Error::invalid_grant("the code has expired").into());
+            return Err(expired());
         }
         let scope = Scope::parse(&code.scope)?;
         let refreshes = client.metadata.has_grant("refresh_token");
@@ -159,7 +171,19 @@ async fn end_family(exchange: &Exchange<'_>, code: &Code) -> Outcome<(Client, To
             Ok::<_, Failure>(())
         })
         .await?;
-    Err(Error::invalid_grant("the code was used already").detail("code_replayed").into())
+    Err(used_already())
+}
+
+fn not_live() -> Failure {
+    Error::invalid_grant("the code is not valid").detail("code_not_live").into()
+}
+
+fn used_already() -> Failure {
+    Error::invalid_grant("the code was used already").detail("code_replayed").into()
+}
+
+fn expired() -> Failure {
+    Error::invalid_grant("the code has expired").into()
 }
 
 fn subject(code: &Code) -> Subject {

@@ -14,7 +14,7 @@ use crate::{
     },
     engine::client_credentials::{ClientCredentialsFacts, negotiate},
     failure::Failure,
-    oauth::{Acr, Error, ErrorCode, client_metadata::AuthMethod},
+    oauth::{Acr, Error, ErrorCode, Scope},
 };
 
 pub struct ClientCredentials;
@@ -27,22 +27,16 @@ impl Grant for ClientCredentials {
         Ok(service_sessions::find_client_with_service(tx, client_id).await?)
     }
 
+    fn check(exchange: &Exchange<'_>, client: &Client, _: Option<&Self::Found>) -> Result<(), Failure> {
+        granted(exchange, client).map(drop)
+    }
+
     async fn issue(
         exchange: &Exchange<'_>,
         client: Client,
         found: Option<Self::Found>,
     ) -> Outcome<(Client, TokenResponse)> {
-        // OAuth 2.1 §4.2: confidential clients only.
-        if client.metadata.token_endpoint_auth_method == AuthMethod::None {
-            return Err(Error::new(ErrorCode::UnauthorizedClient, "a public client cannot act for itself").into());
-        }
-        let requested = exchange.parameters.get("scope");
-        let granted = scope::negotiate(requested, &client, &exchange.config.scopes, false)?;
-        negotiate(&ClientCredentialsFacts {
-            client_id: &client.id,
-            scope: requested,
-            negotiated_scope: &granted.to_string(),
-        })?;
+        let granted = granted(exchange, &client)?;
         let service = match found.flatten() {
             Some(service) => service,
             None => begin(exchange, &client).await?,
@@ -77,6 +71,22 @@ impl Grant for ClientCredentials {
         let response = prepared.respond(exchange, &client, &origin, None, None)?;
         Ok((client, response))
     }
+}
+
+/// The scope that the client gets.
+fn granted(exchange: &Exchange<'_>, client: &Client) -> Result<Scope, Failure> {
+    // OAuth 2.1 §4.2: confidential clients only.
+    if client.metadata.is_public() {
+        return Err(Error::new(ErrorCode::UnauthorizedClient, "a public client cannot act for itself").into());
+    }
+    let requested = exchange.parameters.get("scope");
+    let granted = scope::negotiate(requested, client, &exchange.config.scopes, false)?;
+    negotiate(&ClientCredentialsFacts {
+        client_id: &client.id,
+        scope: requested,
+        negotiated_scope: &granted.to_string(),
+    })?;
+    Ok(granted)
 }
 
 /// The client's first token of a day begins its service session.

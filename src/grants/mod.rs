@@ -47,6 +47,9 @@ trait Grant: 'static {
     /// Finds the client and what the grant is about, in one statement.
     async fn find(exchange: &Exchange<'_>, tx: &mut Tx, client_id: &str) -> Outcome<Option<(ClientRow, Self::Found)>>;
 
+    /// Whether this could be issued to the client. It changes nothing and records nothing.
+    fn check(exchange: &Exchange<'_>, client: &Client, found: Option<&Self::Found>) -> Result<(), Failure>;
+
     /// Issues, for an authenticated client that may use this grant type.
     async fn issue(
         exchange: &Exchange<'_>,
@@ -92,10 +95,15 @@ async fn run<G: Grant>(
         .read(exchange.now, exchange.trace, async |tx| G::find(exchange, tx, &credentials.client_id).await)
         .await?;
     let (row, found) = found.map_or((None, None), |(row, found)| (Some(row), Some(found)));
-    let client = authenticator.authenticate(credentials, row).await?;
+    let (client, elsewhere) = authenticator.identify(credentials, row).await?;
     if !client.metadata.has_grant(G::NAME) {
         let description = format!("this client is not registered for {}", G::NAME);
         return Err(Error::new(ErrorCode::UnauthorizedClient, description).into());
+    }
+    if let Some(error) = elsewhere {
+        // Libraries try the header first, and after any refusal the body, and report the second answer. So what is wrong with
+        // the grant goes before the method.
+        return Err(G::check(exchange, &client, found.as_ref()).err().unwrap_or_else(|| error.into()));
     }
     G::issue(exchange, client, found).await
 }

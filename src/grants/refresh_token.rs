@@ -41,26 +41,29 @@ impl Grant for RefreshToken {
         Ok(Some((client, (presented, state))))
     }
 
+    fn check(exchange: &Exchange<'_>, client: &Client, found: Option<&Self::Found>) -> Result<(), Failure> {
+        exchange.parameters.require("refresh_token")?;
+        let (presented, state) = found.ok_or_else(|| invalid("client_without_row"))?;
+        let state = state.as_ref().ok_or_else(|| invalid("family_not_live"))?;
+        if !exchange.mint.refresh.is_genuine(presented, &state.seed) {
+            return Err(invalid("forged").into());
+        }
+        judge(exchange, client, state)
+    }
+
     async fn issue(
         exchange: &Exchange<'_>,
         client: Client,
         found: Option<Self::Found>,
     ) -> Outcome<(Client, TokenResponse)> {
         exchange.parameters.require("refresh_token")?;
-        let invalid = |detail: &'static str| Error::invalid_grant("the refresh token is not valid").detail(detail);
         let (presented, state) = found.ok_or_else(|| invalid("client_without_row"))?;
         let state = state.ok_or_else(|| invalid("family_not_live"))?;
         // A forged token changes nothing.
         if !exchange.mint.refresh.is_genuine(&presented, &state.seed) {
             return Err(invalid("forged").into());
         }
-        let judged = refresh(&RefreshFacts {
-            client_id: &client.id,
-            requested_scope: exchange.parameters.get("scope"),
-            issued_to: &state.client_id,
-            granted_scope: &state.scope,
-        });
-        if let Err(failure) = judged {
+        if let Err(failure) = judge(exchange, &client, &state) {
             tell_refused(exchange, Action::TokenRefreshed, subject(&state), &client, &failure).await?;
             return Err(failure);
         }
@@ -88,6 +91,19 @@ impl Grant for RefreshToken {
         let response = prepared.respond(exchange, &client, &origin, None, Some(successor))?;
         Ok((client, response))
     }
+}
+
+fn judge(exchange: &Exchange<'_>, client: &Client, state: &RefreshState) -> Result<(), Failure> {
+    refresh(&RefreshFacts {
+        client_id: &client.id,
+        requested_scope: exchange.parameters.get("scope"),
+        issued_to: &state.client_id,
+        granted_scope: &state.scope,
+    })
+}
+
+fn invalid(detail: &'static str) -> Error {
+    Error::invalid_grant("the refresh token is not valid").detail(detail)
 }
 
 /// While the privileged session of a family lives, and its scopes allow, refreshed tokens hang on it and keep them; its end

@@ -6,20 +6,34 @@ use crate::{
         Client,
         authenticate::{Authenticator, Credentials, Request, read},
     },
+    db::clients,
     failure::Failure,
     http::extract::Visit,
-    oauth::{Error, Parameters, client_metadata::AuthMethod},
+    oauth::{Error, Parameters},
 };
 
-/// Reads the credentials of a call.
-pub fn credentials(visit: &Visit, parameters: &Parameters) -> Result<Credentials, Failure> {
+/// Reads the credentials of a call. A header that can be read as the credentials of several clients costs a look-up.
+pub async fn credentials(app: &App, visit: &Visit, parameters: &Parameters) -> Result<Credentials, Failure> {
+    let mut credentials = presented(visit, parameters)?;
+    let ids = credentials.readings();
+    if ids.len() > 1 {
+        let found = app
+            .db
+            .read(visit.now, &visit.trace, async |tx| clients::load_secrets(tx, &ids).await.map_err(Failure::from))
+            .await?;
+        credentials.settle(&found);
+    }
+    Ok(credentials)
+}
+
+fn presented(visit: &Visit, parameters: &Parameters) -> Result<Credentials, Failure> {
     parameters.refuse_repeated()?;
     Ok(read(&Request { authorization: visit.authorization.as_deref(), parameters })?)
 }
 
 /// Who a call says to be from, whether or not it proves that.
 pub fn named(visit: &Visit, parameters: &Parameters) -> Option<String> {
-    credentials(visit, parameters).ok().map(|credentials| credentials.client_id)
+    presented(visit, parameters).ok().map(|credentials| credentials.client_id)
 }
 
 /// What `aud` of a client assertion may be at this endpoint: the issuer, its URL, or that of the token endpoint.
@@ -42,7 +56,7 @@ pub fn authenticator<'a>(app: &'a App, visit: &'a Visit, audiences: &'a [&'a str
 
 /// RFC 7662 §2.1: whoever asks about tokens must have shown who it is, or they could be scanned for.
 pub fn confidential(caller: Client) -> Result<Client, Failure> {
-    if caller.metadata.token_endpoint_auth_method == AuthMethod::None {
+    if caller.metadata.is_public() {
         return Err(Error::invalid_client("a public client may not introspect tokens").into());
     }
     Ok(caller)

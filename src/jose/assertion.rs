@@ -15,8 +15,8 @@ use crate::oauth::{Error, client_metadata::CLIENT_SIGNATURES};
 /// The value of `client_assertion_type` (RFC 7523 §2.2).
 pub const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// How far ahead `exp` may be. A longer life would make the memory of used `jti`s grow without bound.
-pub const MAX_ASSERTION_LIFETIME_SECONDS: i64 = 300;
+/// How far ahead `exp` may be: many libraries say an hour. A longer life would make the memory of used `jti`s grow.
+pub const MAX_ASSERTION_LIFETIME_SECONDS: i64 = 3600;
 
 const MAX_JTI_LENGTH: usize = 256;
 
@@ -82,19 +82,26 @@ fn check_claims(assertion: &Unverified, accepted_audiences: &[&str], now: DateTi
     let client_id = text("iss").filter(|issuer| text("sub") == Some(issuer));
     let client_id = client_id.ok_or_else(|| refused("iss and sub of the client assertion must be the client_id"))?;
 
-    // RFC 7523 §3 (3) with the house's rule: one string, ours. An assertion for several audiences, or for one that
-    // another server talked the client into, can be replayed here by that server (audience injection).
-    match assertion.claims.get("aud") {
-        Some(Value::String(audience)) if accepted_audiences.contains(&audience.as_str()) => {}
-        Some(Value::Array(_)) => return Err(refused("aud of the client assertion must be one string, not an array")),
-        _ => return Err(refused("aud of the client assertion must be the issuer or the URL of this endpoint")),
+    // RFC 7523 §3 (3), draft-ietf-oauth-rfc7523bis §4: one audience, ours; RFC 7519 §4.1.3 writes one as a string or an array.
+    // An assertion for several audiences, or for one that another server talked the client into, can be replayed here by
+    // that server (audience injection).
+    let audience = match assertion.claims.get("aud") {
+        Some(Value::Array(several)) => match several.as_slice() {
+            [one] => one.as_str(),
+            _ => return Err(refused("aud of the client assertion must name one audience alone")),
+        },
+        one => one.and_then(Value::as_str),
+    };
+    if !audience.is_some_and(|audience| accepted_audiences.contains(&audience)) {
+        let accepted = accepted_audiences.join(" or ");
+        return Err(refused(format!("aud of the client assertion must be {accepted}")));
     }
 
     // RFC 7523 §3 (4) to (6): exp is required.
     let expires = check_times(&assertion.claims, now).map_err(|why| refused(why.said_of("the client assertion")))?;
     let expires = expires.ok_or_else(|| refused("the client assertion has no exp"))?;
     if expires > now.timestamp() + MAX_ASSERTION_LIFETIME_SECONDS + SKEW_SECONDS {
-        return Err(refused("exp of the client assertion is more than 5 minutes ahead"));
+        return Err(refused("exp of the client assertion is more than 60 minutes ahead"));
     }
 
     // RFC 7523 §3 (7) leaves jti to us; without it a replay could not be recognised.
@@ -176,11 +183,16 @@ mod tests {
     }
 
     #[test]
-    fn the_audience_is_one_string_of_ours() {
-        assert!(outcome(&with("aud", json!(AUDIENCES[1]))).is_ok());
+    fn the_audience_is_one_of_ours_alone() {
+        for good in [json!(AUDIENCES[1]), json!([AUDIENCES[0]]), json!([AUDIENCES[1]])] {
+            assert!(outcome(&with("aud", good.clone())).is_ok(), "{good}");
+        }
         for other in [
-            json!([AUDIENCES[0]]),
+            json!([]),
+            json!([[AUDIENCES[0]]]),
+            json!([AUDIENCES[0], AUDIENCES[0]]),
             json!([AUDIENCES[0], "https://evil.example"]),
+            json!(["https://evil.example"]),
             json!("https://evil.example"),
             json!("https://op.example/"),
             json!(""),
@@ -205,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn it_lives_at_most_five_minutes() {
-        for (exp, good) in [(310, true), (311, false), (0, true), (-9, true), (-10, false)] {
+    fn it_lives_at_most_an_hour() {
+        for (exp, good) in [(3610, true), (3611, false), (0, true), (-9, true), (-10, false)] {
             assert_eq!(outcome(&with("exp", json!(NOW + exp))).is_ok(), good, "{exp}");
         }
         assert!(outcome(&without("exp")).is_err());
@@ -255,6 +267,7 @@ mod tests {
         for (typ, good) in [
             ("JWT", true),
             ("client-authentication+jwt", true),
+            ("application/client-authentication+jwt", true),
             ("dpop+jwt", false),
             ("application/oauth-authz-req+jwt", false),
             ("at+JWT", false),

@@ -129,6 +129,16 @@ pub enum Introspection {
     Any,
 }
 
+/// What `aud` of a client's assertions may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AssertionAudience {
+    /// The issuer alone (draft-ietf-oauth-rfc7523bis).
+    Issuer,
+    /// The URL of the endpoint called or of the token endpoint, too: a deviation for clients made for RFC 7523.
+    Endpoint,
+}
+
 /// The metadata of one client. What was not said has its default; see [`MEMBERS`] for the meaning of each.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -155,7 +165,9 @@ pub struct ClientMetadata {
     pub post_logout_redirect_uris: Vec<String>,
     pub grant_types: Vec<String>,
     pub response_types: Vec<String>,
-    pub token_endpoint_auth_method: AuthMethod,
+    /// Absent: `client_secret_basic`, but the secret may come in the body as well. See [`ClientMetadata::auth_method`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth_method: Option<AuthMethod>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_signing_alg: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -204,6 +216,9 @@ pub struct ClientMetadata {
     pub visitors: bool,
     pub introspection: Introspection,
     pub authorization_response_iss: bool,
+    /// Absent: not said yet. A stored client that says nothing was made before this member and has `endpoint`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assertion_audience: Option<AssertionAudience>,
 }
 
 impl Default for ClientMetadata {
@@ -222,7 +237,7 @@ impl Default for ClientMetadata {
             // RFC 7591 §2: the three defaults of a client that says nothing.
             grant_types: vec!["authorization_code".to_owned()],
             response_types: vec!["code".to_owned()],
-            token_endpoint_auth_method: AuthMethod::ClientSecretBasic,
+            token_endpoint_auth_method: None,
             token_endpoint_auth_signing_alg: None,
             scope: None,
             jwks: None,
@@ -252,6 +267,7 @@ impl Default for ClientMetadata {
             visitors: false,
             introspection: Introspection::Own,
             authorization_response_iss: true,
+            assertion_audience: None,
         }
     }
 }
@@ -358,7 +374,26 @@ impl ClientMetadata {
     /// Whether it cannot keep a secret (RFC 6749 §2.1).
     #[must_use]
     pub fn is_public(&self) -> bool {
-        self.token_endpoint_auth_method == AuthMethod::None
+        self.auth_method() == AuthMethod::None
+    }
+
+    /// How the client authenticates (RFC 7591 §2: by default with its secret in the `Authorization` header).
+    #[must_use]
+    pub fn auth_method(&self) -> AuthMethod {
+        self.token_endpoint_auth_method.unwrap_or(AuthMethod::ClientSecretBasic)
+    }
+
+    /// Whether the client may authenticate by `method`: by its own, or, where it names none, with its secret in the header or
+    /// the body. OAuth 2.1 §2.4.1: the server MUST support the body, and MAY support the header.
+    #[must_use]
+    pub fn accepts(&self, method: AuthMethod) -> bool {
+        self.auth_method() == method || (self.token_endpoint_auth_method.is_none() && method.uses_secret())
+    }
+
+    /// What is registered, with the defaults in their places (RFC 7591 §3.2.1).
+    #[must_use]
+    pub fn with_defaults(&self) -> Self {
+        Self { token_endpoint_auth_method: Some(self.auth_method()), ..self.clone() }
     }
 
     /// Whether scripts of this origin are the client's: declared, or where a redirect URI leads.

@@ -6,7 +6,11 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use mooring::jose;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, Method, Server, client::basic, declared::SECRET};
+use crate::support::{
+    Answer, Client, Method, Server, Settings,
+    client::basic,
+    declared::{CLIENT_KEY, REDIRECT_URI, SECRET},
+};
 
 /// The request of a machine, or what else proves that the client was believed.
 async fn call(client: &Client<'_>, authorization: Option<String>, more: &[(&str, &str)]) -> Answer {
@@ -30,13 +34,14 @@ async fn each_client_by_its_own_mechanism() {
         client.refresh("nobody's").await.refused("invalid_grant");
     }
     let secret = || SECRET.to_owned();
+    // The right secret by the wrong method, for what would be good.
+    web.by(Method::Post(secret())).revoke("x").await.refused("invalid_client");
+    post.by(Method::Basic(secret())).revoke("x").await.refused("invalid_client");
     for wrong in [
-        web.by(Method::Post(secret())),
         web.by(Method::None),
         web.by(Method::Assertion),
         web.by(Method::Basic("not-the-secret-of-this-client-at-all".into())),
         web.by(Method::Basic(String::new())),
-        post.by(Method::Basic(secret())),
         post.by(Method::None),
         post.by(Method::Post("not-the-secret-of-this-client-at-all".into())),
         spa.by(Method::Basic(secret())),
@@ -52,7 +57,7 @@ async fn each_client_by_its_own_mechanism() {
         assert_eq!(answer.header("cache-control"), "no-store");
     }
     // Only who holds the secret is told how to send it.
-    let told = post.by(Method::Basic(secret())).refresh("x").await.text;
+    let told = post.by(Method::Basic(secret())).revoke("x").await.text;
     assert!(told.contains("registered to authenticate by client_secret_post"), "{told}");
     let guessed = post.by(Method::Basic("wrong".into())).refresh("x").await.text;
     assert!(!guessed.contains("client_secret_post"), "{guessed}");
@@ -149,8 +154,8 @@ async fn an_assertion_says_for_whom_and_until_when() {
     let token_endpoint = server.endpoint("token_endpoint");
     for good in [
         json!({}),
-        json!({ "aud": token_endpoint }),
-        json!({ "exp": now + 290 }),
+        json!({ "aud": [server.issuer] }),
+        json!({ "exp": now + 3600 }),
         json!({ "iat": null }),
         json!({ "nbf": now - 5 }),
     ] {
@@ -158,13 +163,16 @@ async fn an_assertion_says_for_whom_and_until_when() {
         assert_eq!(answer.json()["error"], "invalid_grant", "{good}: {answer:?}");
     }
     for wrong in [
-        json!({ "aud": [server.issuer] }),
+        json!({ "aud": token_endpoint }),
+        json!({ "aud": [token_endpoint] }),
+        json!({ "aud": [] }),
+        json!({ "aud": [server.issuer, server.issuer] }),
         json!({ "aud": [server.issuer, token_endpoint] }),
         json!({ "aud": "https://other.example" }),
         json!({ "aud": server.endpoint("userinfo_endpoint") }),
         json!({ "aud": null }),
         json!({ "exp": now - 60 }),
-        json!({ "exp": now + 3600 }),
+        json!({ "exp": now + 3611 }),
         json!({ "exp": null }),
         json!({ "exp": "soon" }),
         json!({ "nbf": now + 120 }),
@@ -183,6 +191,50 @@ async fn an_assertion_says_for_whom_and_until_when() {
             "{wrong}: {answer:?}"
         );
     }
+}
+
+/// `assertion_audience = "endpoint"`, for clients made for RFC 7523.
+#[tokio::test]
+async fn an_older_client_may_name_the_endpoint() {
+    let jwk = CLIENT_KEY.public_jwk();
+    let member = |name: &str| jwk[name].as_str().unwrap().to_owned();
+    let older = format!(
+        "[[client]]\nclient_id = \"older\"\ntoken_endpoint_auth_method = \"private_key_jwt\"\n\
+         redirect_uris = [\"{REDIRECT_URI}\"]\ngrant_types = [\"authorization_code\", \"refresh_token\"]\n\
+         jwks = {{ keys = [{{ kty = \"EC\", crv = \"P-256\", kid = \"{}\", x = \"{}\", y = \"{}\" }}] }}\n\
+         assertion_audience = \"endpoint\"\n",
+        CLIENT_KEY.kid(),
+        member("x"),
+        member("y")
+    );
+    let server = Server::start(Settings::default().declare(&older)).await;
+    let client = Client { id: "older".into(), ..server.client("pkj") };
+    let token_endpoint = server.endpoint("token_endpoint");
+    for good in [json!(server.issuer), json!(token_endpoint), json!([token_endpoint])] {
+        by_assertion(&client, &client.assertion(&json!({ "aud": good }))).await.refused("invalid_grant");
+    }
+    for wrong in [json!(server.endpoint("userinfo_endpoint")), json!([server.issuer, token_endpoint])] {
+        by_assertion(&client, &client.assertion(&json!({ "aud": wrong }))).await.refused("invalid_client");
+    }
+    let claims = crate::support::token::claims(&client.assertion(&json!({})));
+    let typed = CLIENT_KEY.sign("client-authentication+jwt", &claims).unwrap();
+    by_assertion(&client, &typed).await.refused("invalid_grant");
+}
+
+/// A declaration that does not say stays as the client has it, and a row of the version before says nothing.
+#[tokio::test]
+async fn clients_made_before_keep_their_audience() {
+    let server = Server::usual().await;
+    let audience = "SELECT metadata ->> 'assertion_audience' FROM clients WHERE client_id = 'pkj'";
+    assert_eq!(server.value(audience).await, "issuer");
+    server.rows("UPDATE clients SET metadata = metadata - 'assertion_audience'").await;
+    let pkj = server.client("pkj");
+    let at_endpoint = || pkj.assertion(&json!({ "aud": server.endpoint("token_endpoint") }));
+    by_assertion(&pkj, &at_endpoint()).await.refused("invalid_grant");
+    let declared = server.app.config.clients.iter().find(|it| it.client_id.as_deref() == Some("pkj")).unwrap();
+    server.work(async |tx| mooring::clients::apply_declared(tx, declared).await).await;
+    assert_eq!(server.value(audience).await, "endpoint");
+    by_assertion(&pkj, &at_endpoint()).await.refused("invalid_grant");
 }
 
 #[tokio::test]
@@ -221,8 +273,15 @@ async fn a_jti_is_good_once() {
     for exp in [now + 60, now + 61, now + 299] {
         by_assertion(&pkj, &with(exp)).await.refused("invalid_client");
     }
-    server.advance(TimeDelta::minutes(4)).await;
-    by_assertion(&pkj, &with(now + 300)).await.refused("invalid_client");
+    let long = pkj.assertion(&json!({ "jti": "for an hour", "exp": now + 3600 }));
+    by_assertion(&pkj, &long).await.refused("invalid_grant");
+    for minutes in [4, 20, 35] {
+        server.advance(TimeDelta::minutes(minutes)).await;
+        by_assertion(&pkj, &with(now + 3600)).await.refused("invalid_client");
+        by_assertion(&pkj, &long).await.refused("invalid_client");
+    }
+    server.advance(TimeDelta::seconds(69)).await;
+    by_assertion(&pkj, &long).await.refused("invalid_client");
     by_assertion(&pkj, &pkj.assertion(&json!({ "jti": "another" }))).await.refused("invalid_grant");
     by_assertion(&pkj, &pkj.assertion(&json!({ "exp": null }))).await.refused("invalid_client");
     let told = "SELECT string_agg(reason || ': ' || (detail ->> 'said'), '; ' ORDER BY id) FROM audit_events \
@@ -230,6 +289,7 @@ async fn a_jti_is_good_once() {
     let told = server.value(told).await;
     assert!(
         told.starts_with("assertion_replayed: ")
+            && !told.contains("has expired")
             && told.ends_with("; refused_assertion: the client assertion has no exp"),
         "{told}"
     );

@@ -12,6 +12,7 @@ mod batches;
 mod cancel;
 mod client_authentication;
 mod client_credentials;
+mod client_secrets;
 mod commands;
 mod contracts;
 mod cors;

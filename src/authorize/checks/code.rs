@@ -5,7 +5,7 @@ use crate::{
     clients::scope::negotiate,
     engine::authorization::{AuthorizationFacts, authorize},
     failure::Failure,
-    oauth::{Error, ErrorCode, client_metadata::AuthMethod, pkce::Challenge},
+    oauth::{Error, ErrorCode, pkce::Challenge},
 };
 
 pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<(), Failure> {
@@ -16,7 +16,7 @@ pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<()
             Error::new(ErrorCode::UnauthorizedClient, "this client is not registered for authorization_code").into()
         );
     }
-    let is_public = client.metadata.token_endpoint_auth_method == AuthMethod::None;
+    let is_public = client.metadata.is_public();
     let facts = AuthorizationFacts {
         client_id: &client.id,
         redirect_uri: request.redirect_uri.as_str(),

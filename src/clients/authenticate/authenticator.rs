@@ -30,11 +30,25 @@ pub struct Authenticator<'a> {
 impl Authenticator<'_> {
     /// The client that the credentials prove. Unknown, disabled and wrong get one answer.
     pub async fn authenticate(&self, credentials: &Credentials, row: Option<ClientRow>) -> Result<Client, Failure> {
+        match self.identify(credentials, row).await? {
+            (client, None) => Ok(client),
+            (_, Some(error)) => Err(error.into()),
+        }
+    }
+
+    /// The client that the credentials prove, and the error with which to refuse it where its right secret came by the wrong
+    /// method. That is a mistake of its owner: it is no guess, so it is neither counted nor recorded.
+    pub async fn identify(
+        &self,
+        credentials: &Credentials,
+        row: Option<ClientRow>,
+    ) -> Result<(Client, Option<Error>), Failure> {
         let client = row.map(Client::from_row).transpose()?;
         let fetched = self.fetched_keys(credentials, client.as_ref()).await;
         let verified = verify(credentials, client.as_ref(), fetched.as_deref(), self.audiences, self.now);
         match (verified, client) {
-            (Ok(Verified::Done), Some(client)) => Ok(client),
+            (Ok(Verified::Done), Some(client)) => Ok((client, None)),
+            (Ok(Verified::Elsewhere(error)), Some(client)) => Ok((client, Some(error))),
             (Ok(Verified::Assertion(assertion)), Some(client)) => {
                 let jti = sha256(&[assertion.jti.as_bytes()]);
                 // RFC 7523 §3 (7): good once. Its own statement: what comes of the request does not give it back.
@@ -45,7 +59,7 @@ impl Authenticator<'_> {
                     })
                     .await?;
                 if fresh {
-                    Ok(client)
+                    Ok((client, None))
                 } else {
                     let error = Error::invalid_client("the jti of the client assertion was used before");
                     self.refuse(credentials, error.detail("assertion_replayed")).await
@@ -65,13 +79,13 @@ impl Authenticator<'_> {
         let assertion = credentials.assertion()?;
         let metadata = &client?.metadata;
         // Only for a client that authenticates this way: an assertion is not a way to make us call somebody.
-        (metadata.token_endpoint_auth_method == AuthMethod::PrivateKeyJwt).then_some(())?;
+        (metadata.auth_method() == AuthMethod::PrivateKeyJwt).then_some(())?;
         let uri = metadata.jwks_uri.as_deref()?;
         let keys = self.jwks.get_for(self.outbound, uri, assertion).await;
         keys.inspect_err(|error| tracing::warn!(?error, client = %credentials.client_id, "jwks_uri not fetched")).ok()
     }
 
-    async fn refuse(&self, credentials: &Credentials, error: Error) -> Result<Client, Failure> {
+    async fn refuse<T>(&self, credentials: &Credentials, error: Error) -> Result<T, Failure> {
         let source = self.trace.source_hash.clone().unwrap_or_default();
         // A stable word; what was wrong with the claims of an assertion stands beside it.
         let reason = error.detail.as_deref().unwrap_or("refused_assertion");

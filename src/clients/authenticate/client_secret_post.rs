@@ -11,10 +11,7 @@ pub(super) const METHOD: Method = Method {
             .parameters
             .get("client_id")
             .ok_or_else(|| Error::invalid_request("client_secret is sent without client_id"))?;
-        Ok(Some(Credentials {
-            client_id: client_id.to_owned(),
-            method: AuthMethod::ClientSecretPost,
-            proof: Proof::Secret(secret.to_owned()),
-        }))
+        let proof = Proof::Secret(vec![secret.to_owned()]);
+        Ok(Some(Credentials::new(client_id, AuthMethod::ClientSecretPost, proof)))
     },
 };

@@ -1,4 +1,5 @@
-//! Client authentication (OAuth 2.1 §2.4): exactly one mechanism per request, and it is the registered one.
+//! Client authentication (OAuth 2.1 §2.4): exactly one mechanism per request, and it is the registered one. A client that
+//! registered none sends its secret in the header or in the body.
 //!
 //! [`METHODS`] is the list; each file reads its own mechanism out of a request and verifies it.
 
@@ -14,7 +15,10 @@ use chrono::{DateTime, Utc};
 use super::{Client, secret};
 use crate::{
     jose::Assertion,
-    oauth::{Error, Parameters, client_metadata::AuthMethod},
+    oauth::{
+        Error, Parameters,
+        client_metadata::{AssertionAudience, AuthMethod},
+    },
 };
 
 /// A mechanism. Adding one is a file here and a line in [`METHODS`].
@@ -46,12 +50,15 @@ pub struct Credentials {
     pub client_id: String,
     pub method: AuthMethod,
     proof: Proof,
+    /// Other clients that the same header may be from, with their secrets.
+    others: Vec<(String, Vec<String>)>,
 }
 
 #[derive(Clone)]
 enum Proof {
     None,
-    Secret(String),
+    /// In each reading that there is of it.
+    Secret(Vec<String>),
     Assertion(String),
 }
 
@@ -59,20 +66,22 @@ enum Proof {
 pub enum Verified {
     Done,
     Assertion(Assertion),
+    /// The secret is right, but it came otherwise than the client is registered to send it: the error for its owner.
+    Elsewhere(Error),
 }
 
 /// Reads the credentials of a request.
 pub fn read(request: &Request<'_>) -> Result<Credentials, Error> {
     let mut found: Option<Credentials> = None;
     for method in &METHODS {
-        let Some(credentials) = (method.read)(request)? else { continue };
+        let Some(mut credentials) = (method.read)(request)? else { continue };
         // RFC 6749 §2.3: a client must not use more than one mechanism per request.
         match &found {
             Some(earlier) if earlier.method != AuthMethod::None => {
                 return Err(Error::invalid_request("the request authenticates the client in more than one way"));
             }
             // A `client_id` beside another mechanism is no mechanism of its own, but it must be the same client's.
-            Some(earlier) if earlier.client_id != credentials.client_id => {
+            Some(earlier) if !credentials.choose(&earlier.client_id) => {
                 return Err(Error::invalid_request("client_id is not the client that authenticates"));
             }
             _ => found = Some(credentials),
@@ -95,22 +104,28 @@ pub fn verify(
     if client.is_disabled {
         return Err(failed("disabled_client"));
     }
-    let fits = |secret: &str| client.secret_hash.as_deref().map(|stored| secret::fits(secret, stored));
-    let registered = client.metadata.token_endpoint_auth_method;
-    if registered != credentials.method {
-        // Libraries differ in how they send a secret when nobody says; who holds it may learn how it is to be sent.
-        return Err(match &credentials.proof {
-            Proof::Secret(secret) if fits(secret) == Some(true) => {
-                let how = registered.as_str();
-                Error::invalid_client(format!("this client is registered to authenticate by {how}"))
-                    .detail("wrong_method")
+    let fits = |secrets: &[String]| {
+        let stored = client.secret_hash.as_deref()?;
+        Some(secrets.iter().any(|secret| secret::fits(secret, stored)))
+    };
+    if !client.metadata.accepts(credentials.method) {
+        return match &credentials.proof {
+            // RFC 6749 §2.3.1: the secret may be left out where it is empty, and many libraries send a header all the same.
+            Proof::Secret(secrets) if client.metadata.is_public() && secrets.iter().all(String::is_empty) => {
+                Ok(Verified::Done)
             }
-            _ => failed("wrong_method"),
-        });
+            // Libraries differ in how they send a secret. The holder of the right one may learn how to send it.
+            Proof::Secret(secrets) if fits(secrets) == Some(true) => {
+                let how = client.metadata.auth_method().as_str();
+                let error = Error::invalid_client(format!("this client is registered to authenticate by {how}"));
+                Ok(Verified::Elsewhere(error.detail("wrong_method")))
+            }
+            _ => Err(failed("wrong_method")),
+        };
     }
     match &credentials.proof {
         Proof::None => Ok(Verified::Done),
-        Proof::Secret(secret) => match fits(secret) {
+        Proof::Secret(secrets) => match fits(secrets) {
             Some(true) => Ok(Verified::Done),
             Some(false) => Err(failed("wrong_secret")),
             None => Err(failed("no_secret")),
@@ -118,6 +133,11 @@ pub fn verify(
         Proof::Assertion(assertion) => {
             let jwks = jwks.or(client.metadata.jwks.as_ref()).ok_or_else(|| failed("no_keys"))?;
             let allowed = client.metadata.token_endpoint_auth_signing_alg.as_deref();
+            // draft-ietf-oauth-rfc7523bis §4: the issuer is the only audience. It is the first of these.
+            let audiences = match client.metadata.assertion_audience {
+                Some(AssertionAudience::Issuer) => audiences.get(..1).unwrap_or_default(),
+                Some(AssertionAudience::Endpoint) | None => audiences,
+            };
             crate::jose::verify_assertion(assertion, jwks, audiences, allowed, now)
                 .map(Verified::Assertion)
                 // What only the holder of a key may learn has no detail; anything else must not tell who exists.
@@ -127,6 +147,48 @@ pub fn verify(
 }
 
 impl Credentials {
+    fn new(client_id: &str, method: AuthMethod, proof: Proof) -> Self {
+        Self { client_id: client_id.to_owned(), method, proof, others: Vec::new() }
+    }
+
+    /// The ids of all clients that they may be of.
+    #[must_use]
+    pub fn readings(&self) -> Vec<String> {
+        let others = self.others.iter().map(|(client_id, _)| client_id);
+        std::iter::once(&self.client_id).chain(others).cloned().collect()
+    }
+
+    /// Reads them as this client's; `false` if they cannot be.
+    fn choose(&mut self, client_id: &str) -> bool {
+        if self.client_id != client_id {
+            let Some(at) = self.others.iter().position(|(other, _)| other == client_id) else { return false };
+            let (client_id, secrets) = self.others.swap_remove(at);
+            self.client_id = client_id;
+            self.proof = Proof::Secret(secrets);
+        }
+        self.others.clear();
+        true
+    }
+
+    /// Reads them as the credentials of one of these clients (id, hash of its secret): of the one whose secret fits, else of
+    /// the first that exists, in the order of the readings.
+    pub fn settle(&mut self, found: &[(String, Option<Vec<u8>>)]) {
+        let stored = |id: &str| found.iter().find(|(known, _)| known == id);
+        let own = match &self.proof {
+            Proof::Secret(secrets) => secrets.as_slice(),
+            _ => &[],
+        };
+        let others = self.others.iter().map(|(client_id, secrets)| (client_id, secrets.as_slice()));
+        let readings = || std::iter::once((&self.client_id, own)).chain(others.clone());
+        let fits = |(id, secrets): &(&String, &[String])| {
+            let hash = stored(id).and_then(|(_, hash)| hash.as_deref());
+            hash.is_some_and(|hash| secrets.iter().any(|secret| secret::fits(secret, hash)))
+        };
+        let chosen = readings().find(fits).or_else(|| readings().find(|(id, _)| stored(id).is_some()));
+        let chosen = chosen.map_or_else(|| self.client_id.clone(), |(id, _)| id.clone());
+        self.choose(&chosen);
+    }
+
     /// The assertion, where that is the mechanism.
     #[must_use]
     pub fn assertion(&self) -> Option<&str> {

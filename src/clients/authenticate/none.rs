@@ -6,10 +6,7 @@ use crate::oauth::client_metadata::AuthMethod;
 pub(super) const METHOD: Method = Method {
     method: AuthMethod::None,
     read: |request| {
-        Ok(request.parameters.get("client_id").map(|client_id| Credentials {
-            client_id: client_id.to_owned(),
-            method: AuthMethod::None,
-            proof: Proof::None,
-        }))
+        let client_id = request.parameters.get("client_id");
+        Ok(client_id.map(|client_id| Credentials::new(client_id, AuthMethod::None, Proof::None)))
     },
 };

@@ -29,9 +29,6 @@ fn read(request: &Request<'_>) -> Result<Option<Credentials>, Error> {
     if parameters.get("client_id").is_some_and(|named| named != client_id) {
         return Err(Error::invalid_client("client_id is not the client of the assertion"));
     }
-    Ok(Some(Credentials {
-        client_id,
-        method: AuthMethod::PrivateKeyJwt,
-        proof: Proof::Assertion(assertion.to_owned()),
-    }))
+    let proof = Proof::Assertion(assertion.to_owned());
+    Ok(Some(Credentials::new(&client_id, AuthMethod::PrivateKeyJwt, proof)))
 }

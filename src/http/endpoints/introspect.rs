@@ -59,7 +59,7 @@ fn wants_jwt(request: &HttpRequest) -> bool {
 }
 
 async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> {
-    let credentials = credentials(visit, &form.0)?;
+    let credentials = credentials(app, visit, &form.0).await?;
     let token = form.0.require("token")?;
     let audiences = audiences(app, "/oauth/introspect");
     let audiences = audiences.each_ref().map(String::as_str);

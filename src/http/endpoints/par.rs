@@ -36,7 +36,7 @@ pub async fn push(app: Data<App>, visit: Visit, form: Result<Form, BadBody>) -> 
 
 async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> {
     let sent = &form.0;
-    let credentials = credentials(visit, sent)?;
+    let credentials = credentials(app, visit, sent).await?;
     let audiences = audiences(app, "/oauth/par");
     let audiences = audiences.each_ref().map(String::as_str);
     let found = app

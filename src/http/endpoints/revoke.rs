@@ -30,7 +30,7 @@ pub async fn revoke(app: Data<App>, visit: Visit, form: Result<Form, BadBody>) -
 }
 
 async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<Client> {
-    let credentials = credentials(visit, &form.0)?;
+    let credentials = credentials(app, visit, &form.0).await?;
     let token = form.0.require("token")?;
     let audiences = audiences(app, "/oauth/revoke");
     let audiences = audiences.each_ref().map(String::as_str);

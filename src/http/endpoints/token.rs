@@ -27,7 +27,7 @@ pub async fn token(app: Data<App>, visit: Visit, form: Result<Form, BadBody>) ->
 
 async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, TokenResponse)> {
     let parameters = &form.0;
-    let credentials = credentials(visit, parameters)?;
+    let credentials = credentials(app, visit, parameters).await?;
     let audiences = audiences(app, "/oauth/token");
     let audiences = audiences.each_ref().map(String::as_str);
     let context =

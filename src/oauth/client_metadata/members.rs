@@ -54,7 +54,8 @@ pub static MEMBERS: &[Member] = &[
         "token_endpoint_auth_method",
         "string",
         "client_secret_basic",
-        "`none` (a public client), `client_secret_basic`, `client_secret_post` or `private_key_jwt`.",
+        "`none` (a public client), `client_secret_basic`, `client_secret_post` or `private_key_jwt`. Where it is left out, \
+         the secret may come in the header or in the body.",
     ),
     member("token_endpoint_auth_signing_alg", "string", "", "The only algorithm its assertions may be signed with."),
     member("scope", "string", "", "The scopes it may ask for, separated by spaces."),
@@ -145,5 +146,12 @@ pub static MEMBERS: &[Member] = &[
         "true",
         "`false` leaves `iss` out of its authorization responses, a deviation from RFC 9207 for a client that fails on it, \
          such as mod_auth_openidc 2.4.12. Such a client must use another redirect URI for each issuer.",
+    ),
+    member(
+        "assertion_audience",
+        "string",
+        "issuer",
+        "What `aud` of its assertions may be: `issuer`, or `endpoint`, a deviation that also allows the URL of the endpoint \
+         called or of the token endpoint. A client made before this setting has `endpoint` until it says otherwise.",
     ),
 ];

@@ -94,7 +94,7 @@ fn identity(client: &ClientMetadata) -> Result<(), Fault> {
             ));
         }
     }
-    let method = client.token_endpoint_auth_method;
+    let method = client.auth_method();
     match &client.client_secret {
         Some(_) if !method.uses_secret() => {
             let problem = format!("has no use with token_endpoint_auth_method {}: leave it out", method.as_str());
@@ -143,10 +143,7 @@ fn keys(client: &ClientMetadata) -> Result<(), Fault> {
     if client.jwks.is_some() && client.jwks_uri.is_some() {
         return Err(Fault::new("jwks", "stands instead of jwks_uri, not beside it"));
     }
-    if client.token_endpoint_auth_method == AuthMethod::PrivateKeyJwt
-        && client.jwks.is_none()
-        && client.jwks_uri.is_none()
-    {
+    if client.auth_method() == AuthMethod::PrivateKeyJwt && client.jwks.is_none() && client.jwks_uri.is_none() {
         return Err(Fault::new("jwks", "or jwks_uri is required with private_key_jwt"));
     }
     if let Some(algorithm) = &client.token_endpoint_auth_signing_alg

@@ -27,8 +27,15 @@ pub struct Terms<'a> {
 }
 
 /// Members that only an operator's word counts for; the id and the secret are the server's to make.
-const NOT_ITS_OWN: &[&str] =
-    &["client_id", "client_secret", "require_pkce", "visitors", "introspection", "authorization_response_iss"];
+const NOT_ITS_OWN: &[&str] = &[
+    "client_id",
+    "client_secret",
+    "require_pkce",
+    "visitors",
+    "introspection",
+    "authorization_response_iss",
+    "assertion_audience",
+];
 
 impl ClientMetadata {
     /// Reads what a client says of itself.
@@ -258,7 +265,7 @@ mod tests {
         refused(&both, ErrorCode::InvalidClientMetadata, "jwks");
         let error = ClientMetadata::self_registered(&json!(["x"]), &STRICT).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidClientMetadata);
-        let method = given(&json!({})).token_endpoint_auth_method;
-        assert_eq!(method, AuthMethod::ClientSecretBasic);
+        let silent = given(&json!({}));
+        assert_eq!((silent.token_endpoint_auth_method, silent.auth_method()), (None, AuthMethod::ClientSecretBasic));
     }
 }

@@ -35,7 +35,7 @@ fn a_client_that_says_nothing_has_the_defaults_of_rfc_7591() {
     let client = client(&json!({}));
     assert_eq!(client.grant_types, ["authorization_code"]);
     assert_eq!(client.response_types, ["code"]);
-    assert_eq!(client.token_endpoint_auth_method, AuthMethod::ClientSecretBasic);
+    assert_eq!(client.auth_method(), AuthMethod::ClientSecretBasic);
     assert_eq!(client.id_token_signed_response_alg, SigningAlgorithm::Rs256);
     assert_eq!(client.access_token_format, AccessTokenFormat::Opaque);
     assert_eq!(client.introspection, Introspection::Own);
@@ -55,6 +55,7 @@ fn the_list_of_members_is_that_of_the_type() {
         tos_uri: Some(String::new()),
         contacts: vec![String::new()],
         post_logout_redirect_uris: vec![String::new()],
+        token_endpoint_auth_method: Some(AuthMethod::None),
         token_endpoint_auth_signing_alg: Some(String::new()),
         scope: Some(String::new()),
         jwks: Some(json!({})),
@@ -70,6 +71,7 @@ fn the_list_of_members_is_that_of_the_type() {
         backchannel_logout_uri: Some(String::new()),
         frontchannel_logout_uri: Some(String::new()),
         allowed_origins: vec![String::new()],
+        assertion_audience: Some(AssertionAudience::Issuer),
         ..ClientMetadata::default()
     };
     let json = serde_json::to_value(&full).unwrap();

@@ -90,7 +90,7 @@ enum Told {
 
 async fn run(app: &App, visit: &Visit, report: &Report) -> Outcome<Told> {
     let parameters = Parameters::from_pairs(report.authentication())?;
-    let credentials = credentials(visit, &parameters)?;
+    let credentials = credentials(app, visit, &parameters).await?;
     let audiences = audiences(app, "/hub/api/v1/sessions/events");
     let audiences = audiences.each_ref().map(String::as_str);
     let presented = Presented::read(&report.token, &app.mint.keys);
