@@ -194,8 +194,7 @@ fn consent(request: &AuthorizationRequest, standing: &Standing<'_>) -> Option<Sc
     if standing.is_own {
         return None;
     }
-    // Claims asked for by name amount to scopes: asking that way gets round nobody.
-    let wanted = request.scope.union(&request.claims.scopes());
+    let wanted = request.consent_scope();
     let answered = standing.stored.is_some_and(|stored| stored.consented_at.is_some());
     if request.prompts.contains(Prompt::Consent) && !answered {
         return Some(wanted);

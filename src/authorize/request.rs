@@ -6,7 +6,7 @@ use crate::{
     clients::Client,
     config,
     failure::Failure,
-    oauth::{Acr, ClaimsRequest, Error, Parameters, Prompts, Scope, TrustedRedirectUri},
+    oauth::{Acr, ClaimsRequest, Error, Parameters, Prompts, Scope, TrustedRedirectUri, resource_uri::consent_to},
 };
 use chrono::TimeDelta;
 use serde_json::Value;
@@ -66,6 +66,8 @@ pub struct AuthorizationRequest {
     pub demand: Option<Demand>,
     /// What it names with `resource` (RFC 8707); empty: nothing.
     pub resources: Vec<String>,
+    /// Those among them that need no scope.
+    pub without_scopes: Vec<String>,
     pub code_challenge: Option<String>,
     pub nonce: Option<String>,
     pub prompts: Prompts,
@@ -92,6 +94,7 @@ impl AuthorizationRequest {
             scope: Scope::default(),
             demand: None,
             resources: Vec::new(),
+            without_scopes: Vec::new(),
             code_challenge: None,
             nonce: None,
             prompts: Prompts::default(),
@@ -103,6 +106,16 @@ impl AuthorizationRequest {
             preferred_acr: Vec::new(),
             as_visitor: false,
         }
+    }
+
+    /// What a person has to consent to: the scope, the scopes that claims asked for by name amount to, and the resources that
+    /// no scope stands for.
+    #[must_use]
+    pub fn consent_scope(&self) -> Scope {
+        let resources: Vec<_> = self.without_scopes.iter().map(|identifier| consent_to(identifier)).collect();
+        // Their identifiers have the syntax of scopes (`config::resource`).
+        let resources = Scope::parse(&resources.join(" ")).unwrap_or_default();
+        self.scope.union(&self.claims.scopes()).union(&resources)
     }
 
     /// Narrows the subjects that may be answered for to these.

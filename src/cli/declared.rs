@@ -11,9 +11,10 @@ use crate::{
     authentication::password_rules::{self, Context},
     clients,
     config::{Config, User},
-    db::{Trace, Tx, declarations, resources, scopes, users},
+    db::{self, Trace, Tx, declarations, resources, scopes, users},
     failure::{Broken, Stop},
     jose::{Key256, MasterSecret, Purpose},
+    oauth::resource_uri::is_same,
     sessions,
 };
 
@@ -33,10 +34,23 @@ pub(super) async fn apply(app: &App, master: &MasterSecret) -> Result<(), Stop> 
             for user in &config.users {
                 apply_user(tx, app, &key, user).await?;
             }
+            warn_of_unknown_clients(tx, config).await?;
             LeftOver::find(tx, config).await
         })
         .await?;
     left_over.tell();
+    Ok(())
+}
+
+/// A client that a resource names may be added later; until then nobody introspects the tokens of that resource by it.
+async fn warn_of_unknown_clients(tx: &mut Tx, config: &Config) -> Result<(), Broken> {
+    for resource in &config.resources {
+        let Some(client) = &resource.client else { continue };
+        if db::clients::find(tx, client).await?.is_none() {
+            let identifier = &resource.identifier;
+            tracing::warn!(client, resource = identifier, "a resource names a client that does not exist: add it");
+        }
+    }
     Ok(())
 }
 
@@ -55,6 +69,7 @@ impl LeftOver {
         let users: Vec<_> = config.users.iter().map(|user| users::username_key(&user.username)).collect();
         let resources: Vec<_> = config.resources.iter().map(|resource| resource.identifier.as_str()).collect();
         resources::declare(tx, &resources).await?;
+        let beside = resources::load_beside(tx, &resources).await?;
         let remembered = scopes::load_all(tx).await?.into_iter();
         Ok(Self {
             clients: declarations::mark_clients(tx, &clients).await?,
@@ -62,7 +77,7 @@ impl LeftOver {
             scopes: remembered
                 .filter_map(|(name, privileged)| (!privileged && config.scopes.find(&name).is_none()).then_some(name))
                 .collect(),
-            resources: resources::load_beside(tx, &resources).await?,
+            resources: beside.into_iter().filter(|old| !resources.iter().any(|new| is_same(old, new))).collect(),
         })
     }
 

@@ -46,7 +46,7 @@ pub(super) enum User {
         /// Make them an administrator
         #[arg(long)]
         admin: bool,
-        /// Put them into this group, which privileged scopes can ask for; may be said more than once
+        /// Put them into this group, which privileged scopes can ask for and clients can see; may be said more than once
         #[arg(long = "group", value_name = "GROUP", value_parser = group)]
         groups: Vec<String>,
         /// Read the password from standard input: its first line
@@ -61,7 +61,7 @@ pub(super) enum User {
         #[arg(long, required = true)]
         password_stdin: bool,
     },
-    /// Print somebody's groups, which privileged scopes can ask for, and change them
+    /// Print somebody's groups, which privileged scopes can ask for and clients can see, and change them
     Groups(Groups),
     /// Make somebody an administrator, or no longer one
     Admin(Admin),

@@ -16,13 +16,14 @@ pub use sector::check_sector;
 pub use self_registration::{Information, Registrar, expire_unused, read_initial_access_token};
 
 use crate::{
-    config::builtin::HUB_CLIENT,
+    config::{self, builtin::HUB_CLIENT},
     db::clients::ClientRow,
     failure::Broken,
     jose::Algorithm,
     oauth::{
         ClientMetadata, Scope,
         client_metadata::{ApplicationType, Introspection},
+        resource_uri::is_same,
     },
 };
 
@@ -81,10 +82,16 @@ impl Client {
         self.metadata.authorization_signed_response_alg.as_str().parse().unwrap_or(Algorithm::Rs256)
     }
 
-    /// Whether it may be told of a token, and tell of it: its own, one that is meant for it, or any if it is registered so.
+    /// Whether it may introspect a token, and report what was done with it: its own, one that is meant for it or for a
+    /// resource that names it, or any if it is registered so.
     #[must_use]
-    pub fn may_introspect(&self, issued_to: &str, audience: &[String]) -> bool {
-        self.metadata.introspection == Introspection::Any || self.id == issued_to || audience.contains(&self.id)
+    pub fn may_introspect(&self, issued_to: &str, audience: &[String], resources: &[config::Resource]) -> bool {
+        let is_meant = |identifier: &str| audience.iter().any(|one| is_same(one, identifier));
+        let serves = |resource: &config::Resource| resource.client.as_deref() == Some(self.id.as_str());
+        self.metadata.introspection == Introspection::Any
+            || self.id == issued_to
+            || is_meant(&self.id)
+            || resources.iter().any(|resource| serves(resource) && is_meant(&resource.identifier))
     }
 
     /// Whether another program on a person's machine could pose as this client at this redirect URI (RFC 8252 §8.6).

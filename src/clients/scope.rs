@@ -7,14 +7,9 @@ use crate::{
     failure::Broken,
     oauth::{
         Error, Scope,
-        scope::{OFFLINE_ACCESS, OPENID, STANDARD_SCOPES},
+        scope::{GROUPS, OFFLINE_ACCESS, OPENID, STANDARD_SCOPES, is_standard},
     },
 };
-
-/// Scopes that speak of a person.
-fn is_standard(token: &str) -> bool {
-    STANDARD_SCOPES.iter().any(|scope| scope.name == token)
-}
 
 /// The scope to go on with. What the server does not know, or has withdrawn, is passed over (OIDC Core §3.1.2.1); what it
 /// knows and the client is not registered for is `invalid_scope`. A privileged scope is for a person, who will have to prove
@@ -33,7 +28,8 @@ pub fn negotiate(
     let Some(requested) = requested else {
         // RFC 6749 §3.3: the default is what the client is registered for, without what must be asked for by name.
         return Ok(registered.filtered(|token| {
-            !is_privileged(token) && !matches!(token, OPENID | OFFLINE_ACCESS) && (for_person || !is_standard(token))
+            let by_name = is_privileged(token) || [OPENID, OFFLINE_ACCESS, GROUPS].contains(&token);
+            !by_name && (for_person || !is_standard(token))
         }));
     };
     let requested = Scope::parse(requested)?;
@@ -41,15 +37,20 @@ pub fn negotiate(
         return Err(Error::invalid_scope(format!("{privileged} needs a person, who proves that they are there")));
     }
     let can_refresh = client.metadata.has_grant("refresh_token");
-    // OIDC Core §11: offline_access without the means to use it is ignored, registered or not.
-    let is_idle = |token: &str| for_person && token == OFFLINE_ACCESS && !can_refresh;
+    let is_ignored = |token: &str| match token {
+        // OIDC Core §11: offline_access without the means to use it is ignored, registered or not.
+        OFFLINE_ACCESS => for_person && !can_refresh,
+        // RFC 6749 §3.3 allows to ignore a part. Many tools ask for it by default and work without.
+        GROUPS => !for_person || !registered.contains(GROUPS),
+        _ => false,
+    };
     let foreign = requested.iter().find(|token| {
-        !is_idle(token) && ((is_known(token) && !registered.contains(token)) || (!for_person && is_standard(token)))
+        !is_ignored(token) && ((is_known(token) && !registered.contains(token)) || (!for_person && is_standard(token)))
     });
     if let Some(foreign) = foreign {
         return Err(Error::invalid_scope(format!("this client may not ask for {foreign}")));
     }
-    let granted = requested.filtered(|token| registered.contains(token) && !is_idle(token));
+    let granted = requested.filtered(|token| registered.contains(token) && !is_ignored(token));
     if granted.is_empty() && !requested.is_empty() {
         return Err(Error::invalid_scope("none of the requested scopes can be given"));
     }

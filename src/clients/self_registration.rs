@@ -132,6 +132,7 @@ impl Registrar {
                 require_pkce: self.require_pkce,
                 for_itself,
                 unsigned_requests: self.unsigned_requests,
+                groups: self.policy == Policy::Token,
                 scopes: &self.scopes,
             },
         )

@@ -389,11 +389,18 @@ fn declared_clients_obey_the_rules_of_all_and_two_more() {
 
 #[test]
 fn resources_are_uris() {
-    for wrong in ["api", "https://a.example/#x"] {
+    for wrong in ["api", "https://a.example/#x", "https://a.example/\"b", "https://a.example/ b", "https://ä.example"]
+    {
         in_file(&format!("[[resource]]\nidentifier = '{wrong}'"), &["resource.identifier", "absolute URI"]);
     }
     in_file("[[resource]]\nidentifier = 'urn:api'\nscopes = ['a b']", &["resource.scopes"]);
-    assert_eq!(load("[[resource]]\nidentifier = 'urn:api'", &[]).unwrap().resources[0].access_token_format, None);
+    let resource = &load("[[resource]]\nidentifier = 'urn:api'", &[]).unwrap().resources[0];
+    assert_eq!((&resource.access_token_format, &resource.client), (&None, &None));
+    let named = load("[[resource]]\nidentifier = 'urn:api'\nclient = 'api'", &[]).unwrap();
+    assert_eq!(named.resources[0].client.as_deref(), Some("api"));
+    // An empty path is the root.
+    let both = "[[resource]]\nidentifier = 'https://a.example'\n[[resource]]\nidentifier = 'https://a.example/'\n";
+    in_file(both, &["mooring.toml:4", "resource.identifier"]);
 }
 
 #[test]

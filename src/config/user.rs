@@ -14,7 +14,11 @@ static USERNAME: Key<String> = Key::required("username", "What the person signs 
 static PASSWORD: Key<Secret> =
     Key::required("password", "Hashed when it is applied; never overwrites one that was changed since.");
 static ADMIN: Key<bool> = Key::or("admin", "false", "May use the Identity Hub.");
-static GROUPS: Key<Vec<String>> = Key::or("groups", "", "What privileged scopes can ask for (`[[scope]] groups`).");
+static GROUPS: Key<Vec<String>> = Key::or(
+    "groups",
+    "",
+    "What privileged scopes can ask for (`[[scope]] groups`), and what the scope `groups` gives to clients.",
+);
 
 /// A standard claim (OIDC Core §5.1).
 struct Claim {

@@ -65,6 +65,9 @@ pub struct LiveToken {
     pub username: Option<String>,
     #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
     pub user_claims: Option<Value>,
+    /// Looked up where the scope or the claims asked for may need them.
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>, column_name = "user_groups")]
+    pub groups: Option<Vec<String>>,
     #[diesel(sql_type = sql::Text)]
     pub session_kind: String,
     #[diesel(sql_type = sql::Timestamptz)]
@@ -88,6 +91,8 @@ macro_rules! live_token_columns {
         "t.id, t.grant_id, t.session_id, t.secret_hash AS token_secret_hash, t.scope, t.audience, t.issued_at, t.expires_at, t.user_id, \
          t.client_id AS token_client_id, t.sid, t.acr, t.amr, t.auth_time, t.claims, t.username, t.user_claims, \
          t.session_kind, t.session_started_at, t.session_expires_at, t.privileged_until, \
+         CASE WHEN strpos(t.scope, 'groups') > 0 OR t.claims IS NOT NULL THEN \
+             (SELECT u.groups FROM users u WHERE u.id = t.user_id) END AS user_groups, \
          (SELECT c.metadata FROM clients c WHERE c.client_id = t.client_id) AS client_metadata"
     };
 }
@@ -125,7 +130,8 @@ pub async fn find_live_with_caller(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, t.id, t.grant_id, \
              t.session_id, t.secret_hash AS token_secret_hash, t.scope, t.audience, t.issued_at, t.expires_at, t.user_id, \
              t.client_id AS token_client_id, t.sid, t.acr, t.amr, t.auth_time, NULL::jsonb AS claims, t.username, \
-             NULL::jsonb AS user_claims, t.session_kind, t.session_started_at, t.session_expires_at, t.privileged_until, \
+             NULL::jsonb AS user_claims, CASE WHEN strpos(t.scope, 'groups') > 0 THEN \
+                 (SELECT u.groups FROM users u WHERE u.id = t.user_id) END AS user_groups, t.session_kind, t.session_started_at, t.session_expires_at, t.privileged_until, \
              CASE WHEN t.client_id <> c.client_id THEN \
                  (SELECT o.metadata FROM clients o WHERE o.client_id = t.client_id) END AS client_metadata \
              FROM clients c LEFT JOIN live_access_tokens($3) t ON t.id = $2 WHERE c.client_id = $1",

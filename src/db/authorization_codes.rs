@@ -185,6 +185,9 @@ pub struct Code {
     pub user_id: Option<Uuid>,
     #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
     pub user_claims: Option<Value>,
+    /// Looked up where the scope or the claims asked for may need them.
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>, column_name = "user_groups")]
+    pub groups: Option<Vec<String>>,
     #[diesel(sql_type = sql::Nullable<sql::Text>)]
     pub username: Option<String>,
     #[diesel(sql_type = sql::Uuid)]
@@ -230,13 +233,15 @@ pub async fn find_with_client(
              LEFT JOIN (SELECT g.id AS grant_id, s.id AS session_id, s.kind AS session_kind, s.root_id, \
                  s.expires_at AS session_expires_at, s.epoch, g.client_id AS code_client_id, g.redirect_uri, \
                  g.code_challenge, g.code_expires_at AS expires_at, g.redeemed_at, g.user_id, s.user_claims, s.username, \
+                 CASE WHEN strpos(g.scope, 'groups') > 0 OR g.claims IS NOT NULL THEN \
+                     (SELECT u.groups FROM users u WHERE u.id = g.user_id) END AS user_groups, \
                  g.sid, g.scope, g.acr, g.amr, g.auth_time, g.nonce, g.claims, g.resources, g.privileged_until \
                  FROM live_grants($3) g JOIN LATERAL (SELECT * FROM live_sessions($3) \
                      WHERE id = coalesce(g.privileged_session_id, g.session_id) OFFSET 0) s ON true \
                  LEFT JOIN LATERAL (SELECT withdrawn_at FROM consents WHERE user_id = g.user_id \
                      AND client_id = g.client_id OFFSET 0) n ON true \
                  WHERE g.id = $2 AND g.code_expires_at IS NOT NULL \
-                     AND (n.withdrawn_at IS NULL OR (g.scope = '' AND g.claims IS NULL))) k ON true \
+                     AND (n.withdrawn_at IS NULL OR (g.scope = '' AND g.claims IS NULL AND g.resources = '{}'))) k ON true \
              WHERE c.client_id = $1",
         )
         .bind::<sql::Text, _>(client_id)

@@ -71,6 +71,9 @@ pub struct RefreshState {
     pub username: Option<String>,
     #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
     pub user_claims: Option<Value>,
+    /// Looked up where the scope or the claims asked for may need them.
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>, column_name = "user_groups")]
+    pub groups: Option<Vec<String>>,
     #[diesel(sql_type = sql::Uuid)]
     pub sid: Uuid,
     #[diesel(sql_type = sql::Text)]
@@ -129,7 +132,8 @@ pub async fn find_refresh_with_client(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, r.* FROM clients c \
              LEFT JOIN (SELECT g.id AS grant_id, g.client_id AS grant_client_id, s.id AS session_id, \
                  s.kind AS session_kind, s.created_at AS session_started_at, s.expires_at AS session_expires_at, \
-                 g.user_id, s.username, s.user_claims, g.sid, g.scope, g.acr, g.amr, g.auth_time, g.nonce, g.claims, \
+                 g.user_id, s.username, s.user_claims, CASE WHEN strpos(g.scope, 'groups') > 0 OR g.claims IS NOT NULL THEN \
+                     (SELECT u.groups FROM users u WHERE u.id = g.user_id) END AS user_groups, g.sid, g.scope, g.acr, g.amr, g.auth_time, g.nonce, g.claims, \
                  g.resources, g.refresh_seed, g.refresh_generation, g.refresh_rotated_at, CASE WHEN g.client_id <> $1 THEN \
                  (SELECT o.metadata FROM clients o WHERE o.client_id = g.client_id) END AS client_metadata, \
                  CASE WHEN g.offline_session_id IS NULL AND coalesce(g.privileged_until > $3, true) \

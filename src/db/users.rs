@@ -102,7 +102,7 @@ pub async fn set_claims(tx: &mut Tx, id: Uuid, claims: &Value) -> Result<(), Bro
     Ok(())
 }
 
-/// The groups that privileged scopes can ask for. `false` when they were these already.
+/// The groups that privileged scopes can ask for, and the scope `groups` gives. `false` when they were these already.
 pub async fn set_groups(tx: &mut Tx, id: Uuid, groups: &[String]) -> Result<bool, Broken> {
     let now = tx.now;
     let groups: Vec<Option<&str>> = groups.iter().map(|group| Some(group.as_str())).collect();

@@ -80,6 +80,7 @@ impl Grant for AuthorizationCode {
             who: exchange.mint.subjects.who(code.user_id, &code.session_kind, code.session_id),
             username: code.username.as_deref(),
             user_claims: code.user_claims.as_ref(),
+            groups: code.groups.as_deref(),
             sid: code.sid,
             acr: &code.acr,
             amr: &code.amr,

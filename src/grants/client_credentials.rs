@@ -41,16 +41,20 @@ impl Grant for ClientCredentials {
             Some(service) => service,
             None => begin(exchange, &client).await?,
         };
+        // Nobody is asked what it may use: it authorizes what it names.
+        let named: Vec<String> =
+            exchange.audiences().named(exchange.parameters.all("resource"))?.into_iter().map(str::to_owned).collect();
         let origin = Origin {
             who: None,
             username: None,
             user_claims: None,
+            groups: None,
             sid: service.sid,
             acr: Acr::Visitor.as_str(),
             amr: &[],
             auth_time: None,
             claims: None,
-            resources: &[],
+            resources: &named,
             is_privileged: false,
             session_expires_at: exchange.now + exchange.config.tokens.access,
         };

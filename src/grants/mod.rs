@@ -23,7 +23,7 @@ use crate::{
     db::{Database, Outcome, Trace, Tx, clients::ClientRow},
     failure::Failure,
     oauth::{Error, ErrorCode, Parameters},
-    tokens::Mint,
+    tokens::{Audiences, Mint},
 };
 
 /// What an exchange needs, for one request.
@@ -35,6 +35,13 @@ pub struct Exchange<'a> {
     pub now: DateTime<Utc>,
     pub trace: &'a Trace,
     pub parameters: &'a Parameters,
+}
+
+impl<'a> Exchange<'a> {
+    /// Everybody whom tokens can be for.
+    fn audiences(&self) -> Audiences<'a> {
+        Audiences { issuer: self.config.issuer.as_str(), resources: &self.config.resources }
+    }
 }
 
 /// A grant type.

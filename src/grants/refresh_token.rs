@@ -73,6 +73,7 @@ impl Grant for RefreshToken {
             who: exchange.mint.subjects.who(state.user_id, &state.session_kind, state.session_id),
             username: state.username.as_deref(),
             user_claims: state.user_claims.as_ref(),
+            groups: state.groups.as_deref(),
             sid: state.sid,
             acr: &state.acr,
             amr: &state.amr,

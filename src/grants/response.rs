@@ -13,8 +13,11 @@ use crate::{
     },
     db::Outcome,
     failure::Broken,
-    oauth::{ClaimsRequest, Scope, claims, scope::OPENID},
-    tokens::{AccessTokenFacts, Audiences, Authentication, IdTokenFacts, MintedAccessToken},
+    oauth::{
+        ClaimsRequest, Scope, claims,
+        scope::{GROUPS, OPENID},
+    },
+    tokens::{AccessTokenFacts, Authentication, IdTokenFacts, MintedAccessToken},
 };
 
 /// OAuth 2.1 §3.2.3, OIDC Core §3.1.3.3. Nothing here has `Debug`.
@@ -39,6 +42,8 @@ pub(super) struct Origin<'a> {
     pub who: Option<Uuid>,
     pub username: Option<&'a str>,
     pub user_claims: Option<&'a Value>,
+    /// `None` where nothing asks for them.
+    pub groups: Option<&'a [String]>,
     pub sid: Uuid,
     pub acr: &'a str,
     pub amr: &'a [String],
@@ -70,7 +75,7 @@ pub(super) struct Prepared {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Mints an access token for one audience, with what of `granted` belongs to it.
+/// Mints an access token for its audience, with what of `granted` belongs to it.
 pub(super) fn prepare(
     exchange: &Exchange<'_>,
     client: &Client,
@@ -82,10 +87,10 @@ pub(super) fn prepare(
     let scopes = &exchange.config.scopes;
     let granted = if origin.is_privileged { offered(granted, scopes) } else { unprivileged(granted, scopes) };
     let granted = granted.filtered(|name| registered.contains(name));
-    let audiences = Audiences { issuer: exchange.config.issuer.as_str(), resources: &exchange.config.resources };
+    let audiences = exchange.audiences();
     let named = audiences.named(exchange.parameters.all("resource"))?;
     let chosen = audiences.choose(&named, origin.resources, &granted)?;
-    let audience = vec![chosen.identifier];
+    let audience = chosen.identifiers;
     let format = chosen.format.unwrap_or(client.metadata.access_token_format);
     let id = crate::db::ids::new_id(exchange.now);
     let expires_at = (exchange.now + exchange.config.tokens.access).min(origin.session_expires_at);
@@ -100,6 +105,7 @@ pub(super) fn prepare(
         sid: origin.sid,
         scope: &scope_text,
         audience: &audience,
+        groups: origin.groups.filter(|_| chosen.scope.contains(GROUPS)),
         acr: origin.acr,
         amr: origin.amr,
         auth_time: origin.auth_time,
@@ -133,7 +139,7 @@ impl Prepared {
         let access_token = self.minted.token.into_text();
         let id_token = match self.subject.as_deref() {
             Some(subject) if self.granted.contains(OPENID) => {
-                let requested = requested_claims(origin)?;
+                let person = id_token_claims(client, origin, &self.granted)?;
                 Some(exchange.mint.id_token(
                     client.signing_algorithm(),
                     &IdTokenFacts {
@@ -146,7 +152,7 @@ impl Prepared {
                             auth_time: origin.auth_time,
                         },
                         nonce,
-                        requested: &requested,
+                        person: &person,
                         access_token: &access_token,
                         issued_at: exchange.now,
                         expires_at: exchange.now + exchange.config.tokens.access,
@@ -166,10 +172,11 @@ impl Prepared {
     }
 }
 
-/// What the `claims` parameter asked for in the ID token (OIDC Core §5.5).
-fn requested_claims(origin: &Origin<'_>) -> Result<Map<String, Value>, Broken> {
+/// The claims about the person in the ID token: those that the `claims` parameter asked for there (OIDC Core §5.5), and those
+/// of the scopes for a client that is registered so.
+fn id_token_claims(client: &Client, origin: &Origin<'_>, granted: &Scope) -> Result<Map<String, Value>, Broken> {
     let requested = origin.claims.map(ClaimsRequest::deserialize).transpose().map_err(Broken::new)?;
-    let Some(requested) = requested else { return Ok(Map::new()) };
-    let person = claims::of_person(origin.username, origin.user_claims);
-    Ok(claims::release(&person, &Scope::default(), &requested.id_token))
+    let scope = if client.metadata.id_token_claims { granted } else { &Scope::default() };
+    let person = claims::of_person(origin.username, origin.user_claims, origin.groups);
+    Ok(claims::release(&person, scope, &requested.unwrap_or_default().id_token))
 }

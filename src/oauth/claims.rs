@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Error,
-    scope::{Scope, standard_scope_of},
+    scope::{GROUPS, Scope, standard_scope_of},
 };
 
 /// The parameter, in octets.
@@ -125,8 +125,15 @@ fn untagged(claim: &str) -> &str {
 
 /// What may be said of somebody: their stored claims, with what follows from their record where these are silent. Where
 /// nobody has said that an address was verified, it was not (§5.1).
-pub fn of_person(username: Option<&str>, stored: Option<&Value>) -> Map<String, Value> {
+///
+/// `groups`: those of the record; `None` where they were not looked up. The stored claims never stand in for them: they
+/// decide what people may do elsewhere.
+pub fn of_person(username: Option<&str>, stored: Option<&Value>, groups: Option<&[String]>) -> Map<String, Value> {
     let mut claims = stored.and_then(Value::as_object).cloned().unwrap_or_default();
+    claims.remove(GROUPS);
+    if let Some(groups) = groups {
+        claims.insert(GROUPS.to_owned(), groups.into());
+    }
     let is_there = |claims: &Map<String, Value>, name: &str| {
         claims.get(name).is_some_and(|value| !value.is_null() && value.as_str() != Some(""))
     };
@@ -257,14 +264,26 @@ mod tests {
 
     #[test]
     fn a_record_speaks_where_the_claims_are_silent() {
-        let said = |username, stored: Value| Value::Object(of_person(username, Some(&stored)));
+        let said = |username, stored: Value| Value::Object(of_person(username, Some(&stored), None));
         assert_eq!(said(Some("alice"), json!({})), json!({ "preferred_username": "alice" }));
         assert_eq!(said(Some("alice"), json!({ "preferred_username": "" })), json!({ "preferred_username": "alice" }));
         let declared = json!({ "preferred_username": "al", "email": "a@example.com", "email_verified": true });
         assert_eq!(said(Some("alice"), declared.clone()), declared);
         let address = json!({ "email": "a@example.com" });
         assert_eq!(said(None, address), json!({ "email": "a@example.com", "email_verified": false }));
-        assert!(of_person(None, None).is_empty(), "of a visitor nothing is known");
+        assert!(of_person(None, None, None).is_empty(), "of a visitor nothing is known");
+    }
+
+    #[test]
+    fn groups_are_those_of_the_record_and_may_be_none() {
+        let stored = json!({ "groups": ["made-up"] });
+        assert!(of_person(None, Some(&stored), None).is_empty());
+        let (crew, scope) = (["crew".to_owned()], Scope::parse("openid groups").unwrap());
+        for (groups, expected) in [(&crew[..], json!({ "groups": ["crew"] })), (&[], json!({ "groups": [] }))] {
+            let person = of_person(None, Some(&stored), Some(groups));
+            assert_eq!(Value::Object(release(&person, &scope, &BTreeMap::new())), expected);
+            assert!(release(&person, &Scope::parse("openid profile").unwrap(), &BTreeMap::new()).is_empty());
+        }
     }
 
     #[test]

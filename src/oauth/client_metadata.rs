@@ -124,7 +124,7 @@ pub enum AccessTokenFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Introspection {
-    /// Those issued to it, and those it is the audience of.
+    /// Those issued to it, those it is the audience of, and those for a resource that names it.
     Own,
     Any,
 }
@@ -219,6 +219,8 @@ pub struct ClientMetadata {
     /// Absent: not said yet. A stored client that says nothing was made before this member and has `endpoint`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assertion_audience: Option<AssertionAudience>,
+    /// Whether ID tokens have the claims of the granted scopes (OIDC Core §2 allows more than its own).
+    pub id_token_claims: bool,
 }
 
 impl Default for ClientMetadata {
@@ -268,6 +270,7 @@ impl Default for ClientMetadata {
             introspection: Introspection::Own,
             authorization_response_iss: true,
             assertion_audience: None,
+            id_token_claims: true,
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod parameters;
 pub mod pkce;
 pub mod prompt;
 pub mod redirect_uri;
+pub mod resource_uri;
 pub mod scope;
 
 pub use acr::Acr;

@@ -13,6 +13,8 @@ const MAX_TOKENS: usize = 64;
 
 pub const OPENID: &str = "openid";
 pub const OFFLINE_ACCESS: &str = "offline_access";
+/// No specification gives `groups` a scope; this name is what relying parties ask for. The claim is that of RFC 9068 §2.2.3.1.
+pub const GROUPS: &str = "groups";
 
 /// A standard scope and the claims it asks for.
 #[derive(Debug)]
@@ -21,8 +23,8 @@ pub struct StandardScope {
     pub claims: &'static [&'static str],
 }
 
-/// OIDC Core §3.1.2.1, §5.4 and §11.
-pub const STANDARD_SCOPES: [StandardScope; 6] = [
+/// OIDC Core §3.1.2.1, §5.4 and §11, and [`GROUPS`].
+pub const STANDARD_SCOPES: [StandardScope; 7] = [
     StandardScope { name: OPENID, claims: &["sub"] },
     StandardScope {
         name: "profile",
@@ -46,8 +48,14 @@ pub const STANDARD_SCOPES: [StandardScope; 6] = [
     StandardScope { name: "email", claims: &["email", "email_verified"] },
     StandardScope { name: "address", claims: &["address"] },
     StandardScope { name: "phone", claims: &["phone_number", "phone_number_verified"] },
+    StandardScope { name: GROUPS, claims: &["groups"] },
     StandardScope { name: OFFLINE_ACCESS, claims: &[] },
 ];
+
+/// Whether a scope is about a person, and so belongs to this server and not to an API.
+pub fn is_standard(token: &str) -> bool {
+    STANDARD_SCOPES.iter().any(|standard| standard.name == token)
+}
 
 /// A set of scope tokens in order of first appearance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

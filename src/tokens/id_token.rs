@@ -23,8 +23,8 @@ pub struct IdTokenFacts<'a> {
     pub sid: Uuid,
     pub authentication: Authentication<'a>,
     pub nonce: Option<&'a str>,
-    /// Claims asked for by the `claims` parameter's `id_token` member.
-    pub requested: &'a Map<String, Value>,
+    /// Claims about the person.
+    pub person: &'a Map<String, Value>,
     pub access_token: &'a str,
     pub issued_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
@@ -33,7 +33,7 @@ pub struct IdTokenFacts<'a> {
 /// The claims of the token.
 pub fn claims(issuer: &str, algorithm: Algorithm, facts: &IdTokenFacts<'_>) -> Map<String, Value> {
     // What a person's record says can never stand in for what we say.
-    let mut claims = facts.requested.clone();
+    let mut claims = facts.person.clone();
     claims.insert("iss".into(), issuer.into());
     claims.insert("sub".into(), facts.subject.into());
     claims.insert("aud".into(), facts.client_id.into());

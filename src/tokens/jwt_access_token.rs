@@ -20,6 +20,10 @@ pub fn claims(issuer: &str, facts: &AccessTokenFacts<'_>) -> Map<String, Value> 
     claims.insert("client_id".into(), facts.client_id.into());
     claims.insert("scope".into(), facts.scope.into());
     claims.insert("sid".into(), facts.sid.to_string().into());
+    if let Some(groups) = facts.groups {
+        // §2.2.3.1.
+        claims.insert("groups".into(), json!(groups));
+    }
     if facts.subject.is_some() {
         // §2.2.1, as RFC 9470 wants them. A visitor has an acr and nothing else.
         claims.insert("acr".into(), facts.acr.into());

@@ -28,6 +28,8 @@ pub struct AccessTokenFacts<'a> {
     pub sid: Uuid,
     pub scope: &'a str,
     pub audience: &'a [String],
+    /// The person's, where the scope gives them.
+    pub groups: Option<&'a [String]>,
     pub acr: &'a str,
     pub amr: &'a [String],
     pub auth_time: Option<DateTime<Utc>>,

@@ -149,6 +149,9 @@ async fn a_code_that_takes_no_consent_is_redeemed_after_a_withdrawal() {
     let request = client.request("openid").without("scope");
     let code = Code { code: agent.open(&request.url()).await.code(), verifier: request.verifier };
     client.redeem(&code).await.ok();
+    let request = client.request("openid").without("scope").with("resource", &server.issuer);
+    let code = Code { code: agent.open(&request.url()).await.code(), verifier: request.verifier };
+    client.redeem(&code).await.ok();
     client.redeem(&client.code(&agent, "openid").await).await.tokens();
 }
 

@@ -215,7 +215,8 @@ async fn scopes_of_a_resource_make_a_token_for_it() {
     let tokens = client.tokens(&server.agent(), "openid ships:read").await;
     let jwt = token::verify(&server, &tokens.access).await;
     assert_eq!(jwt.header.typ.as_deref(), Some("at+jwt"));
-    assert_eq!((&jwt.claims["aud"], &jwt.claims["scope"]), (&json!(RESOURCE), &json!("ships:read")));
+    let aud = json!([RESOURCE, server.issuer]);
+    assert_eq!((&jwt.claims["aud"], &jwt.claims["scope"]), (&aud, &json!("openid ships:read")));
     assert_eq!(jwt.claims["sid"], token::claims(&tokens.id)["sid"]);
     assert!(client.is_active(&tokens.access).await);
 }

@@ -19,7 +19,7 @@ use self::relying_party::{RelyingParty, Visit};
 use crate::support::{
     ALICE, Server, Settings,
     agent::Agent,
-    declared::{POST_LOGOUT_URI, REDIRECT_URI, SECRET},
+    declared::{POST_LOGOUT_URI, REDIRECT_URI, RESOURCE, SECRET},
     token,
 };
 
@@ -54,6 +54,30 @@ async fn a_foreign_relying_party_signs_a_person_in() {
         let left = agent.open(party.sign_out(&visit, POST_LOGOUT_URI).unwrap().as_str()).await;
         assert_eq!(left.location().map(|at| at.to_string()).as_deref(), Some(POST_LOGOUT_URI));
         assert!(party.userinfo(&visit).await.is_err());
+    }
+}
+
+/// With the scope of an API beside `openid` it still reads userinfo: libraries show it the token that they have.
+#[tokio::test]
+async fn a_foreign_relying_party_uses_an_api_as_well() {
+    let server = Server::usual().await;
+    for (id, secret) in [("web", Some(SECRET)), ("spa", None), ("jwt", Some(SECRET))] {
+        let party =
+            RelyingParty::discover(server.http().clone(), &server.issuer, id, secret, REDIRECT_URI).await.unwrap();
+        let (mut url, attempt) = party.begin();
+        let asked: Vec<_> = url.query_pairs().into_owned().collect();
+        url.query_pairs_mut().clear().extend_pairs(asked.iter().map(|(name, value)| {
+            let more = if name == "scope" { " ships:read" } else { "" };
+            (name, format!("{value}{more}"))
+        }));
+        let answer = server.agent().walk(url.as_str(), ALICE).await.answer();
+        let mut visit = party.finish(attempt, &answer).await.unwrap();
+        let name = visit.person.name().and_then(|name| name.get(None)).map(|name| name.to_string());
+        assert_eq!(name.as_deref(), Some("Alice Example"), "{id}");
+        party.refresh(&mut visit).await.unwrap();
+        assert_eq!(party.userinfo(&visit).await.unwrap().subject(), visit.person.subject());
+        let access = token::verify(&server, visit.access_token.secret()).await.claims;
+        assert_eq!(access["aud"], serde_json::json!([RESOURCE, server.issuer]), "{id}");
     }
 }
 

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::support::{ALICE, Answer, Method, Server, Settings, declared::RESOURCE, token};
+use crate::support::{ALICE, Answer, Method, Server, Settings, client::Code, declared::RESOURCE, token};
 
 #[tokio::test]
 async fn a_client_sees_its_own_tokens() {
@@ -76,10 +76,46 @@ async fn whom_a_token_is_meant_for_may_see_it() {
     let resource_server = server.client(RESOURCE);
     let tokens = server.client("web").tokens(&server.agent(), "openid ships:read").await;
     let seen = resource_server.introspect(&tokens.access).await.ok();
-    assert_eq!((&seen["active"], &seen["aud"], &seen["client_id"]), (&json!(true), &json!(RESOURCE), &json!("web")));
+    let aud = json!([RESOURCE, server.issuer]);
+    assert_eq!((&seen["active"], &seen["aud"], &seen["client_id"]), (&json!(true), &aud, &json!("web")));
     assert_eq!(seen["sid"], token::claims(&tokens.id)["sid"], "whoever asks, the sid is that of the token's client");
     let plain = server.client("web").tokens(&server.agent(), "openid").await;
     assert!(!resource_server.is_active(&plain.access).await);
+}
+
+/// A client id that is a URI breaks Basic authentication in tools that do not encode its colon.
+#[tokio::test]
+async fn a_resource_names_the_client_that_introspects_for_it() {
+    let declared = |id: &str, more: &str| {
+        format!(
+            "[[client]]\nclient_id = \"{id}\"\nclient_secret = \"{}\"\ngrant_types = [\"client_credentials\"]\n\
+             scope = \"\"\n{more}\n",
+            crate::support::declared::SECRET
+        )
+    };
+    let tables = [
+        declared("ships-api", ""),
+        declared("other-api", ""),
+        "[[resource]]\nidentifier = \"https://docks.example/\"\nclient = \"ships-api\"\n".to_owned(),
+        "[[resource]]\nidentifier = \"urn:other\"\nclient = \"other-api\"\n".to_owned(),
+        "[[resource]]\nidentifier = \"urn:nobody\"\nclient = \"not-there\"\n".to_owned(),
+    ];
+    let server = Server::start(Settings::default().declare(&tables.concat())).await;
+    let (api, other, web) = (server.client("ships-api"), server.client("other-api"), server.client("web"));
+    let agent = server.agent();
+    for (resource, may) in [("https://docks.example", true), ("urn:other", false), ("urn:nobody", false)] {
+        let request = web.request("openid").with("resource", resource);
+        let code = agent.walk(&request.url(), ALICE).await.code();
+        let tokens = web.redeem(&Code { code, verifier: request.verifier }).await.tokens();
+        assert_eq!(api.is_active(&tokens.access).await, may, "{resource}");
+        assert_eq!(other.is_active(&tokens.access).await, resource == "urn:other");
+        assert!(!api.is_active(&tokens.refresh).await, "a refresh token is meant for no API");
+        // What it may introspect it may report.
+        let report = api.report(&json!({ "token": tokens.access })).await;
+        assert_eq!(report.status, if may { 202 } else { 403 }, "{report:?}");
+    }
+    let plain = web.tokens(&agent, "openid").await;
+    assert!(!api.is_active(&plain.access).await && !other.is_active(&plain.access).await);
 }
 
 #[tokio::test]

@@ -132,7 +132,7 @@ async fn a_client_registers_and_is_a_client_like_any_other() {
         "client_name": "Tide Tables", "redirect_uris": [REDIRECT_URI], "application_type": "web",
         "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
         "token_endpoint_auth_method": "client_secret_basic", "id_token_signed_response_alg": "RS256",
-        "subject_type": "public", "require_auth_time": false, "require_pkce": true,
+        "subject_type": "public", "require_auth_time": false, "require_pkce": true, "id_token_claims": false,
         "scope": "openid profile email address phone offline_access", "client_secret_expires_at": 0,
     });
     for (name, value) in expected.as_object().unwrap() {

@@ -1,11 +1,17 @@
-//! Resource indicators (RFC 8707): a token is for one API or for userinfo, and opens nothing else.
+//! Resource indicators (RFC 8707): a token is for one API, for userinfo, or for both where the grant has `openid` and the
+//! client named no resource; it opens nothing else.
+
+mod without_scopes;
 
 use serde_json::{Value, json};
+
+use mooring::sessions::Proof;
 
 use crate::support::{
     ALICE, Answer, Client, Server, Settings,
     client::{Code, Request, Tokens, userinfo},
     declared::{REDIRECT_URI, RESOURCE as SHIPS, SECRET},
+    proof::request_of,
     token,
 };
 
@@ -31,7 +37,7 @@ fn settings() -> Settings {
         "[[scope]]\nname = \"crews:read\"\n[[scope]]\nname = \"logs:read\"\n".to_owned(),
         format!(
             "[[resource]]\nidentifier = \"{CREWS}\"\nscopes = [\"crews:read\"]\naccess_token_format = \"opaque\"\n\
-             [[resource]]\nidentifier = \"urn:mute\"\n"
+             [[resource]]\nidentifier = \"urn:open\"\n"
         ),
         api(SHIPS),
         api(CREWS),
@@ -64,29 +70,39 @@ async fn refresh(client: &Client<'_>, tokens: &Tokens, more: &[(&str, &str)]) ->
     client.token(&form).await
 }
 
-/// The token is for this one, allows this, and whoever else it is shown to learns nothing and lets nobody in.
+/// The token is for this one alone.
 async fn is_for(server: &Server, client: &Client<'_>, tokens: &Tokens, audience: &str, scope: &str) {
-    assert_eq!(tokens.all["scope"], scope);
+    is_for_all(server, client, tokens, &[audience], scope).await;
+}
+
+/// The token is for these, allows this, and is good for nobody else.
+async fn is_for_all(server: &Server, client: &Client<'_>, tokens: &Tokens, audience: &[&str], scope: &str) {
+    // RFC 6749 §3.3: at least one token stands in a scope.
+    assert_eq!(tokens.all["scope"].as_str().unwrap_or_default(), scope);
+    // RFC 7519 §4.1.3: one is a string.
+    let aud = if let [one] = audience { json!(one) } else { json!(audience) };
     let seen = client.introspect(&tokens.access).await.ok();
-    assert_eq!((&seen["active"], &seen["aud"], &seen["scope"]), (&json!(true), &json!(audience), &json!(scope)));
+    assert_eq!((&seen["active"], &seen["aud"]), (&json!(true), &aud));
+    assert_eq!(seen["scope"].as_str().unwrap_or_default(), scope);
     for api in [SHIPS, CREWS] {
         let told = server.client(api).introspect(&tokens.access).await.ok();
-        if api == audience {
-            assert_eq!((&told["active"], &told["aud"], &told["scope"]), (&json!(true), &json!(api), &json!(scope)));
+        if audience.contains(&api) {
+            assert_eq!((&told["active"], &told["aud"], &told["scope"]), (&json!(true), &aud, &json!(scope)));
         } else {
-            assert_eq!(told, json!({ "active": false }), "{api} is shown a token for {audience}");
+            assert_eq!(told, json!({ "active": false }), "{api} is shown a token for {audience:?}");
         }
     }
-    if audience == SHIPS {
+    if audience.contains(&SHIPS) {
         let jwt = token::verify(server, &tokens.access).await;
-        assert_eq!((&jwt.claims["aud"], &jwt.claims["scope"]), (&json!(audience), &json!(scope)));
+        assert_eq!((&jwt.claims["aud"], &jwt.claims["scope"]), (&aud, &json!(scope)));
     } else {
         assert!(tokens.access.starts_with("mo_at_"), "the format is that of the resource, else of the client");
     }
     let answer = userinfo(server, &tokens.access).await;
-    if audience == server.issuer && scope.contains("openid") {
+    let is_ours = audience.contains(&server.issuer.as_str());
+    if is_ours && scope.contains("openid") {
         answer.ok();
-    } else if audience == server.issuer {
+    } else if is_ours {
         assert_eq!(answer.status, 403, "{answer:?}");
     } else {
         answer.token_refused();
@@ -127,25 +143,144 @@ async fn a_grant_for_several_gives_a_token_for_each() {
 async fn without_resource_the_scope_says_whom_it_is_for() {
     let server = Server::start(settings()).await;
     let client = server.client("both");
+    let issuer = server.issuer.as_str();
     for (scope, audience, allowed) in [
-        ("openid profile", server.issuer.as_str(), "openid profile"),
-        ("openid logs:read", &server.issuer, "openid logs:read"),
-        ("openid email ships:read ships:write", SHIPS, "ships:read ships:write"),
-        ("ships:read", SHIPS, "ships:read"),
-        ("openid crews:read", CREWS, "crews:read"),
+        ("openid profile", &[issuer][..], "openid profile"),
+        ("openid logs:read", &[issuer], "openid logs:read"),
+        ("ships:read", &[SHIPS], "ships:read"),
+        ("email ships:read", &[SHIPS], "ships:read"),
+        // OIDC Core §5.3.1: what comes of an OpenID Connect request opens userinfo.
+        ("openid email ships:read ships:write", &[SHIPS, issuer], "openid email ships:read ships:write"),
+        ("openid crews:read", &[CREWS, issuer], "openid crews:read"),
+        ("crews:read profile openid offline_access", &[CREWS, issuer], "crews:read profile openid offline_access"),
     ] {
         let code = code(&client, client.request(scope)).await;
         let tokens = redeem(&client, &code, &[]).await.tokens();
-        is_for(&server, &client, &tokens, audience, allowed).await;
+        is_for_all(&server, &client, &tokens, audience, allowed).await;
         assert_eq!(tokens.id.is_empty(), !scope.contains("openid"));
         let next = refresh(&client, &tokens, &[]).await.tokens();
-        is_for(&server, &client, &next, audience, allowed).await;
+        is_for_all(&server, &client, &next, audience, allowed).await;
         if scope.contains("openid") {
             // A narrower scope says something else.
             let own = refresh(&client, &next, &[("scope", "openid")]).await.tokens();
             is_for(&server, &client, &own, &server.issuer, "openid").await;
         }
     }
+}
+
+/// Userinfo answers as it would have without the API; and a client that wants a token for the API alone names it.
+#[tokio::test]
+async fn openid_opens_userinfo_unless_an_api_is_named() {
+    let server = Server::start(settings()).await;
+    let client = server.client("both");
+    let issuer = server.issuer.as_str();
+    let scope = "openid profile ships:read";
+    let first = code(&client, client.request(scope)).await;
+    let tokens = redeem(&client, &first, &[]).await.tokens();
+    is_for_all(&server, &client, &tokens, &[SHIPS, issuer], scope).await;
+    let told = client.userinfo(&tokens.access).await.ok();
+    assert_eq!((&told["name"], &told["sub"]), (&json!("Alice Example"), &token::claims(&tokens.id)["sub"]));
+    // A narrower scope keeps what it names; a resource keeps itself.
+    let allowed = "openid ships:read";
+    let narrowed = refresh(&client, &tokens, &[("scope", allowed)]).await.tokens();
+    is_for_all(&server, &client, &narrowed, &[SHIPS, issuer], allowed).await;
+    assert_eq!(client.userinfo(&narrowed.access).await.ok().get("name"), None);
+    let api = refresh(&client, &narrowed, &[("scope", "ships:read")]).await.tokens();
+    is_for(&server, &client, &api, SHIPS, "ships:read").await;
+    let own = refresh(&client, &api, &[("scope", "openid")]).await.tokens();
+    is_for(&server, &client, &own, issuer, "openid").await;
+    let named = refresh(&client, &own, &[("resource", SHIPS)]).await.tokens();
+    is_for(&server, &client, &named, SHIPS, "ships:read").await;
+    let refused = client.userinfo(&named.access).await;
+    assert!(refused.token_refused().header("www-authenticate").contains("resource"), "{refused:?}");
+    let own = refresh(&client, &named, &[("resource", issuer)]).await.tokens();
+    is_for(&server, &client, &own, issuer, "openid profile").await;
+    let again = refresh(&client, &own, &[]).await.tokens();
+    is_for_all(&server, &client, &again, &[SHIPS, issuer], scope).await;
+
+    // At the token endpoint alone.
+    let second = code(&client, client.request(scope)).await;
+    let strict = redeem(&client, &second, &[SHIPS]).await.tokens();
+    is_for(&server, &client, &strict, SHIPS, "ships:read").await;
+    let both = refresh(&client, &strict, &[]).await.tokens();
+    is_for_all(&server, &client, &both, &[SHIPS, issuer], scope).await;
+    // In the authorization request it holds for all tokens of the grant; both named are both.
+    let third = code(&client, naming(&client, scope, &[SHIPS])).await;
+    let strict = redeem(&client, &third, &[]).await.tokens();
+    is_for(&server, &client, &strict, SHIPS, "ships:read").await;
+    let strict = refresh(&client, &strict, &[]).await.tokens();
+    is_for(&server, &client, &strict, SHIPS, "ships:read").await;
+    let fourth = code(&client, naming(&client, scope, &[issuer, SHIPS])).await;
+    let both = redeem(&client, &fourth, &[]).await.tokens();
+    is_for_all(&server, &client, &both, &[SHIPS, issuer], scope).await;
+}
+
+/// Privileged scopes of an API go with userinfo, too, and leave it when the privileged session ends.
+#[tokio::test]
+async fn a_privileged_token_opens_userinfo() {
+    const BANK: &str = "https://bank.example";
+    let resource =
+        format!("[[resource]]\nidentifier = \"{BANK}\"\nscopes = [\"payments:write\"]\nclient = \"robot\"\n");
+    let server = Server::start(settings().declare(&resource)).await;
+    server.enrol(ALICE, "passkey").await;
+    let (client, agent) = (server.client("web"), server.agent());
+    let scope = "openid email payments:write";
+    let request = client.request(scope);
+    let page = agent.walk(&request.url(), ALICE).await;
+    server.prove(&page, ALICE, Proof::PASSKEY).await;
+    let page = agent.walk(&server.at(&format!("/oauth/authorize/{}", request_of(&page))), ALICE).await;
+    let mut tokens = client.redeem(&Code { code: page.code(), verifier: request.verifier }).await.tokens();
+    for _ in 0..2 {
+        is_for_all(&server, &client, &tokens, &[BANK, server.issuer.as_str()], scope).await;
+        assert_eq!(client.userinfo(&tokens.access).await.ok()["email"], "alice@example.com");
+        let told = server.client("robot").introspect(&tokens.access).await.ok();
+        assert_eq!((&told["acr"], &told["session"]["kind"]), (&json!("phr"), &json!("privileged")));
+        tokens = client.refresh(&tokens.refresh).await.tokens();
+    }
+    let session = server.value("SELECT id FROM sessions WHERE kind = 'privileged'").await.parse().unwrap();
+    server.work(async |tx| mooring::sessions::end(tx, session, "test", mooring::audit::Actor::Operator).await).await;
+    client.userinfo(&tokens.access).await.token_refused();
+    let after = client.refresh(&tokens.refresh).await.tokens();
+    is_for(&server, &client, &after, &server.issuer, "openid email").await;
+}
+
+/// Clients that take a URI apart write an empty path as a slash; the token has the identifier that was declared.
+#[tokio::test]
+async fn a_slash_for_an_empty_path_is_the_same_resource() {
+    let slashed = "https://docks.example/";
+    let more = format!(
+        "[[resource]]\nidentifier = \"{slashed}\"\nscopes = [\"docks:read\"]\n[[scope]]\nname = \"docks:read\"\n"
+    );
+    let scope = "openid ships:read docks:read";
+    let server =
+        Server::start(settings().declare(&more).replace(EVERYTHING, &format!("{EVERYTHING} docks:read"))).await;
+    let client = server.client("both");
+    let (ships, docks, own) = (format!("{SHIPS}/"), slashed.trim_end_matches('/'), format!("{}/", server.issuer));
+    let code = code(&client, naming(&client, scope, &[&ships, docks])).await;
+    let tokens = redeem(&client, &code, &[&ships]).await.tokens();
+    is_for(&server, &client, &tokens, SHIPS, "ships:read").await;
+    for (named, declared, allowed) in [
+        (docks, slashed, "docks:read"),
+        (slashed, slashed, "docks:read"),
+        (SHIPS, SHIPS, "ships:read"),
+        (&own, &server.issuer, "openid"),
+    ] {
+        let tokens = refresh(&client, &tokens, &[("resource", named)]).await.tokens();
+        is_for(&server, &client, &tokens, declared, allowed).await;
+    }
+    // Twice the same is one.
+    let both = refresh(&client, &tokens, &[("resource", docks), ("resource", slashed)]).await.tokens();
+    is_for(&server, &client, &both, slashed, "docks:read").await;
+    for other in
+        ["https://docks.example//", "https://docks.example/x", "https://crews.example/v1/", "https://DOCKS.example"]
+    {
+        refresh(&client, &tokens, &[("resource", other)]).await.refused("invalid_target");
+    }
+    let form = [("grant_type", "client_credentials"), ("resource", ships.as_str())];
+    let machine = server.client("robot").token(&form).await.tokens();
+    is_for(&server, &server.client("robot"), &machine, SHIPS, "ships:read ships:write").await;
+    let pushed = client.pushed(&naming(&client, scope, &[&ships])).await;
+    server.agent().walk(&pushed.url(), ALICE).await.code();
 }
 
 /// One token for two APIs would let each act at the other.
@@ -157,6 +292,7 @@ async fn no_token_is_for_two() {
         ("openid ships:read crews:read", vec![]),
         ("openid ships:read crews:read", vec![SHIPS, CREWS]),
         ("ships:read logs:read", vec![]),
+        ("openid ships:read logs:read", vec![]),
         (EVERYTHING, vec![]),
     ] {
         let code = code(&client, naming(&client, scope, &authorized)).await;
@@ -189,9 +325,9 @@ async fn a_token_request_never_widens_the_grant() {
         vec![("resource", CREWS)],
         vec![("resource", CREWS), ("scope", "openid")],
         vec![("resource", SHIPS), ("scope", "openid")],
-        vec![("resource", "urn:mute")],
+        vec![("resource", "urn:open")],
         vec![("resource", "https://other.example")],
-        vec![("resource", "https://api.example/")],
+        vec![("resource", "https://api.example//")],
         vec![("resource", "https://api.example#x")],
         vec![("resource", "api.example")],
     ] {
@@ -223,14 +359,14 @@ async fn an_authorization_request_names_what_there_is() {
     for (scope, resources) in [
         ("openid ships:read", vec!["https://other.example"]),
         ("openid ships:read", vec![SHIPS, "https://other.example"]),
-        ("openid ships:read", vec!["https://api.example/"]),
+        ("openid ships:read", vec!["https://api.example//"]),
         ("openid ships:read", vec!["https://api.example#part"]),
         ("openid ships:read", vec!["/api"]),
         ("openid ships:read", vec!["api"]),
         // Nothing is asked there.
         ("openid ships:read", vec![CREWS]),
         ("openid ships:read", vec![SHIPS, CREWS]),
-        ("openid ships:read", vec!["urn:mute"]),
+        ("openid ships:read", vec!["urn:open", CREWS]),
         ("openid", vec![SHIPS]),
     ] {
         let answer = agent.step(&naming(&client, scope, &resources).url()).await.answer();
@@ -270,6 +406,8 @@ async fn a_machine_names_one_too() {
         ("", vec![SHIPS], SHIPS, "ships:read ships:write"),
         ("", vec![CREWS], CREWS, "crews:read"),
         ("", vec![server.issuer.as_str()], &server.issuer, "logs:read"),
+        ("ships:read", vec!["urn:open"], "urn:open", ""),
+        ("", vec!["urn:open"], "urn:open", ""),
     ] {
         let tokens = ask(scope, &resources).await.tokens();
         is_for(&server, &robot, &tokens, audience, allowed).await;
@@ -279,7 +417,7 @@ async fn a_machine_names_one_too() {
         ("ships:read crews:read", vec![]),
         ("ships:read crews:read", vec![SHIPS, CREWS]),
         ("ships:read", vec![CREWS]),
-        ("", vec!["urn:mute"]),
+        ("ships:read", vec!["urn:open", SHIPS]),
         ("", vec!["https://other.example"]),
     ] {
         ask(scope, &resources).await.refused("invalid_target");

@@ -59,7 +59,7 @@ async fn scopes_give_claims() {
 async fn a_username_is_a_preferred_one() {
     let server = Server::usual().await;
     server.rows("UPDATE users SET claims = '{\"email\": \"a@example.com\"}' WHERE username = 'alice'").await;
-    let client = server.client("web");
+    let client = server.client("lax");
     let scope = "openid profile email";
     let claims = client.userinfo(&client.tokens(&server.agent(), scope).await.access).await.ok();
     let sub = server.user_id("alice").await;

@@ -17,7 +17,7 @@ use crate::{
         Acr,
         client_metadata::CLIENT_SIGNATURES,
         metadata::{Endpoints, Provider, document},
-        scope::STANDARD_SCOPES,
+        scope::{STANDARD_SCOPES, is_standard},
     },
 };
 
@@ -27,7 +27,7 @@ pub struct Discovery(Bytes);
 impl Discovery {
     pub fn new(config: &Config) -> Self {
         let standard = STANDARD_SCOPES.iter().map(|scope| scope.name);
-        let declared = config.scopes.iter().map(|scope| scope.name.as_str());
+        let declared = config.scopes.iter().map(|scope| scope.name.as_str()).filter(|name| !is_standard(name));
         let scopes: Vec<_> = standard.chain(declared).collect();
         let grant_types: Vec<_> = GRANTS.iter().map(|grant| grant.name).collect();
         let methods: Vec<_> = authenticate::method_names().collect();

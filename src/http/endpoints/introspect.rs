@@ -32,6 +32,7 @@ use crate::{
     oauth::{
         ClientMetadata, Scope,
         client_metadata::{Introspection, SigningAlgorithm, SubjectType},
+        scope::GROUPS,
     },
     tokens::{INTROSPECTION_TYPE, Presented, RefreshSecrets},
 };
@@ -78,7 +79,7 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> 
         let live = state.filter(|state| {
             app.mint.refresh.is_genuine(&presented, &state.seed)
                 && presented.generation == state.generation
-                && caller.may_introspect(&state.client_id, &[])
+                && caller.may_introspect(&state.client_id, &[], &[])
         });
         let Some(mut state) = live else { return Ok((caller, dead)) };
         if !is_privileged(app, visit, &state).await? {
@@ -99,7 +100,8 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> 
     let caller = confidential(authenticator.authenticate(&credentials, row).await?)?;
     // RFC 7662 §2.2: what the caller may not see looks like what is not there.
     let live = token.zip(presented).filter(|(token, presented)| {
-        presented.is_genuine(token) && caller.may_introspect(&token.token_client_id, &token.audience)
+        presented.is_genuine(token)
+            && caller.may_introspect(&token.token_client_id, &token.audience, &app.config.resources)
     });
     let Some((token, _)) = live else { return Ok((caller, dead)) };
     if token.session_kind == "privileged" {
@@ -198,11 +200,19 @@ fn access_answer(app: &App, caller: &Client, token: &LiveToken) -> Outcome<Value
     answer["exp"] = token.expires_at.timestamp().into();
     answer["jti"] = token.id.to_string().into();
     answer["aud"] = if let [one] = token.audience.as_slice() { one.as_str().into() } else { json!(token.audience) };
+    // RFC 9068 §2.2.3.1.
+    if let Some(groups) = token.groups.as_ref().filter(|_| has_scope(&token.scope, GROUPS)) {
+        answer["groups"] = json!(groups);
+    }
     if answer.get("sub").is_none() {
         // RFC 9068 §2.2: where there is no person, the client speaks for itself.
         answer["sub"] = token.token_client_id.as_str().into();
     }
     Ok(answer)
+}
+
+fn has_scope(scope: &str, name: &str) -> bool {
+    scope.split(' ').any(|token| token == name)
 }
 
 fn refresh_answer(app: &App, caller: &Client, state: &RefreshState) -> Outcome<Value> {

@@ -46,15 +46,17 @@ async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &[u8]) -> Ou
         .await?
         .filter(|row| presented.is_genuine(row))
         .ok_or_else(invalid)?;
-    // RFC 9068 §4, RFC 8707 §2: an API that was given a token must not be able to use it here.
+    // RFC 9068 §4, RFC 8707 §2: a token that the client wanted for an API alone is not good here.
     if !live.audience.iter().any(|audience| audience == app.config.issuer.as_str()) {
-        return Err(Error::invalid_token("the access token is not for this server").into());
+        let hint =
+            "the access token is for an API only: ask for openid, and leave resource out or name the issuer with it";
+        return Err(Error::invalid_token(hint).into());
     }
     resource::admit(OPENID, &live.scope)?;
     let who = app.mint.subjects.who(live.user_id, &live.session_kind, live.session_id);
     let who = who.ok_or_else(|| Error::invalid_token("the access token speaks of nobody"))?;
     let requested: Option<ClaimsRequest> = live.claims.map(serde_json::from_value).transpose().map_err(Broken::new)?;
-    let person = claims::of_person(live.username.as_deref(), live.user_claims.as_ref());
+    let person = claims::of_person(live.username.as_deref(), live.user_claims.as_ref(), live.groups.as_deref());
     let mut claims = claims::release(&person, &Scope::parse(&live.scope)?, &requested.unwrap_or_default().userinfo);
     let client = live.client_metadata.ok_or_else(|| Broken::new("an access token of no client"))?;
     let client = client.into_inner()?;

@@ -113,7 +113,6 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     }
 }
 
-/// What is asked for: the scopes, and those that claims asked for by name amount to.
 fn wanted(pending: &Pending) -> Vec<String> {
-    pending.request.scope.union(&pending.request.claims.scopes()).iter().map(str::to_owned).collect()
+    pending.request.consent_scope().iter().map(str::to_owned).collect()
 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex, RwLock};
 
-use super::Unavailable;
+use super::{Unavailable, audience};
 use crate::jose::{names_known_key, verify_own};
 
 /// RFC 9068 §2.1.
@@ -121,15 +121,10 @@ fn is_meant(claims: &Map<String, Value>, issuer: &str, audience: &str, now: Date
     let seconds = |name: &str| claims.get(name).and_then(Value::as_f64);
     #[expect(clippy::cast_precision_loss, reason = "an instant in seconds is far below 2^52")]
     let (early, late) = ((now - LEEWAY).timestamp() as f64, (now + LEEWAY).timestamp() as f64);
-    let meant = match claims.get("aud") {
-        Some(Value::Array(all)) => all.iter().any(|one| one == audience),
-        Some(one) => one == audience,
-        None => false,
-    };
     // §2.2: what has to be there.
     let whole = ["sub", "client_id", "jti"].iter().all(|name| text(name).is_some());
     text("iss") == Some(issuer)
-        && meant
+        && audience::names(claims.get("aud"), audience)
         && whole
         && seconds("exp").is_some_and(|at| at > early)
         && claims.get("nbf").is_none_or(|_| seconds("nbf").is_some_and(|at| at <= late))
@@ -182,6 +177,8 @@ mod tests {
         for changes in [
             json!({}),
             json!({ "aud": ["https://x.example", API] }),
+            json!({ "aud": [API, ISSUER] }),
+            json!({ "aud": format!("{API}/") }),
             json!({ "exp": at(-20) }),
             json!({ "iat": at(20), "nbf": at(20) }),
         ] {
@@ -191,6 +188,8 @@ mod tests {
             json!({ "iss": "https://other.example" }),
             json!({ "iss": null }),
             json!({ "aud": "https://x.example" }),
+            json!({ "aud": [ISSUER] }),
+            json!({ "aud": format!("{API}//") }),
             json!({ "aud": [] }),
             json!({ "aud": null }),
             json!({ "exp": at(-40) }),

@@ -51,6 +51,7 @@
 //! remembered between two requests; what is verified with the keys ([`ResourceServer::with_keys`]) costs no request, and is
 //! accepted until it expires. Privileged work should be introspected: that is what keeps its session from going idle, too.
 
+mod audience;
 mod bearer;
 mod keys;
 mod protect;
@@ -258,11 +259,7 @@ impl ResourceServer {
         // A refresh token is active too, and opens nothing here.
         let bearer = text("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("Bearer"));
         let ours = text("iss").is_none_or(|issuer| issuer == self.issuer);
-        let meant = self.audience.as_ref().is_none_or(|own| match claims.get("aud") {
-            Some(Value::Array(all)) => all.iter().any(|one| one == own.as_str()),
-            Some(one) => one == own.as_str(),
-            None => false,
-        });
+        let meant = self.audience.as_ref().is_none_or(|own| audience::names(claims.get("aud"), own));
         (active && bearer && ours && meant).then(|| AccessToken::of(claims, now))
     }
 }
@@ -349,7 +346,11 @@ mod tests {
         let with = |aud: Value| json!({ "active": true, "token_type": "Bearer", "aud": aud });
         assert!(accepted(&server, &with(json!("https://api.example"))).is_some());
         assert!(accepted(&server, &with(json!(["https://x.example", "https://api.example"]))).is_some());
-        assert!(accepted(&server, &with(json!("https://api.example/"))).is_none());
+        // A token that opens userinfo, too.
+        assert!(accepted(&server, &with(json!(["https://api.example", "https://id.example"]))).is_some());
+        assert!(accepted(&server, &with(json!("https://api.example/"))).is_some(), "an empty path is the root");
+        assert!(accepted(&server, &with(json!("https://api.example/v1"))).is_none());
+        assert!(accepted(&server, &with(json!(["https://id.example"]))).is_none());
         assert!(accepted(&server, &with(json!([]))).is_none());
         assert!(accepted(&server, &json!({ "active": true, "token_type": "Bearer" })).is_none());
     }

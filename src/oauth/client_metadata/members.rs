@@ -138,7 +138,14 @@ pub static MEMBERS: &[Member] = &[
         "introspection",
         "string",
         "own",
-        "Whose tokens it may introspect: `own` (issued to it or meant for it) or `any`.",
+        "Whose tokens it may introspect: `own` (issued to it, meant for it, or for a `[[resource]]` that names it) or `any`.",
+    ),
+    member(
+        "id_token_claims",
+        "boolean",
+        "true",
+        "Whether ID tokens have the claims of the granted scopes, as userinfo has. `id_token_hint` then takes them through URLs. \
+         A client that registers itself gets them only if it asks.",
     ),
     member(
         "authorization_response_iss",

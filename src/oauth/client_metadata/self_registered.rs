@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{ApplicationType, ClientMetadata, Fault, GRANT_TYPES, sector};
 use crate::oauth::{
     Error, ErrorCode, Scope,
-    scope::{OFFLINE_ACCESS, STANDARD_SCOPES},
+    scope::{GROUPS, OFFLINE_ACCESS, STANDARD_SCOPES, is_standard},
 };
 
 /// What is given to clients that register themselves.
@@ -22,6 +22,8 @@ pub struct Terms<'a> {
     pub for_itself: bool,
     /// Whether request objects may be unsigned.
     pub unsigned_requests: bool,
+    /// Whether a client may ask for people's groups: strangers don't learn who is who in an organisation.
+    pub groups: bool,
     /// Scopes beside the standard ones; none of them privileged.
     pub scopes: &'a [String],
 }
@@ -49,6 +51,8 @@ impl ClientMetadata {
         give_flows(&mut client, terms)?;
         give_scope(&mut client, terms)?;
         let asks_for_pkce = said.get("require_pkce").and_then(Value::as_bool).unwrap_or_default();
+        // OIDC Core §5.4: the claims of scopes come from userinfo. A client that reads nothing else says so.
+        client.id_token_claims = said.get("id_token_claims").and_then(Value::as_bool).unwrap_or_default();
         client.require_pkce = terms.require_pkce || client.is_public() || asks_for_pkce;
         client.check()?;
         sector::check_notices(&client)?;
@@ -101,12 +105,13 @@ fn give_flows(client: &mut ClientMetadata, terms: &Terms<'_>) -> Result<(), Faul
 /// Of the asked for scopes those that may be had; the standard ones where nothing was asked for.
 fn give_scope(client: &mut ClientMetadata, terms: &Terms<'_>) -> Result<(), Error> {
     let for_person = client.has_grant("authorization_code");
-    let standard = |token: &str| for_person && STANDARD_SCOPES.iter().any(|scope| scope.name == token);
+    let standard = |token: &str| for_person && is_standard(token) && (token != GROUPS || terms.groups);
     let given = match client.scope.as_deref() {
         None => STANDARD_SCOPES
             .iter()
             .map(|scope| scope.name)
-            .filter(|token| standard(token) && (*token != OFFLINE_ACCESS || client.has_grant("refresh_token")))
+            .filter(|token| standard(token) && *token != GROUPS)
+            .filter(|token| *token != OFFLINE_ACCESS || client.has_grant("refresh_token"))
             .collect::<Vec<_>>()
             .join(" "),
         Some(asked) => {
@@ -130,7 +135,7 @@ mod tests {
     use crate::oauth::client_metadata::{AuthMethod, Introspection};
 
     const STRICT: Terms<'static> =
-        Terms { require_pkce: true, for_itself: false, unsigned_requests: false, scopes: &[] };
+        Terms { require_pkce: true, for_itself: false, unsigned_requests: false, groups: false, scopes: &[] };
 
     fn asked(changes: &Value, terms: &Terms<'_>) -> Result<ClientMetadata, Error> {
         let mut json = json!({ "redirect_uris": ["https://rp.example/cb"] });
@@ -200,6 +205,24 @@ mod tests {
         assert_eq!(given(&json!({ "scope": "email payments:write openid" })).scope.as_deref(), Some("email openid"));
         refused(&json!({ "scope": "payments:write" }), ErrorCode::InvalidClientMetadata, "scope");
         refused(&json!({ "scope": "open\"id" }), ErrorCode::InvalidClientMetadata, "scope");
+    }
+
+    #[test]
+    fn groups_are_for_those_who_ask_by_name_where_the_terms_allow() {
+        let asks = json!({ "scope": "openid groups" });
+        assert_eq!(given(&asks).scope.as_deref(), Some("openid"));
+        refused(&json!({ "scope": "groups" }), ErrorCode::InvalidClientMetadata, "scope");
+        let terms = Terms { groups: true, ..STRICT };
+        assert_eq!(asked(&asks, &terms).unwrap().scope.as_deref(), Some("openid groups"));
+        let silent = asked(&json!({}), &terms).unwrap().scope;
+        assert_eq!(silent.as_deref(), Some("openid profile email address phone"));
+    }
+
+    #[test]
+    fn claims_stay_out_of_id_tokens_unless_asked_for() {
+        assert!(!given(&json!({})).id_token_claims && !given(&json!({ "id_token_claims": null })).id_token_claims);
+        assert!(given(&json!({ "id_token_claims": true })).id_token_claims);
+        refused(&json!({ "id_token_claims": "true" }), ErrorCode::InvalidClientMetadata, "id_token_claims");
     }
 
     #[test]

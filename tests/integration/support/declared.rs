@@ -68,7 +68,8 @@ pub fn toml() -> String {
         interactive("jwt", "client_secret_basic", "access_token_format = \"jwt\""),
         interactive("es256", "client_secret_basic", "id_token_signed_response_alg = \"ES256\""),
         interactive("eddsa", "client_secret_basic", "id_token_signed_response_alg = \"EdDSA\""),
-        interactive("lax", "client_secret_basic", "require_pkce = false"),
+        // As the conformance suite's clients are: OIDC Core §5.4 has the claims of scopes come from userinfo.
+        interactive("lax", "client_secret_basic", "require_pkce = false\nid_token_claims = false"),
         at(&NATIVE_REDIRECT_URIS, "native", "none", "application_type = \"native\""),
         interactive("coder", "client_secret_basic", "").replace(", \"refresh_token\"", ""),
         machine("machine", ""),

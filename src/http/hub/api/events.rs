@@ -107,7 +107,7 @@ async fn run(app: &App, visit: &Visit, report: &Report) -> Outcome<Told> {
     let Some((token, _)) = token.zip(presented).filter(|(token, presented)| presented.is_genuine(token)) else {
         return Ok(Told::NoSuchToken);
     };
-    if !caller.may_introspect(&token.token_client_id, &token.audience) {
+    if !caller.may_introspect(&token.token_client_id, &token.audience, &app.config.resources) {
         return Ok(Told::NotYours);
     }
     detail.insert("token".into(), token.id.to_string().into());
