@@ -99,6 +99,22 @@ async fn what_another_replica_declares_to_be_privileged_is_so_for_those_that_wer
     is_given_to_nobody(&old).await;
 }
 
+/// A client that introspects for a resource may be added later, but a mistyped id must not stay unseen.
+#[test]
+fn a_resource_whose_client_does_not_exist_is_named() {
+    let tables = format!(
+        "[[client]]\nclient_id = \"quay-api\"\nclient_secret = \"{SECRET}\"\ngrant_types = [\"client_credentials\"]\n\
+         [[resource]]\nidentifier = \"https://quay.example\"\nclient = \"quay-api\"\n\
+         [[resource]]\nidentifier = \"urn:crane\"\nclient = \"crane-api\"\n"
+    );
+    let installation = Installation::new(&tables);
+    assert_eq!(installation.serve_logging("warn").stop(), Some(0));
+    let log = installation.log();
+    let warnings: Vec<&str> = log.lines().filter(|line| line.contains("a client that does not exist")).collect();
+    let [warning] = warnings[..] else { panic!("one warning: {log}") };
+    assert!(warning.contains("crane-api") && warning.contains("urn:crane"), "{warning}");
+}
+
 #[test]
 fn what_is_no_longer_declared_is_named_and_left_as_it_is() {
     let user = |name: &str| format!("[[user]]\nusername = \"{name}\"\npassword = \"{PASSWORD}\"\n");
