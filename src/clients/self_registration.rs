@@ -124,15 +124,12 @@ impl Registrar {
 
     /// What is registered of what a client says of itself.
     pub fn understand(&self, said: &Value) -> Result<ClientMetadata, Error> {
-        // Nobody is asked for consent when a client acts for itself, so not everybody may register one.
-        let for_itself = self.policy == Policy::Token;
         ClientMetadata::self_registered(
             said,
             &Terms {
                 require_pkce: self.require_pkce,
-                for_itself,
+                known_to_operator: self.policy == Policy::Token,
                 unsigned_requests: self.unsigned_requests,
-                groups: self.policy == Policy::Token,
                 scopes: &self.scopes,
             },
         )

@@ -18,12 +18,11 @@ use crate::oauth::{
 pub struct Terms<'a> {
     /// Whether confidential clients must use PKCE, too.
     pub require_pkce: bool,
-    /// Whether a client may act for itself (`client_credentials`), where no person is asked for consent.
-    pub for_itself: bool,
+    /// Whether the operator knows of the client, by an initial access token: it may act for itself (`client_credentials`),
+    /// where no person is asked for consent, and ask for people's groups, which tell strangers who is who.
+    pub known_to_operator: bool,
     /// Whether request objects may be unsigned.
     pub unsigned_requests: bool,
-    /// Whether a client may ask for people's groups: strangers don't learn who is who in an organisation.
-    pub groups: bool,
     /// Scopes beside the standard ones; none of them privileged.
     pub scopes: &'a [String],
 }
@@ -85,7 +84,8 @@ fn refuse_software_statement(said: &Map<String, Value>) -> Result<(), Error> {
 /// Leaves of the asked for grant and response types those that exist. Many clients ask for everything they know, such as
 /// the implicit grant; one that asks for nothing else is refused, since it could not work.
 fn give_flows(client: &mut ClientMetadata, terms: &Terms<'_>) -> Result<(), Fault> {
-    let is_given = |grant: &str| GRANT_TYPES.contains(&grant) && (terms.for_itself || grant != "client_credentials");
+    let is_given =
+        |grant: &str| GRANT_TYPES.contains(&grant) && (terms.known_to_operator || grant != "client_credentials");
     client.grant_types.retain(|grant| is_given(grant));
     if client.grant_types.is_empty() {
         let given: Vec<_> = GRANT_TYPES.iter().copied().filter(|grant| is_given(grant)).collect();
@@ -105,7 +105,7 @@ fn give_flows(client: &mut ClientMetadata, terms: &Terms<'_>) -> Result<(), Faul
 /// Of the asked for scopes those that may be had; the standard ones where nothing was asked for.
 fn give_scope(client: &mut ClientMetadata, terms: &Terms<'_>) -> Result<(), Error> {
     let for_person = client.has_grant("authorization_code");
-    let standard = |token: &str| for_person && is_standard(token) && (token != GROUPS || terms.groups);
+    let standard = |token: &str| for_person && is_standard(token) && (token != GROUPS || terms.known_to_operator);
     let given = match client.scope.as_deref() {
         None => STANDARD_SCOPES
             .iter()
@@ -135,7 +135,7 @@ mod tests {
     use crate::oauth::client_metadata::{AuthMethod, Introspection};
 
     const STRICT: Terms<'static> =
-        Terms { require_pkce: true, for_itself: false, unsigned_requests: false, groups: false, scopes: &[] };
+        Terms { require_pkce: true, known_to_operator: false, unsigned_requests: false, scopes: &[] };
 
     fn asked(changes: &Value, terms: &Terms<'_>) -> Result<ClientMetadata, Error> {
         let mut json = json!({ "redirect_uris": ["https://rp.example/cb"] });
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_client_acts_for_itself_only_where_the_terms_say_so() {
-        let terms = Terms { for_itself: true, scopes: &["ships:read".to_owned()], ..STRICT };
+        let terms = Terms { known_to_operator: true, scopes: &["ships:read".to_owned()], ..STRICT };
         let machine = json!({ "grant_types": ["client_credentials"], "scope": "openid ships:read ships:burn" });
         let got = asked(&machine, &terms).unwrap();
         assert_eq!((got.grant_types, got.response_types), (vec!["client_credentials".to_owned()], vec![]));
@@ -212,7 +212,7 @@ mod tests {
         let asks = json!({ "scope": "openid groups" });
         assert_eq!(given(&asks).scope.as_deref(), Some("openid"));
         refused(&json!({ "scope": "groups" }), ErrorCode::InvalidClientMetadata, "scope");
-        let terms = Terms { groups: true, ..STRICT };
+        let terms = Terms { known_to_operator: true, ..STRICT };
         assert_eq!(asked(&asks, &terms).unwrap().scope.as_deref(), Some("openid groups"));
         let silent = asked(&json!({}), &terms).unwrap().scope;
         assert_eq!(silent.as_deref(), Some("openid profile email address phone"));
