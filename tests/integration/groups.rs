@@ -29,7 +29,7 @@ fn settings() -> Settings {
         format!(
             "[[user]]\nusername = \"{KARI}\"\npassword = \"{PASSWORD}\"\ngroups = [\"crew\", \"harbour masters\"]\n"
         ),
-        format!("[[resource]]\nidentifier = \"urn:docks\"\nscopes = [\"groups\"]\n"),
+        "[[resource]]\nidentifier = \"urn:docks\"\nscopes = [\"groups\"]\n".to_owned(),
     ];
     Settings::default().declare(&tables.concat())
 }
