@@ -17,7 +17,7 @@ pub struct Circumstances<'a> {
     pub groups: &'a [String],
     /// `None`: a proxy did not tell in a way that can be believed.
     pub address: Option<IpAddr>,
-    /// The person used a browser of this kind in another session, begun an hour ago or earlier.
+    /// The person has signed in in this browser before: in another session, an hour ago or earlier.
     pub known_device: bool,
     pub now: DateTime<Utc>,
 }
@@ -61,8 +61,8 @@ impl Refusal {
             }
             Self::Hours(hours) => format!("This can be done only at certain times: {hours}."),
             Self::UnknownDevice => {
-                "This can be done only from a kind of browser that you have used here before. Use one that you have, or \
-                 sign in with this one, and come back with it in another session, an hour later."
+                "This can be done only from a browser that you have signed in with before. Use one that you have; or sign \
+                 out, and sign in with this one again an hour after the first time."
                     .to_owned()
             }
         }

@@ -1,13 +1,15 @@
 //! Passwords: Argon2id in a bounded pool.
 //!
 //! Hashing is meant to be dear, so only so many run at once: a burst of sign-ins queues instead of starving everything
-//! else or exhausting memory. An unknown person costs exactly what a known one does.
+//! else or exhausting memory, and takes turns with everybody else ([`Passwords::turn`]). An unknown person costs exactly what a
+//! known one does.
 
 use std::sync::Arc;
 
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
 use tokio::sync::Semaphore;
 
+use super::turns::{Caller, Turn, Turns};
 use crate::{
     config,
     failure::{Broken, Stop},
@@ -16,8 +18,10 @@ use crate::{
 /// The longest password that is looked at, in octets: hashing cost must not follow the sender's wishes.
 pub const MAX_LENGTH: usize = 1024;
 
-/// How many may wait or run for each that may run: a second or two of work.
-const QUEUE: usize = 64;
+/// How many may wait for each that may run: three or four seconds of work.
+const QUEUE: usize = 192;
+/// How many have a turn for each that may run: while one is computed, another is looked up.
+const TURNS: usize = 2;
 
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,7 @@ pub struct Passwords {
     argon2: Arc<Argon2<'static>>,
     permits: Arc<Semaphore>,
     queue: Arc<Semaphore>,
+    turns: Arc<Turns>,
     /// A hash of nothing anybody knows: what an unknown person's password is compared with.
     decoy: Arc<str>,
 }
@@ -48,8 +53,15 @@ impl Passwords {
             argon2: Arc::new(argon2),
             permits: Arc::new(Semaphore::new(settings.concurrency.max(1))),
             queue: Arc::new(Semaphore::new(settings.concurrency.max(1) * QUEUE)),
+            turns: Turns::new(settings.concurrency.max(1) * TURNS, settings.concurrency.max(1) * QUEUE),
             decoy: decoy.into(),
         })
+    }
+
+    /// Waits until it is this caller's turn to have a password checked. Guesses are counted in their turn, so that those that
+    /// wait use up nobody's room.
+    pub async fn turn(&self, caller: Caller) -> Result<Turn, Broken> {
+        self.turns.take(caller).await
     }
 
     /// Hashes a password; the answer is in PHC form.
@@ -60,7 +72,12 @@ impl Passwords {
 
     /// Compares a password with a stored hash; `None` stands for a person who is not there or has no password, and
     /// takes as long.
-    pub async fn verify(&self, password: String, stored: Option<String>) -> Result<PasswordVerdict, Broken> {
+    pub async fn verify(
+        &self,
+        _turn: &Turn,
+        password: String,
+        stored: Option<String>,
+    ) -> Result<PasswordVerdict, Broken> {
         let (argon2, decoy) = (self.argon2.clone(), self.decoy.clone());
         self.run(move || {
             let known = stored.is_some();

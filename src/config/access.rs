@@ -19,8 +19,8 @@ static HOURS: Key<Hours> =
 static KNOWN_DEVICE: Key<bool> = Key::or(
     "known_device",
     "false",
-    "It is given only to a browser of the kind (user agent) that the person used in another session, begun an hour ago or \
-     earlier.",
+    "It is given only to a browser that the person has signed in with before, in another session, an hour ago or earlier. A \
+     cookie says so.",
 );
 
 /// What a person must be, and where and when they ask. Every demand that is made must be met.

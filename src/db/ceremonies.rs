@@ -57,6 +57,10 @@ pub struct Ceremony {
     pub state: Value,
 }
 
+/// How many a session can answer at a time: a tab each.
+const OF_A_SESSION: i64 = 16;
+
+/// Notes what is asked. The session's oldest questions make room for it, so that asking without end fills nothing.
 pub async fn insert(tx: &mut Tx, new: &NewCeremony) -> Result<Uuid, Broken> {
     use super::schema::ceremonies;
     use diesel::ExpressionMethods;
@@ -75,6 +79,17 @@ pub async fn insert(tx: &mut Tx, new: &NewCeremony) -> Result<Uuid, Broken> {
         .execute(&mut tx.conn())
         .await
         .or_broken("insert ceremony")?;
+    Cached(
+        diesel::sql_query(
+            "DELETE FROM ceremonies WHERE id = ANY (ARRAY(SELECT id FROM ceremonies WHERE session_id = $1 \
+             ORDER BY id DESC OFFSET $2))",
+        )
+        .bind::<sql::Uuid, _>(new.session_id)
+        .bind::<sql::BigInt, _>(OF_A_SESSION),
+    )
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("bound ceremonies")?;
     Ok(id)
 }
 

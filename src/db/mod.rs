@@ -15,6 +15,7 @@ pub mod clients;
 pub mod consents;
 pub mod credentials;
 pub mod declarations;
+pub mod devices;
 pub mod elevation_approvals;
 pub mod elevation_lists;
 pub mod elevation_requests;

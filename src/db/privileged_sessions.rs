@@ -45,7 +45,7 @@ impl Privilege {
 pub struct Who {
     pub is_administrator: bool,
     pub groups: Vec<String>,
-    /// They used a browser of this kind (user agent) in another user session, begun an hour ago or earlier.
+    /// They have signed in in this browser before, by its device cookie: in another session, an hour ago or earlier.
     pub knows_device: bool,
 }
 
@@ -91,13 +91,13 @@ pub async fn find_privilege(tx: &mut Tx, client_id: &str, user_id: Uuid, root_id
         step_up: Maybe<StepUp>,
     }
     let now = tx.now;
-    let agent_hash = tx.trace.agent_hash.clone();
+    let device = tx.trace.device_cookie.clone();
     let row: Option<Row> = Cached(
         diesel::sql_query(
             "SELECT c.registration_generation IS NOT NULL AS is_self_registered, k.factors, w.is_administrator, w.groups, \
-             EXISTS (SELECT FROM sessions o JOIN LATERAL (SELECT agent_hash FROM session_activity \
-                 WHERE session_id = o.id OFFSET 0) s ON s.agent_hash = $5 WHERE o.user_id = $2 AND o.kind = 'user' \
-                 AND o.id <> $3 AND o.created_at <= $4 - interval '1 hour') AS knows_device, \
+             EXISTS (SELECT FROM devices d WHERE d.user_id = $2 AND (d.secret_hash = $5 OR d.previous_hash = $5) \
+                 AND d.created_at <= $4 - interval '1 hour' \
+                 AND d.created_at < (SELECT created_at FROM sessions WHERE id = $3)) AS knows_device, \
              (SELECT max(suspended_at) FROM credentials WHERE user_id = $2 AND suspended_at IS NOT NULL) AS suspended_at, \
              p.id AS privileged_session_id, u.scope AS proved_scope, u.acr AS proved_acr, \
              u.amr AS proved_amr, u.proved_at, u.until AS proved_until FROM clients c \
@@ -115,7 +115,7 @@ pub async fn find_privilege(tx: &mut Tx, client_id: &str, user_id: Uuid, root_id
         .bind::<sql::Uuid, _>(user_id)
         .bind::<sql::Uuid, _>(root_id)
         .bind::<sql::Timestamptz, _>(now)
-        .bind::<sql::Nullable<sql::Bytea>, _>(agent_hash),
+        .bind::<sql::Nullable<sql::Bytea>, _>(device),
     )
     .load::<Row>(&mut tx.conn())
     .await

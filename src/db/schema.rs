@@ -226,6 +226,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Browsers in which a person has signed in, known by a cookie. It proves nobody, and opens nothing.
+    devices (id) {
+        /// UUIDv7.
+        id -> Uuid,
+        /// The person.
+        user_id -> Uuid,
+        /// SHA-256 of the 256 random bits in the cookie; people who share a browser share it.
+        secret_hash -> Bytea,
+        /// The one before: a browser that did not get the present one still shows it.
+        previous_hash -> Nullable<Bytea>,
+        /// When the browser was given the present cookie.
+        rotated_at -> Timestamptz,
+        /// When the person first signed in there.
+        created_at -> Timestamptz,
+        /// When they last did.
+        used_at -> Timestamptz,
+        /// Browser and system in words, such as Firefox on Linux.
+        label -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     /// Privileged work that a second person has to agree to before it begins. An approval is good once, for the authorization request it was asked for.
     elevation_requests (id) {
         /// UUIDv7.
@@ -554,14 +576,16 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// Leaky buckets of failures, by account and source.
+    /// Leaky buckets of guesses and of what strangers store, by account, device and source.
     throttles (key) {
         /// Keyed hash of what is counted.
         key -> Bytea,
-        /// Failures in the bucket at updated_at; it leaks with time.
+        /// Read by the version before: failures in the bucket at updated_at.
         level -> Float8,
-        /// When level was last computed.
+        /// Read by the version before: when level was last computed.
         updated_at -> Timestamptz,
+        /// When the bucket is empty again, unless more is counted; then the row means nothing and goes.
+        empty_at -> Timestamptz,
     }
 }
 
@@ -615,6 +639,7 @@ diesel::joinable!(ceremonies -> users (user_id));
 diesel::joinable!(consents -> clients (client_id));
 diesel::joinable!(consents -> users (user_id));
 diesel::joinable!(credentials -> users (user_id));
+diesel::joinable!(devices -> users (user_id));
 diesel::joinable!(elevation_requests -> authorization_requests (request_id));
 diesel::joinable!(elevation_requests -> clients (client_id));
 diesel::joinable!(notices -> clients (client_id));
@@ -637,6 +662,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     clients,
     consents,
     credentials,
+    devices,
     elevation_requests,
     grants,
     notices,

@@ -16,6 +16,10 @@ use crate::failure::{Broken, Failure};
 pub struct Trace {
     pub request_id: String,
     pub source_hash: Option<Vec<u8>>,
+    /// The wider networks that an IPv6 source is in, the narrowest first. Counted, and never kept with an event.
+    pub neighbourhoods: Vec<Vec<u8>>,
+    /// SHA-256 of the device cookie.
+    pub device_cookie: Option<Vec<u8>>,
     pub agent_hash: Option<Vec<u8>>,
     /// Such as `203.0.x.x`.
     pub place: Option<String>,

@@ -107,8 +107,7 @@ impl Purpose {
                 let mut browser = Browser::find(app, visit, tx).await?;
                 let mut begun = None;
                 if may_begin && browser.session.is_none() && browser.locked.is_none() {
-                    let source = visit.trace.source_hash.clone().unwrap_or_default();
-                    let gate = app.sources.count_stranger(tx, &source).await?;
+                    let gate = app.sources.count_stranger(tx).await?;
                     gate.or_later("too many requests from your network")?;
                     let session = sessions::start_visitor(tx, &app.config.sessions).await?;
                     begun = Some(session_cookie(app, session.id, 0));

@@ -6,6 +6,7 @@
 mod authorization_requests;
 mod ceremonies;
 mod dead_sessions;
+mod devices;
 mod elevation_requests;
 mod gauges;
 mod keys;
@@ -51,6 +52,7 @@ pub static JOBS: &[Job] = &[
     keys::JOB,
     scopes::JOB,
     throttles::JOB,
+    devices::JOB,
     authorization_requests::JOB,
     ceremonies::JOB,
     password_resets::JOB,

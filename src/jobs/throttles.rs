@@ -1,19 +1,15 @@
-//! Buckets that have long been empty, removed.
+//! Buckets that are empty, removed a batch at a time; and those that hold least, where there are very many.
 
 use std::time::Duration;
 
-use super::{Job, Turn};
-use crate::{
-    app::App,
-    db::{Trace, throttles},
-};
+use super::{Job, Turn, in_batches};
+use crate::{app::App, db::throttles};
 
-pub const JOB: Job = Job { name: "throttles", every: Duration::from_mins(30), at_start: false, run };
+pub const JOB: Job = Job { name: "throttles", every: Duration::from_mins(1), at_start: false, run };
 
 fn run(app: &App) -> Turn<'_> {
     Box::pin(async move {
-        let removed = app.db.single(app.clock.now(), &Trace::default(), throttles::sweep).await?;
-        tracing::debug!(removed, "throttles swept");
-        Ok(())
+        in_batches(app, async |tx, limit| throttles::sweep(tx, limit).await).await?;
+        in_batches(app, async |tx, limit| throttles::sweep_excess(tx, limit).await).await
     })
 }

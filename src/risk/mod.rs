@@ -1,5 +1,7 @@
 //! Fraud and abuse: what makes guessing slow.
 
+mod limits;
 mod throttle;
 
-pub use throttle::{Attempt, Gate, Sources};
+pub use limits::Attempt;
+pub use throttle::{Admitted, Gate, Sources};

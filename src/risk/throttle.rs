@@ -1,79 +1,41 @@
-//! Throttling of guesses, per (account, source) and per source; of codes and mail, per account too.
+//! Throttling of guesses and of what strangers have us remember.
 //!
-//! Leaky buckets in PostgreSQL, so that every replica counts in the same ones. A sign-in is counted before its password
-//! is looked at and forgiven when it fits, so that guesses made at once do not slip through. A client's secret is random
-//! and cannot be guessed, so only failures are counted, which keeps a good call at one statement; what is slowed down
-//! there is noise. Nobody's account is locked for everybody because somebody guesses at its password.
+//! Leaky buckets in PostgreSQL, so that every replica counts in the same ones. A guess is counted before it is looked at and
+//! forgiven when it was right, so that guesses made at once do not slip through, and good sign-ins use nothing up. A client's
+//! secret is random and cannot be guessed, so only failures are counted, which keeps a good call at one statement; what is
+//! slowed down there is noise.
+//!
+//! Invariant: what a stranger does keeps nobody out. A browser in which the person has signed in before has buckets of its own
+//! for that person, so neither guesses at the account nor those of a neighbour count against it; a passkey is never counted
+//! with passwords.
 
+use uuid::Uuid;
+
+use super::limits::{Attempt, KNOWN, Limit, PASSKEYS, PUSHES, REPORTS, STRANGERS, WARNINGS};
 use crate::{
-    db::{Tx, throttles, work_reports},
+    db::{
+        Tx, devices,
+        throttles::{self, Bucket, Counted},
+        work_reports,
+    },
     failure::Broken,
     jose::Key256,
     oauth::{Error, ErrorCode},
 };
 
-/// What is guessed at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attempt {
-    SignIn,
-    ClientSecret,
-    /// An initial access token, or a registration access token.
-    RegistrationToken,
-    /// The code after a password.
-    SecondFactor,
-    /// No guess, but a mail to somebody.
-    PasswordReset,
-}
-
-impl Attempt {
-    fn as_bytes(self) -> &'static [u8] {
-        match self {
-            Self::SignIn => b"sign-in",
-            Self::ClientSecret => b"client-secret",
-            Self::RegistrationToken => b"registration-token",
-            Self::SecondFactor => b"second-factor",
-            Self::PasswordReset => b"password-reset",
-        }
-    }
-
-    /// (failures that fit, how many leak a second) of the bucket of one account and source, then of one source.
-    fn limits(self) -> [(f64, f64); 2] {
-        match self {
-            // Ten guesses, then one every 30 s; 40 from one source, then one every 2 s: many people share an address, and
-            // attempts whose password is being checked count until it fits.
-            Self::SignIn | Self::SecondFactor => [(10.0, 1.0 / 30.0), (40.0, 0.5)],
-            Self::ClientSecret | Self::RegistrationToken => [(10.0, 1.0 / 10.0), (60.0, 1.0)],
-            Self::PasswordReset => [(5.0, 1.0 / 300.0), (30.0, 1.0 / 10.0)],
-        }
-    }
-
-    /// The same for the account, from wherever it comes.
-    fn limit_of_account(self) -> Option<(f64, f64)> {
-        match self {
-            Self::SignIn | Self::ClientSecret | Self::RegistrationToken => None,
-            // A code has six digits, and who guesses at it knows the password: 288 guesses a day are one in a thousand. Whoever
-            // is kept out by it has something to change.
-            Self::SecondFactor => Some((15.0, 1.0 / 300.0)),
-            // What a mailbox can bear.
-            Self::PasswordReset => Some((10.0, 1.0 / 600.0)),
-        }
-    }
-}
-
 /// May the attempt go on?
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Gate {
-    /// Yes; forgive these buckets if it was genuine.
-    Open(Vec<Vec<u8>>),
+    Open(Admitted),
     /// Not before so many seconds.
     Closed(u32),
 }
 
 impl Gate {
-    /// The buckets; or refuses what is too much, in these words, until there is room again.
-    pub fn or_later(self, description: &'static str) -> Result<Vec<Vec<u8>>, Error> {
+    /// What was counted; or refuses what is too much, in these words, until there is room again.
+    pub fn or_later(self, description: &'static str) -> Result<Admitted, Error> {
         match self {
-            Self::Open(buckets) => Ok(buckets),
+            Self::Open(admitted) => Ok(admitted),
             Self::Closed(seconds) => {
                 Err(Error::new(ErrorCode::TemporarilyUnavailable, description).retry_after(seconds))
             }
@@ -81,15 +43,17 @@ impl Gate {
     }
 }
 
-/// So many at once, and so many a second.
-type Limit = (f64, f64);
-
-/// From one source.
-const STRANGERS: Limit = (1000.0, 10.0);
-/// Of one client that has shown who it is: it asks for all its people from one place.
-const PUSHES: Limit = (5000.0, 200.0);
-/// Of one resource server: what it reports is kept for ever.
-const REPORTS: Limit = (2000.0, 100.0);
+/// What was counted of an attempt, to be forgiven if it was genuine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Admitted {
+    buckets: Vec<Bucket>,
+    /// The one of failures in a row.
+    in_a_row: Option<Bucket>,
+    /// What a success empties: the rows of failures at the account, from here and from elsewhere.
+    ends: Vec<Bucket>,
+    /// Another failure in a row at this account would be too many.
+    pub is_last: bool,
+}
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of seconds")]
 fn seconds(wait: f64) -> u32 {
@@ -111,73 +75,172 @@ impl Sources {
         self.0.mac(&[text.as_bytes()]).to_vec()
     }
 
-    /// Counts an attempt at `account` from `source` (a keyed hash) and says whether it may go on.
-    pub async fn count(&self, tx: &mut Tx, attempt: Attempt, account: &str, source: &[u8]) -> Result<Gate, Broken> {
-        let [of_account, of_source] = attempt.limits();
-        let mut buckets = vec![
-            (self.0.mac(&[attempt.as_bytes(), account.as_bytes(), source]).to_vec(), of_account),
-            (self.0.mac(&[attempt.as_bytes(), source]).to_vec(), of_source),
-        ];
-        if let Some(limit) = attempt.limit_of_account() {
-            buckets.push((self.0.mac(&[b"account", attempt.as_bytes(), account.as_bytes()]).to_vec(), limit));
+    fn bucket(&self, parts: &[&[u8]], limit: Limit) -> Bucket {
+        let parts: Vec<&[u8]> = std::iter::once(b"bucket".as_slice()).chain(parts.iter().copied()).collect();
+        Bucket { key: self.0.mac(&parts).to_vec(), step: 1.0 / limit.leak, room: limit.size / limit.leak }
+    }
+
+    /// One of the source, and one of each wider network it is in.
+    fn of_networks(&self, tx: &Tx, what: &[u8], limit: Limit) -> Vec<Bucket> {
+        let source = tx.trace.source_hash.iter();
+        let networks = source.chain(&tx.trace.neighbourhoods).zip(limit.widening());
+        networks.map(|(network, limit)| self.bucket(&[what, network], limit)).collect()
+    }
+
+    /// The buckets of an attempt, the last one that of failures in a row where there is one.
+    fn of_attempt(&self, tx: &Tx, attempt: Attempt, account: &str, device: Option<Uuid>) -> Vec<Bucket> {
+        let name = attempt.as_bytes();
+        if let Some(device) = device {
+            let limits = [
+                ("pair", Some(attempt.of_pair())),
+                ("account", attempt.of_account()),
+                ("in-a-row", attempt.in_a_row()),
+            ];
+            let some = limits.into_iter().filter_map(|(kind, limit)| Some((kind, limit?)));
+            return some
+                .map(|(kind, limit)| {
+                    self.bucket(&[b"device", kind.as_bytes(), name, account.as_bytes(), device.as_bytes()], limit)
+                })
+                .collect();
         }
-        buckets.sort_by(|one, other| one.0.cmp(&other.0));
-        let keys: Vec<_> = buckets.iter().map(|(key, _)| key.clone()).collect();
-        let leak: Vec<f64> = buckets.iter().map(|(_, (_, leak))| *leak).collect();
-        let levels = throttles::add(tx, &keys, &leak).await?;
-        let wait = levels
-            .iter()
-            .zip(&buckets)
-            .filter(|(level, (_, (size, _)))| **level > *size)
-            .map(|(level, (_, (size, leak)))| (level - size) / leak)
-            .fold(0.0, f64::max);
-        if wait > 0.0 {
+        let source = tx.trace.source_hash.as_deref().unwrap_or_default();
+        let mut buckets = vec![self.bucket(&[b"pair", name, account.as_bytes(), source], attempt.of_pair())];
+        buckets.extend(self.of_networks(tx, name, attempt.of_source()));
+        buckets.extend(attempt.of_account().map(|limit| self.bucket(&[b"account", name, account.as_bytes()], limit)));
+        buckets.extend(self.in_a_row(attempt, account));
+        buckets
+    }
+
+    /// That of failures in a row at the account, from browsers that are not known.
+    fn in_a_row(&self, attempt: Attempt, account: &str) -> Option<Bucket> {
+        let limit = attempt.in_a_row()?;
+        Some(self.bucket(&[b"in-a-row", attempt.as_bytes(), account.as_bytes()], limit))
+    }
+
+    /// How many seconds it takes until [`Sources::count`] would admit this attempt; `None`: it would now. Counts nothing.
+    pub async fn wait(
+        &self,
+        tx: &mut Tx,
+        attempt: Attempt,
+        account: &str,
+        device: Option<Uuid>,
+    ) -> Result<Option<u32>, Broken> {
+        let wait = throttles::wait(tx, &self.of_attempt(tx, attempt, account, device)).await?;
+        Ok((wait > 0.0).then(|| seconds(wait)))
+    }
+
+    /// Counts an attempt at `account` from the unit's source, or from the person's known `device`, and says whether it may go
+    /// on.
+    pub async fn count(
+        &self,
+        tx: &mut Tx,
+        attempt: Attempt,
+        account: &str,
+        device: Option<Uuid>,
+    ) -> Result<Gate, Broken> {
+        let buckets = self.of_attempt(tx, attempt, account, device);
+        Ok(match throttles::put_in(tx, &buckets).await? {
             // A refused attempt is not a guess: counting it too would keep an eager person out for ever.
-            throttles::forgive(tx, &keys).await?;
-            return Ok(Gate::Closed(seconds(wait)));
+            Counted::Over(wait) => Gate::Closed(seconds(wait)),
+            Counted::Within(held) => {
+                let mut buckets = buckets;
+                let in_a_row = attempt.in_a_row().and_then(|_| buckets.pop());
+                let of =
+                    |bucket: &Bucket| held.iter().find(|(key, _)| *key == bucket.key).map_or(0.0, |(_, held)| *held);
+                let is_last = in_a_row.as_ref().is_some_and(|bucket| of(bucket) + bucket.step > bucket.room);
+                let ends = self.in_a_row(attempt, account).into_iter().chain(in_a_row.clone()).map(emptied).collect();
+                Gate::Open(Admitted { buckets, in_a_row, ends, is_last })
+            }
+        })
+    }
+
+    /// The attempt was genuine: it was no guess, and ends the row of failures.
+    pub async fn forgive(&self, tx: &mut Tx, admitted: &Admitted) -> Result<(), Broken> {
+        let buckets: Vec<Bucket> = admitted.buckets.iter().chain(&admitted.ends).cloned().collect();
+        throttles::take_out(tx, &buckets).await
+    }
+
+    /// The attempt was not looked at.
+    pub async fn take_back(&self, tx: &mut Tx, admitted: &Admitted) -> Result<(), Broken> {
+        let buckets: Vec<Bucket> = admitted.buckets.iter().chain(&admitted.in_a_row).cloned().collect();
+        throttles::take_out(tx, &buckets).await
+    }
+
+    /// The account has another password: what was guessed at was the one before.
+    pub async fn forget_failures(&self, tx: &mut Tx, attempt: Attempt, account: &str) -> Result<(), Broken> {
+        let ends: Vec<Bucket> = self.in_a_row(attempt, account).into_iter().map(emptied).collect();
+        throttles::take_out(tx, &ends).await
+    }
+
+    /// Whether the person is to be written to about guesses: once a day, however long it goes on.
+    pub async fn may_warn(&self, tx: &mut Tx, account: &str) -> Result<bool, Broken> {
+        let bucket = self.bucket(&[b"warning", account.as_bytes()], WARNINGS);
+        Ok(matches!(throttles::put_in(tx, &[bucket]).await?, Counted::Within(_)))
+    }
+
+    /// Counts a stranger who is about to be remembered (a visitor session, a waiting request). A browser in which somebody has
+    /// signed in before has a bucket of its own.
+    pub async fn count_stranger(&self, tx: &mut Tx) -> Result<Gate, Broken> {
+        if let Some(bucket) = self.of_known_browser(tx, b"known").await? {
+            return pass(tx, &[bucket]).await;
         }
-        Ok(Gate::Open(keys))
+        let buckets = self.of_networks(tx, b"stranger", STRANGERS);
+        pass(tx, &buckets).await
     }
 
-    /// Counts a stranger who is about to be remembered (a visitor session, a waiting request) from `source`. A crowd behind
-    /// one address passes; somebody who fills the disk does not.
-    pub async fn count_stranger(&self, tx: &mut Tx, source: &[u8]) -> Result<Gate, Broken> {
-        pass(tx, self.0.mac(&[b"stranger", source]).to_vec(), STRANGERS).await
+    /// Counts a passkey that is asked for, apart from everything else.
+    pub async fn count_passkey(&self, tx: &mut Tx) -> Result<Gate, Broken> {
+        if let Some(bucket) = self.of_known_browser(tx, b"known-passkey").await? {
+            return pass(tx, &[bucket]).await;
+        }
+        let buckets = self.of_networks(tx, b"passkey", PASSKEYS);
+        pass(tx, &buckets).await
     }
 
-    /// Counts a request that an authenticated client pushes (RFC 9126 §2.3: 429).
-    pub async fn count_push(&self, tx: &mut Tx, client_id: &str) -> Result<Gate, Broken> {
-        pass(tx, self.0.mac(&[b"push", client_id.as_bytes()]).to_vec(), PUSHES).await
+    async fn of_known_browser(&self, tx: &mut Tx, what: &[u8]) -> Result<Option<Bucket>, Broken> {
+        let Some(shown) = tx.trace.device_cookie.clone() else { return Ok(None) };
+        let device = devices::find_of_anybody(tx, &shown).await?;
+        Ok(device.map(|device| self.bucket(&[what, device.as_bytes()], KNOWN)))
+    }
+
+    /// Counts a request that an authenticated client pushes (RFC 9126 §2.3: 429), by how much it has us remember.
+    pub async fn count_push(&self, tx: &mut Tx, client_id: &str, octets: usize) -> Result<Gate, Broken> {
+        let bucket = self.bucket(&[b"push", client_id.as_bytes()], PUSHES);
+        pass(tx, &[weighing(bucket, octets)]).await
     }
 
     /// Writes the unit's event, a report of this client, if there is room for it.
     pub async fn admit_report(&self, tx: &mut Tx, client_id: &str) -> Result<Gate, Broken> {
-        let (size, leak) = REPORTS;
-        let key = self.0.mac(&[b"report", client_id.as_bytes()]).to_vec();
-        let over = work_reports::insert_within(tx, &key, size, leak).await?;
-        Ok(if over > 0.0 { Gate::Closed(seconds(over / leak)) } else { Gate::Open(Vec::new()) })
+        let bucket = self.bucket(&[b"report", client_id.as_bytes()], REPORTS);
+        let wait = work_reports::insert_within(tx, &bucket).await?;
+        Ok(if wait > 0.0 { Gate::Closed(seconds(wait)) } else { Gate::Open(Admitted::default()) })
     }
 
-    /// Counts a client that is about to register itself from `source`, which may do so `an_hour` times an hour. What comes
-    /// of it counts all the same: a refused registration has made us read, and perhaps fetch.
-    pub async fn count_registration(&self, tx: &mut Tx, source: &[u8], an_hour: u32) -> Result<Gate, Broken> {
-        let limit = (f64::from(an_hour), f64::from(an_hour) / 3600.0);
-        pass(tx, self.0.mac(&[b"registration", source]).to_vec(), limit).await
-    }
-
-    /// The attempt was genuine.
-    pub async fn forgive(&self, tx: &mut Tx, keys: &[Vec<u8>]) -> Result<(), Broken> {
-        throttles::forgive(tx, keys).await
+    /// Counts a client that is about to register itself; a source may do so `an_hour` times an hour. What comes of it counts
+    /// all the same: a refused registration has made us read, and perhaps fetch.
+    pub async fn count_registration(&self, tx: &mut Tx, an_hour: u32) -> Result<Gate, Broken> {
+        let limit = Limit { size: f64::from(an_hour), leak: f64::from(an_hour) / 3600.0 };
+        let buckets = self.of_networks(tx, b"registration", limit);
+        pass(tx, &buckets).await
     }
 }
 
-/// Counts one in a bucket of its own; what does not fit is not counted.
-async fn pass(tx: &mut Tx, key: Vec<u8>, (size, leak): Limit) -> Result<Gate, Broken> {
-    let level = throttles::add(tx, std::slice::from_ref(&key), &[leak]).await?.into_iter().next();
-    let over = level.unwrap_or_default() - size;
-    if over <= 0.0 {
-        return Ok(Gate::Open(Vec::new()));
-    }
-    throttles::forgive(tx, &[key]).await?;
-    Ok(Gate::Closed(seconds(over / leak)))
+/// All of it goes.
+fn emptied(bucket: Bucket) -> Bucket {
+    Bucket { step: bucket.room + bucket.step, ..bucket }
+}
+
+/// What is larger than a usual request counts as several.
+#[expect(clippy::cast_precision_loss, reason = "a request is far below 2^52 octets")]
+fn weighing(bucket: Bucket, octets: usize) -> Bucket {
+    const USUAL: f64 = 2048.0;
+    Bucket { step: bucket.step * (octets as f64 / USUAL).max(1.0), ..bucket }
+}
+
+/// Counts what is never forgiven; what does not fit is not counted.
+async fn pass(tx: &mut Tx, buckets: &[Bucket]) -> Result<Gate, Broken> {
+    Ok(match throttles::put_in(tx, buckets).await? {
+        Counted::Within(_) => Gate::Open(Admitted::default()),
+        Counted::Over(wait) => Gate::Closed(seconds(wait)),
+    })
 }

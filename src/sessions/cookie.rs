@@ -13,6 +13,7 @@ pub struct Cookies {
     key: Key256,
     secure: bool,
     name: String,
+    device_name: String,
 }
 
 /// What a browser presented, not yet checked.
@@ -34,12 +35,19 @@ impl Cookies {
             "" => String::new(),
             path => format!("-{}", base64url(&sha256(&[path.as_bytes()])[..6])),
         };
-        Self { key, secure, name: format!("{prefix}mooring_session{suffix}") }
+        let named = |name: &str| format!("{prefix}{name}{suffix}");
+        Self { key, secure, name: named("mooring_session"), device_name: named("mooring_device") }
     }
 
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name of the device cookie.
+    #[must_use]
+    pub fn device_name(&self) -> &str {
+        &self.device_name
     }
 
     /// Whether the cookie is for https only.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     db::{
-        Tx, grants,
+        Tx, devices, grants,
         session_clients::{self, FrontChannelParty},
         session_ends::{self, EndedSession},
         users,
@@ -34,14 +34,19 @@ pub async fn sign_out(
     session_clients::load_front_channel(tx, session_id).await
 }
 
-/// Ends the person's other browser sessions, keeping `keep` and offline access. Returns how many.
+/// Ends the person's other browser sessions, keeping `keep` and offline access, and forgets their other devices. Returns how
+/// many.
 pub async fn end_others(tx: &mut Tx, user_id: Uuid, keep: Uuid, actor: Actor) -> Result<usize, Broken> {
+    let here = tx.trace.device_cookie.clone();
+    devices::forget(tx, user_id, None, here.as_deref()).await?;
     let ended = session_ends::end_of_user(tx, user_id, Some(keep), false, "ended_by_user").await?;
     Ok(tell(tx, ended, actor))
 }
 
-/// Ends everything of a person: their sessions, offline ones too, and whatever sign-in is in flight at this moment.
+/// Ends everything of a person: their sessions, offline ones too, and whatever sign-in is in flight at this moment. None of
+/// their devices is known any more.
 pub async fn end_all_of_user(tx: &mut Tx, user_id: Uuid, reason: &str, actor: Actor) -> Result<usize, Broken> {
+    devices::forget(tx, user_id, None, None).await?;
     users::bump_epoch(tx, user_id).await?;
     let ended = session_ends::end_of_user(tx, user_id, None, true, reason).await?;
     Ok(tell(tx, ended, actor))

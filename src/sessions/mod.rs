@@ -5,6 +5,7 @@
 //! being looked up through it.
 
 mod cookie;
+mod device;
 mod end;
 mod lock;
 mod offline;
@@ -15,6 +16,7 @@ mod sign_in;
 mod visitor;
 
 pub use cookie::{Cookies, PresentedCookie};
+pub use device::{DeviceCookie, find_device, remember_device};
 pub use end::{end, end_all_of_user, end_dead, end_family, end_others, end_privileged, sign_out};
 pub use lock::{REASON_RULE, is_reason, lock, unlock};
 pub use offline::start_offline;

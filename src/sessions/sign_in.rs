@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::Proof;
+use super::{DeviceCookie, Proof, device::remember_device};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     config,
@@ -35,6 +35,8 @@ pub struct SignIn<'a> {
 pub struct SignedIn {
     pub session_id: Uuid,
     pub generation: i32,
+    /// The cookie by which the browser is known to the person from now on; `None`: it keeps the one it has.
+    pub device: Option<DeviceCookie>,
 }
 
 /// Makes the user session of a sign-in.
@@ -43,7 +45,8 @@ pub struct SignedIn {
 /// first; a visitor's session is succeeded. The epoch is the one read with the password, so that "end everything of
 /// this user" in between leaves the new session dead. Of two submits of one form the second gets what the first got.
 pub async fn sign_in(tx: &mut Tx, sign_in: &SignIn<'_>, limits: &config::Sessions) -> Result<SignedIn, Broken> {
-    let signed_in = begin(tx, sign_in, limits).await?;
+    let mut signed_in = begin(tx, sign_in, limits).await?;
+    signed_in.device = remember_device(tx, sign_in.user.id).await?;
     if let Some(request_id) = sign_in.request_id {
         let Proof { acr, amr } = sign_in.proof;
         authorization_requests::note_proof(tx, request_id, sign_in.user.id, acr.as_str(), amr).await?;
@@ -91,7 +94,7 @@ async fn reauthenticate(
     {
         let event = Event::done(Action::SessionReauthenticated, Actor::User, super::subject(session));
         audit::record(tx, event.detail(json!({ "acr": sign_in.proof.acr.as_str(), "amr": sign_in.proof.amr })));
-        return Ok(SignedIn { session_id: id, generation });
+        return Ok(SignedIn { session_id: id, generation, device: None });
     }
     match just_signed_in(tx, sign_in, id).await? {
         Some(again) => Ok(again),
@@ -111,7 +114,7 @@ async fn just_signed_in(tx: &mut Tx, sign_in: &SignIn<'_>, id: Uuid) -> Result<O
     Ok(found
         .filter(|session| session.user_id == Some(sign_in.user.id) && session.acr == sign_in.proof.acr.as_str())
         .filter(|session| session.auth_time.is_some_and(|at| now - at < DOUBLE_SUBMIT))
-        .map(|session| SignedIn { session_id: session.id, generation: session.secret_generation }))
+        .map(|session| SignedIn { session_id: session.id, generation: session.secret_generation, device: None }))
 }
 
 async fn start(
@@ -151,5 +154,5 @@ async fn start(
             "place": tx.trace.place,
         })),
     );
-    Ok(SignedIn { session_id, generation: 0 })
+    Ok(SignedIn { session_id, generation: 0, device: None })
 }

@@ -34,6 +34,7 @@ const UNBOUND: &[(&str, &str)] = &[
     ("signing_keys", "the server's own"),
     ("set_up_links", "makes the first administrator, before anybody can have a session"),
     ("throttles", "counts failures"),
+    ("devices", "says that a browser is no stranger; whoever has it still has to prove who they are"),
     ("notices", "tells of a session's end, or writes to a person; it opens nothing"),
     ("password_resets", "a reset secret: whoever forgot their password has no session yet, and gets none by it"),
     ("audit_events", "outlives the session it tells of, so it carries the id without a foreign key"),

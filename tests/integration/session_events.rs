@@ -178,7 +178,8 @@ async fn what_cannot_be_understood_or_is_too_much_is_refused() {
     assert_eq!(reports(&server).await.len(), 1);
 
     // The bucket is full, and says when to come again.
-    server.rows("UPDATE throttles SET level = 2080, updated_at = now()").await;
+    let full = server.clock.now() + TimeDelta::milliseconds(20_600);
+    server.rows(&format!("UPDATE throttles SET empty_at = '{full}'")).await;
     let full = api.report(&json!({ "token": access })).await;
     assert_eq!((full.status, full.header("retry-after")), (429, "1"), "{full:?}");
     assert_eq!(reports(&server).await.len(), 1, "what is refused is not kept");

@@ -86,13 +86,12 @@ impl Authenticator<'_> {
     }
 
     async fn refuse<T>(&self, credentials: &Credentials, error: Error) -> Result<T, Failure> {
-        let source = self.trace.source_hash.clone().unwrap_or_default();
         // A stable word; what was wrong with the claims of an assertion stands beside it.
         let reason = error.detail.as_deref().unwrap_or("refused_assertion");
         let gate = self
             .db
             .work(self.now, self.trace, async |tx| {
-                let gate = self.sources.count(tx, Attempt::ClientSecret, &credentials.client_id, &source).await?;
+                let gate = self.sources.count(tx, Attempt::ClientSecret, &credentials.client_id, None).await?;
                 if let Gate::Open(_) = gate {
                     let subject = Subject {
                         client_id: Some(credentials.client_id.chars().take(128).collect()),

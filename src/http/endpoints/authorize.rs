@@ -99,7 +99,7 @@ async fn read<'p>(
     if matches!(arrival, Arrival::Reference(_)) && app.config.request_objects.by_reference {
         // Whoever has a browser makes us call somebody, so that is counted.
         app.db
-            .work(visit.now, &visit.trace, async |tx| admit_stranger(app, visit, tx).await.map_err(Failure::from))
+            .work(visit.now, &visit.trace, async |tx| admit_stranger(app, tx).await.map_err(Failure::from))
             .await
             .map_err(|failure| answer::failure(app, visit, &failure))?
             .map_err(|error| answer::refusal(app, visit, &error))?;
@@ -227,7 +227,7 @@ async fn store(
         .work(visit.now, &visit.trace, async |tx| {
             let mut begun = None;
             if !matches!(holder, Holder::Browser(Some(_)))
-                && let Err(error) = admit_stranger(app, visit, tx).await?
+                && let Err(error) = admit_stranger(app, tx).await?
             {
                 return Ok(Err(error));
             }
@@ -260,9 +260,8 @@ async fn store(
 }
 
 /// What strangers begin is stored, so there is a bound on it.
-async fn admit_stranger(app: &App, visit: &Visit, tx: &mut Tx) -> Result<Result<(), Error>, Broken> {
-    let source = visit.trace.source_hash.clone().unwrap_or_default();
-    Ok(app.sources.count_stranger(tx, &source).await?.or_later("too many requests from your network").map(drop))
+async fn admit_stranger(app: &App, tx: &mut Tx) -> Result<Result<(), Error>, Broken> {
+    Ok(app.sources.count_stranger(tx).await?.or_later("too many requests from your network").map(drop))
 }
 
 async fn issue(
@@ -292,7 +291,7 @@ async fn issue(
         None => {
             app.db
                 .work(visit.now, &visit.trace, async |tx| {
-                    admit_stranger(app, visit, tx).await??;
+                    admit_stranger(app, tx).await??;
                     let session = sessions::start_visitor(tx, &app.config.sessions).await?;
                     begun = Some(session.id);
                     issue(tx, &session).await

@@ -58,17 +58,16 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> 
     let id = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
+            let kept = authorize::kept(&parameters);
             // Anybody may be a client that registered itself, and many of them: those are strangers still.
             let gate = if client.metadata.is_public() || registered_itself {
-                let source = visit.trace.source_hash.clone().unwrap_or_default();
-                app.sources.count_stranger(tx, &source).await?
+                app.sources.count_stranger(tx).await?
             } else {
-                app.sources.count_push(tx, &client.id).await?
+                app.sources.count_push(tx, &client.id, kept.len()).await?
             };
             if let Err(error) = gate.or_later("too many pushed requests") {
                 return Ok(Err(error));
             }
-            let kept = authorize::kept(&parameters);
             Ok::<_, Failure>(Ok(authorization_requests::insert_pushed(tx, &client.id, &kept, tx.now + LIFETIME).await?))
         })
         .await??;

@@ -96,9 +96,8 @@ async fn admit(app: &App, visit: &Visit) -> Outcome<()> {
 
 /// What makes us write, and perhaps fetch, is done so often an hour and no oftener.
 async fn count(app: &App, visit: &Visit) -> Outcome<()> {
-    let source = visit.trace.source_hash.clone().unwrap_or_default();
     let an_hour = app.config.registration.per_source;
-    let count = async |tx: &mut _| app.sources.count_registration(tx, &source, an_hour).await.map_err(Failure::from);
+    let count = async |tx: &mut _| app.sources.count_registration(tx, an_hour).await.map_err(Failure::from);
     let gate = app.db.work(visit.now, &visit.trace, count).await?;
     gate.or_later("too many registrations from your network")?;
     Ok(())
@@ -141,11 +140,10 @@ async fn guessed(app: &App, visit: &Visit, client_id: &str, error: Error) -> Fai
     if error.description.is_empty() {
         return error.into();
     }
-    let source = visit.trace.source_hash.clone().unwrap_or_default();
     let counted = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
-            let gate = app.sources.count(tx, Attempt::RegistrationToken, client_id, &source).await?;
+            let gate = app.sources.count(tx, Attempt::RegistrationToken, client_id, None).await?;
             if let Gate::Open(_) = gate {
                 let client_id = Some(client_id.to_owned()).filter(|id| !id.is_empty());
                 let subject = Subject { client_id, ..Subject::default() };

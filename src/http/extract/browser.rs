@@ -16,6 +16,7 @@ use crate::{
     },
     failure::Broken,
     http::render::answer,
+    sessions::{DeviceCookie, SignedIn},
 };
 
 /// Who is at the other end, as far as their cookie tells.
@@ -111,6 +112,23 @@ pub fn give_cookie(response: &mut HttpResponse, app: &App, session_id: Uuid, gen
     }
 }
 
+/// Gives the browser the cookies of a sign-in with this answer.
+pub fn give_cookies(response: &mut HttpResponse, app: &App, signed_in: &SignedIn) {
+    give_cookie(response, app, signed_in.session_id, signed_in.generation);
+    if let Some(device) = &signed_in.device {
+        give_device_cookie(response, app, device);
+    }
+}
+
+/// Gives the browser the cookie by which it is known from now on.
+pub fn give_device_cookie(response: &mut HttpResponse, app: &App, device: &DeviceCookie) {
+    let kept = actix_web::cookie::time::Duration::days(DeviceCookie::DAYS);
+    let cookie = named(app, app.cookies.device_name(), device.value().to_owned()).max_age(kept).finish();
+    if let Err(error) = response.add_cookie(&cookie) {
+        tracing::error!(%error, "device cookie");
+    }
+}
+
 /// The cookie that makes a browser forget.
 pub fn expired_cookie(app: &App) -> Cookie<'static> {
     cookie(app, String::new()).max_age(actix_web::cookie::time::Duration::ZERO).finish()
@@ -118,7 +136,11 @@ pub fn expired_cookie(app: &App) -> Cookie<'static> {
 
 /// `Lax`: sent with the redirect that brings a person here, not with a foreign form.
 fn cookie(app: &App, value: String) -> actix_web::cookie::CookieBuilder<'static> {
-    Cookie::build(app.cookies.name().to_owned(), value)
+    named(app, app.cookies.name(), value)
+}
+
+fn named(app: &App, name: &str, value: String) -> actix_web::cookie::CookieBuilder<'static> {
+    Cookie::build(name.to_owned(), value)
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)

@@ -7,7 +7,9 @@ mod json_body;
 mod source;
 mod visit;
 
-pub use browser::{Browser, Lock, Outdated, expired_cookie, give_cookie, session_cookie};
+pub use browser::{
+    Browser, Lock, Outdated, expired_cookie, give_cookie, give_cookies, give_device_cookie, session_cookie,
+};
 pub use form::{BadBody, Body, Form};
 pub use json_body::{JsonBody, TypedJson};
 pub use visit::Visit;

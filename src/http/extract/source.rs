@@ -89,6 +89,14 @@ pub fn network(address: IpAddr) -> String {
     }
 }
 
+/// The wider networks that one customer may have (RFC 6177 §2): a /56 and a /48. Whoever has one goes from /64 to /64.
+pub fn neighbourhoods(address: IpAddr) -> Vec<String> {
+    let IpAddr::V6(v6) = address else { return Vec::new() };
+    let [a, b, c, d, ..] = v6.segments();
+    let prefix = |d: u16, length: u8| format!("{}/{length}", Ipv6Addr::from([a, b, c, d, 0, 0, 0, 0]));
+    vec![prefix(d & 0xff00, 56), prefix(0, 48)]
+}
+
 /// The network of an address in words for people, too coarse to point at anybody.
 pub fn place(address: IpAddr) -> String {
     match address {
@@ -153,6 +161,15 @@ mod tests {
     fn an_ipv6_network_is_one_source() {
         assert_eq!(network("2001:db8:1:2::3".parse().unwrap()), network("2001:db8:1:2:ffff::9".parse().unwrap()));
         assert_ne!(network("2001:db8:1:2::3".parse().unwrap()), network("2001:db8:1:3::3".parse().unwrap()));
+    }
+
+    #[test]
+    fn neighbours_share_the_wider_networks() {
+        let of = |text: &str| neighbourhoods(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2f03::3"), ["2001:db8:1:2f00::/56", "2001:db8:1::/48"]);
+        assert_eq!(of("2001:db8:1:2f03::3"), of("2001:db8:1:2fff:1::"));
+        assert_ne!(of("2001:db8:1:2f03::3")[0], of("2001:db8:1:3003::3")[0]);
+        assert!(of("203.0.113.9").is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{agent, source};
 use crate::{
     app::App,
     db::{Trace, ids},
-    sessions::{Cookies, PresentedCookie},
+    sessions::{Cookies, DeviceCookie, PresentedCookie},
 };
 
 /// One request, seen from outside. Taken once: every part of the house sees the same instant and the same request id.
@@ -54,6 +54,8 @@ impl Visit {
             trace: Trace {
                 request_id: ids::new_id(now).to_string(),
                 source_hash: Some(app.sources.hash(&source::network(address))),
+                neighbourhoods: source::neighbourhoods(address).iter().map(|wider| app.sources.hash(wider)).collect(),
+                device_cookie: request.cookie(app.cookies.device_name()).and_then(|it| DeviceCookie::hash(it.value())),
                 agent_hash: agent.map(|agent| app.sources.hash(agent)),
                 place: Some(source::place(address)),
                 device: agent.map(agent::describe),

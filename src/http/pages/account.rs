@@ -12,7 +12,7 @@ use crate::{
     audit::{self, Action, Actor, Event},
     authentication::freshness::{Factors, Required},
     db::{
-        Outcome, Tx, clients as client_rows, consents, credentials,
+        Outcome, Tx, clients as client_rows, consents, credentials, devices,
         session_clients::FrontChannelParty,
         session_lists::{self, Filter, ListedSession},
         sessions::LiveSession,
@@ -101,6 +101,7 @@ async fn context(
                 clients: row.clients.iter().map(|id| name_of(id)).collect(),
             })
             .collect(),
+        devices: devices(tx, user_id).await?,
         consents: allowed
             .into_iter()
             .map(|row| views::AccountConsent {
@@ -121,6 +122,23 @@ async fn context(
             })
             .collect(),
     })
+}
+
+/// The browsers that the person has signed in with.
+async fn devices(tx: &mut Tx, user_id: Uuid) -> Outcome<Vec<views::AccountDevice>> {
+    let here = sessions::find_device(tx, user_id).await?;
+    let now = tx.now;
+    let rows = devices::load(tx, user_id).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| views::AccountDevice {
+            id: row.id.to_string(),
+            label: row.label.unwrap_or_else(|| "Unknown device".to_owned()),
+            current: here == Some(row.id),
+            known_since: Moment::new(row.created_at, now),
+            used_at: Moment::new(row.used_at, now),
+        })
+        .collect())
 }
 
 /// What the person signs in with beside passkeys.
@@ -150,6 +168,7 @@ fn notice(done: &str) -> Option<&'static str> {
     match done {
         "end" => Some("That session has ended."),
         "end-others" => Some("All other sessions have ended."),
+        "forget-device" => Some("That browser is not known any more."),
         "withdraw" => Some("That access has been withdrawn."),
         "authenticator-removed" => Some("Your authenticator app is removed. Codes are not asked for any more."),
         "password-0" | "password-1" => Some("Your password is changed. It is a weak one: longer would be better."),
@@ -188,6 +207,7 @@ async fn run(app: &App, visit: &Visit, action: &str, form: &Parameters) -> Outco
                 sessions::end_others(tx, user_id, session.root_id, Actor::User).await?;
                 Ok(None)
             }
+            "forget-device" => forget_device(tx, user_id, form).await,
             "withdraw" => withdraw(tx, session, user_id, form).await,
             "sign-out" => Ok(Some(sessions::sign_out(tx, session.root_id, "signed_out", Actor::User).await?)),
             _ => Err(Error::invalid_request("there is no such action").into()),
@@ -217,6 +237,14 @@ async fn end_one(tx: &mut Tx, session: &LiveSession, user_id: Uuid, form: &Param
         return Ok(Some(sessions::sign_out(tx, id, "ended_by_user", Actor::User).await?));
     }
     sessions::end(tx, id, "ended_by_user", Actor::User).await?;
+    Ok(None)
+}
+
+/// What is signed in there stays so; the next sign-in there is a stranger's.
+async fn forget_device(tx: &mut Tx, user_id: Uuid, form: &Parameters) -> Outcome<SignedOut> {
+    let id: Uuid = form.require("device")?.parse().map_err(|_| Error::invalid_request("device is not an id"))?;
+    // Somebody else's looks like none. Once is enough: a form sent twice finds nothing.
+    devices::forget(tx, user_id, Some(id), None).await?;
     Ok(None)
 }
 

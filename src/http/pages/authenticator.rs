@@ -22,7 +22,7 @@ use crate::{
     },
     notices::{self, Message},
     oauth::{Error, Parameters},
-    risk::Attempt,
+    risk::{Admitted, Attempt},
     sessions,
 };
 
@@ -61,7 +61,6 @@ pub async fn post(app: Data<App>, visit: Visit, action: Path<String>, form: Form
 
 async fn run(app: &App, visit: &Visit, action: &str, form: &Parameters) -> Outcome<Next> {
     let destination = if action == "add" { Destination::Authenticator } else { Destination::Account };
-    let source = visit.trace.source_hash.clone().unwrap_or_default();
     app.db
         .work(visit.now, &visit.trace, async |tx| {
             let (session, user_id) = match may_change(app, visit, tx, destination).await? {
@@ -71,7 +70,8 @@ async fn run(app: &App, visit: &Visit, action: &str, form: &Parameters) -> Outco
             csrf::check(app, &session, form)?;
             match action {
                 "add" => {
-                    let gate = app.sources.count(tx, Attempt::SecondFactor, &user_id.to_string(), &source).await?;
+                    let device = sessions::find_device(tx, user_id).await?;
+                    let gate = app.sources.count(tx, Attempt::SecondFactor, &user_id.to_string(), device).await?;
                     let buckets = gate.or_later("too many codes; please wait a moment")?;
                     add(app, tx, &session, user_id, form, &buckets).await
                 }
@@ -89,7 +89,7 @@ async fn add(
     session: &LiveSession,
     user_id: Uuid,
     form: &Parameters,
-    buckets: &[Vec<u8>],
+    counted: &Admitted,
 ) -> Outcome<Next> {
     let (nonce, code) = (form.require("nonce")?, form.get("code").unwrap_or_default());
     if nonce.len() > 64 {
@@ -105,7 +105,7 @@ async fn add(
         let error = "That code does not fit. Is the clock of your device right?";
         return Ok(Next::Offer(offered(app, session, offer, Some(error)), StatusCode::BAD_REQUEST));
     }
-    app.sources.forgive(tx, buckets).await?;
+    app.sources.forgive(tx, counted).await?;
     tell(tx, session, Action::CredentialAdded, "totp");
     notices::tell(tx, user_id, &Message::AuthenticatorAdded).await?;
     renew(app, tx, session, user_id, true).await

@@ -1,20 +1,24 @@
 //! Sign-in with a password.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
+use uuid::Uuid;
 
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
     authentication::{
-        PasswordVerdict,
+        Caller, PasswordVerdict, guessing,
         second_factor::{self, Fitted},
     },
     authorize::{Decision, Standing, decide},
-    db::{Outcome, Tx, authorization_requests, sessions as session_rows, users},
+    db::{
+        Outcome, Tx, authorization_requests, sessions as session_rows,
+        users::{self, User},
+    },
     failure::Failure,
     http::{
         csrf,
-        extract::{Browser, Form, Visit, give_cookie},
+        extract::{Browser, Form, Visit, give_cookies},
         pending::{Brought, Pending, known_as},
         render::{Page, PageName, answer, views},
         signing_in::Purpose,
@@ -177,43 +181,36 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
         let shown = Shown { username, error, ..Shown::default() };
         return Ok(show(app, visit, purpose, StatusCode::BAD_REQUEST, shown));
     }
-    let source = visit.trace.source_hash.clone().unwrap_or_default();
-    let account = users::username_key(&username);
-    // Counted and committed before the password is looked at; the connection is given back before hashing.
-    let (gate, found) = app
-        .db
-        .work(visit.now, &visit.trace, async |tx| {
-            let gate = app.sources.count(tx, Attempt::SignIn, &account, &source).await?;
-            let found = match gate {
-                Gate::Open(_) => users::find_with_password(tx, &username).await?,
-                Gate::Closed(_) => None,
-            };
-            Ok::<_, Failure>((gate, found))
-        })
-        .await?;
-    let buckets = match gate {
-        Gate::Open(buckets) => buckets,
-        Gate::Closed(seconds) => {
-            crate::metrics::refused("sign_in_throttled");
-            let error = Some("Too many attempts. Please wait a moment before you try again.".to_owned());
-            let shown = Shown { username, error, retry_after: Some(seconds), ..Shown::default() };
-            return Ok(show(app, visit, purpose, StatusCode::TOO_MANY_REQUESTS, shown));
-        }
+    let guess = guess(app, visit, &username).await?;
+    let turn = match guess.wait {
+        None => app.passwords.turn(guess.caller(visit)).await?,
+        Some(seconds) => return Ok(throttled(app, visit, purpose, username, seconds)),
     };
-    let stored = found.as_ref().and_then(|(_, hash)| hash.clone());
+    // Counted and committed before the password is looked at; the connection is given back before hashing.
+    let count = async |tx: &mut Tx| {
+        app.sources.count(tx, Attempt::SignIn, &guess.account, guess.device).await.map_err(Failure::from)
+    };
+    let admitted = match app.db.work(visit.now, &visit.trace, count).await? {
+        Gate::Open(admitted) => admitted,
+        Gate::Closed(seconds) => return Ok(throttled(app, visit, purpose, username, seconds)),
+    };
+    let stored = guess.found.as_ref().and_then(|(_, hash)| hash.clone());
     let verified = stored.clone();
-    let verdict = match app.passwords.verify(password.clone(), stored).await {
+    let verdict = match app.passwords.verify(&turn, password.clone(), stored).await {
         Ok(verdict) => verdict,
         Err(busy) => {
             // It was not looked at, so it was no guess.
-            let forgive = async |tx: &mut Tx| app.sources.forgive(tx, &buckets).await.map_err(Failure::from);
-            app.db.work(visit.now, &visit.trace, forgive).await?;
+            let take_back = async |tx: &mut Tx| app.sources.take_back(tx, &admitted).await.map_err(Failure::from);
+            app.db.work(visit.now, &visit.trace, take_back).await?;
             return Err(busy.into());
         }
     };
-    let user = found.map(|(user, _)| user).filter(|user| user.disabled_at.is_none());
+    drop(turn);
+    let person = guess.found.as_ref().map(|(user, _)| user.id);
+    let user = guess.found.map(|(user, _)| user).filter(|user| user.disabled_at.is_none());
     let Some(user) = user.filter(|_| verdict != PasswordVerdict::DoesNotFit) else {
-        return refuse(app, visit, purpose, username).await;
+        let warned = admitted.is_last.then_some((guess.account.as_str(), person));
+        return refuse(app, visit, purpose, username, warned).await;
     };
     let rehashed =
         if verdict == PasswordVerdict::FitsOldHash { Some(app.passwords.hash(password).await?) } else { None };
@@ -224,7 +221,7 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
             if !users::hold_password(tx, user.id, verified.as_deref().unwrap_or_default()).await? {
                 return Ok(None);
             }
-            app.sources.forgive(tx, &buckets).await?;
+            app.sources.forgive(tx, &admitted).await?;
             if let (Some(phc), Some(verified)) = (&rehashed, &verified) {
                 users::rehash_password(tx, user.id, verified, phc).await?;
             }
@@ -252,9 +249,51 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
     let Some(next) = next else { return Box::pin(attempt(app, visit, purpose, form)).await };
     let mut response = answer::see_other(&next.url);
     if let Some(session) = next.session {
-        give_cookie(&mut response, app, session.session_id, session.generation);
+        give_cookies(&mut response, app, &session);
     }
     Ok(response)
+}
+
+/// A password that somebody gave, before it is looked at.
+struct Guess {
+    found: Option<(User, Option<String>)>,
+    /// What guesses are counted by: the person, however they are called; or a name that is nobody's.
+    account: String,
+    /// The browser at hand, where the person has signed in with it before.
+    device: Option<Uuid>,
+    /// For how many seconds no such guess is looked at.
+    wait: Option<u32>,
+}
+
+impl Guess {
+    fn caller(&self, visit: &Visit) -> Caller {
+        match self.device {
+            Some(device) => Caller::known(device.as_bytes()),
+            None => Caller::stranger(visit.trace.source_hash.as_deref().unwrap_or_default(), &self.account),
+        }
+    }
+}
+
+/// The same statements, whether there is such a person or not.
+async fn guess(app: &App, visit: &Visit, username: &str) -> Outcome<Guess> {
+    app.db
+        .single(visit.now, &visit.trace, async |tx| {
+            let found = users::find_with_password(tx, username).await?;
+            let person = found.as_ref().map(|(user, _)| user.id);
+            let account = person.map_or_else(|| users::username_key(username), |id| id.to_string());
+            let device = sessions::find_device(tx, person.unwrap_or_default()).await?;
+            let wait = app.sources.wait(tx, Attempt::SignIn, &account, device).await?;
+            Ok::<_, Failure>(Guess { found, account, device, wait })
+        })
+        .await
+}
+
+fn throttled(app: &App, visit: &Visit, purpose: &Purpose, username: String, seconds: u32) -> HttpResponse {
+    crate::metrics::refused("sign_in_throttled");
+    let error = "There were too many attempts from here, or at this account. Use a passkey, or a browser that you have \
+                 signed in with before; or wait before you try again.";
+    let shown = Shown { username, error: Some(error.to_owned()), retry_after: Some(seconds), ..Shown::default() };
+    show(app, visit, purpose, StatusCode::TOO_MANY_REQUESTS, shown)
 }
 
 /// Where the password has led, and the session that the browser goes on in, where that is another one.
@@ -281,12 +320,20 @@ async fn ask_for_code(app: &App, tx: &mut Tx, browser: &Browser, fitted: &Fitted
         authorization_requests::follow_lineage(tx, outdated, session.id).await?;
     }
     let asked = second_factor::ask(tx, session.id, fitted).await?;
-    let begun = SignedIn { session_id: session.id, generation: session.secret_generation };
+    let begun = SignedIn { session_id: session.id, generation: session.secret_generation, device: None };
     Ok(asked.map(|ceremony| Next { url: page(ceremony), session: Some(begun) }))
 }
 
 /// One answer, whether the person exists or not.
-async fn refuse(app: &App, visit: &Visit, purpose: &Purpose, username: String) -> Outcome<HttpResponse> {
+///
+/// `warned`: by what guesses at the account are counted, and whose it is, where there were as many as may be.
+async fn refuse(
+    app: &App,
+    visit: &Visit,
+    purpose: &Purpose,
+    username: String,
+    warned: Option<(&str, Option<Uuid>)>,
+) -> Outcome<HttpResponse> {
     app.db
         .work(visit.now, &visit.trace, async |tx| {
             let session = purpose.browser().session.as_ref();
@@ -296,6 +343,9 @@ async fn refuse(app: &App, visit: &Visit, purpose: &Purpose, username: String) -
             let event = Event::refused(Action::SignIn, Actor::Visitor, subject, "wrong_credentials");
             // The name as a keyed hash: people type their password there.
             audit::record(tx, event.detail(serde_json::json!({ "account": crate::jose::base64url(&hashed) })));
+            if let Some((account, person)) = warned {
+                guessing::warn(tx, &app.sources, account, person).await?;
+            }
             Ok::<_, Failure>(())
         })
         .await?;

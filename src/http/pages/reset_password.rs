@@ -14,21 +14,21 @@ use crate::{
     authentication::{freshness::Factors, password_rules::least, second_factor::Code},
     authorize::Owner,
     db::{
-        Outcome, Tx, mails,
+        Outcome, Tx, devices, mails,
         password_resets::{self, Resettable},
         users,
     },
     failure::Failure,
     http::{
         choosing_password::{Chosen, choose},
-        extract::{Form, Visit},
+        extract::{Form, Visit, give_device_cookie},
         pending::{Brought, find_stored},
         render::{Page, PageName, answer, views},
     },
     notices::{self, Message},
     oauth::Parameters,
     risk::Attempt,
-    sessions,
+    sessions::{self, DeviceCookie},
     tokens::ResetLinks,
 };
 
@@ -79,11 +79,10 @@ async fn send(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespon
         let error = "Please enter your username or your email address.";
         return Ok(show(app, visit, StatusCode::BAD_REQUEST, &ask(app, request, Some(error))));
     }
-    let source = visit.trace.source_hash.clone().unwrap_or_default();
     app.db
         .work(visit.now, &visit.trace, async |tx| {
             app.sources
-                .count(tx, Attempt::PasswordReset, &name, &source)
+                .count(tx, Attempt::PasswordReset, &name, None)
                 .await?
                 .or_later("too many links were asked for; please wait before you ask again")?;
             let asked = password_resets::ask(tx, &name, ResetLinks::LIFETIME).await?;
@@ -135,12 +134,12 @@ async fn reset(app: &App, visit: &Visit, token: &str, form: &Parameters) -> Outc
         if code.is_empty() || code.len() > 64 {
             return wrong(StatusCode::BAD_REQUEST, "Please enter a code of your authenticator app, too.");
         }
-        let source = visit.trace.source_hash.clone().unwrap_or_default();
         let account = link.whose.user_id.to_string();
         let gate = app
             .db
             .work(visit.now, &visit.trace, async |tx| {
-                app.sources.count(tx, Attempt::SecondFactor, &account, &source).await.map_err(Failure::from)
+                let device = sessions::find_device(tx, link.whose.user_id).await?;
+                app.sources.count(tx, Attempt::SecondFactor, &account, device).await.map_err(Failure::from)
             })
             .await?;
         gate.or_later("too many codes; please wait a moment")?;
@@ -152,13 +151,17 @@ async fn reset(app: &App, visit: &Visit, token: &str, form: &Parameters) -> Outc
         })
         .await?;
     Ok(match done {
-        Done::Set => {
+        Done::Set(device) => {
             let strength = chosen.strength.said().to_owned();
             let advice = chosen.strength.advice.clone();
             // What waited in a session that has just been ended may not wait any more.
             let request = waiting(app, visit, form).await?;
             let context = views::ResetPassword { done: true, strength, advice, ..ask(app, request, None) };
-            show(app, visit, StatusCode::OK, &context)
+            let mut response = show(app, visit, StatusCode::OK, &context);
+            if let Some(device) = device {
+                give_device_cookie(&mut response, app, &device);
+            }
+            response
         }
         Done::WrongCode => return wrong(StatusCode::UNAUTHORIZED, "That code is not right, or was used before."),
         Done::Dead => dead(app, visit),
@@ -166,7 +169,8 @@ async fn reset(app: &App, visit: &Visit, token: &str, form: &Parameters) -> Outc
 }
 
 enum Done {
-    Set,
+    /// With the cookie by which this browser is known from now on.
+    Set(Option<DeviceCookie>),
     WrongCode,
     Dead,
 }
@@ -187,11 +191,14 @@ async fn set(app: &App, tx: &mut Tx, link: &Link, chosen: &Chosen, code: &str, e
         return Ok(Done::Dead);
     }
     users::set_password(tx, user_id, &chosen.phc, None).await?;
+    // What was guessed at was the password before; and whoever has the mailbox signs in here next, whatever strangers do.
+    app.sources.forget_failures(tx, Attempt::SignIn, &user_id.to_string()).await?;
     let ended = if end_all { sessions::end_all_of_user(tx, user_id, "ended_by_user", Actor::User).await? } else { 0 };
     let event = Event::done(Action::PasswordReset, Actor::Visitor, subject);
     audit::record(tx, event.detail(json!({ "code": factors.totp, "sessions_ended": ended })));
     notices::tell(tx, user_id, &Message::PasswordReset).await?;
-    Ok(Done::Set)
+    devices::forget(tx, user_id, None, None).await?;
+    Ok(Done::Set(sessions::remember_device(tx, user_id).await?))
 }
 
 fn ask(app: &App, request: Option<Uuid>, error: Option<&str>) -> views::ResetPassword {

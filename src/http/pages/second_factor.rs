@@ -14,13 +14,13 @@ use crate::{
     failure::Failure,
     http::{
         csrf,
-        extract::{Browser, Form, Visit, give_cookie},
+        extract::{Browser, Form, Visit, give_cookies},
         pending::{Brought, address},
         render::{Page, PageName, answer, views},
         signing_in::{Destination, Purpose},
     },
     oauth::Parameters,
-    risk::{Attempt, Gate},
+    risk::{Admitted, Attempt, Gate},
     sessions::{self, SignIn, SignedIn},
 };
 
@@ -136,7 +136,7 @@ async fn again(
     app: &App,
     visit: &Visit,
     form: &Parameters,
-    counted: Option<Vec<Vec<u8>>>,
+    counted: Option<Admitted>,
 ) -> Outcome<Option<HttpResponse>> {
     let Some(ceremony) = form.get("ceremony").and_then(|id| id.parse::<Uuid>().ok()) else { return Ok(None) };
     let found = app
@@ -169,23 +169,23 @@ async fn again(
     let question = answered.question;
     let confirmed = question.state["confirm"].as_str().and_then(Destination::parse);
     let next = question.request_id.map_or_else(|| Destination::url(confirmed, app), |id| address(app, id));
-    let signed_in = SignedIn { session_id: session.id, generation: session.secret_generation };
+    let signed_in = SignedIn { session_id: session.id, generation: session.secret_generation, device: None };
     Ok(Some(welcome(app, &next, &signed_in)))
 }
 
 /// Counts a code, committed before it is looked at.
 async fn count(app: &App, visit: &Visit, user_id: Uuid) -> Outcome<Gate> {
-    let source = visit.trace.source_hash.clone().unwrap_or_default();
     let account = user_id.to_string();
     let count = async |tx: &mut Tx| {
-        app.sources.count(tx, Attempt::SecondFactor, &account, &source).await.map_err(Failure::from)
+        let device = sessions::find_device(tx, user_id).await?;
+        app.sources.count(tx, Attempt::SecondFactor, &account, device).await.map_err(Failure::from)
     };
     app.db.work(visit.now, &visit.trace, count).await
 }
 
 fn welcome(app: &App, next: &str, signed_in: &SignedIn) -> HttpResponse {
     let mut response = answer::see_other(next);
-    give_cookie(&mut response, app, signed_in.session_id, signed_in.generation);
+    give_cookies(&mut response, app, signed_in);
     response
 }
 

@@ -14,7 +14,7 @@ use crate::{
     db::Outcome,
     failure::Failure,
     http::{
-        extract::{JsonBody, Visit, give_cookie},
+        extract::{JsonBody, Visit, give_cookies},
         pending::Brought,
         signing_in::Purpose,
     },
@@ -36,12 +36,9 @@ pub async fn options(app: Data<App>, visit: Visit, body: JsonBody) -> HttpRespon
 async fn begin(app: &App, visit: &Visit, passkeys: &Passkeys, purpose: &Purpose, call: &Call) -> Outcome<HttpResponse> {
     let Some(session) = &purpose.browser().session else { return Ok(out_of_date()) };
     let bound = purpose.bound_to(app, call.text("as") == Some("another"));
-    let source = visit.trace.source_hash.clone().unwrap_or_default();
     let asked = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
-            let gate = app.sources.count_stranger(tx, &source).await?;
-            gate.or_later("too many sign-ins begin at your address; please wait a moment")?;
             let asked = ceremony::ask_for_passkey(tx, passkeys, session, purpose.request_id(), bound).await?;
             Ok::<_, Failure>(asked)
         })
@@ -102,7 +99,7 @@ async fn sign_in(
         Err(refusal) => return Ok(refused(visit, refusal)),
     };
     let mut response = go(&purpose.next(app));
-    give_cookie(&mut response, app, signed_in.session_id, signed_in.generation);
+    give_cookies(&mut response, app, &signed_in);
     Ok(response)
 }
 

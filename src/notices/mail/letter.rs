@@ -16,7 +16,7 @@ macro_rules! embedded {
     };
 }
 
-const EMBEDDED: [(&str, &str); 13] = embedded![
+const EMBEDDED: [(&str, &str); 14] = embedded![
     "_foot",
     "passkey_added",
     "passkey_removed",
@@ -27,6 +27,7 @@ const EMBEDDED: [(&str, &str); 13] = embedded![
     "authenticator_added",
     "authenticator_removed",
     "codes_guessed",
+    "password_guessed",
     "recovery_codes_made",
     "recovery_code_used",
     "glass_broken",

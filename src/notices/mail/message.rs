@@ -35,6 +35,8 @@ pub enum Message<'a> {
     PasswordReset,
     AuthenticatorAdded,
     AuthenticatorRemoved,
+    /// Somebody has guessed at the password as often as may be.
+    PasswordGuessed,
     /// Somebody knows the password and has guessed at codes.
     CodesGuessed,
     RecoveryCodesMade,
@@ -84,6 +86,7 @@ pub(super) fn samples() -> Vec<Message<'static>> {
         Message::PasswordReset,
         Message::AuthenticatorAdded,
         Message::AuthenticatorRemoved,
+        Message::PasswordGuessed,
         Message::CodesGuessed,
         Message::RecoveryCodesMade,
         Message::RecoveryCodeUsed { left: 9 },

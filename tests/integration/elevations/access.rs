@@ -151,17 +151,21 @@ async fn hours() {
 async fn known_devices() {
     let server = demanding("known_device = true").await;
     let agent = server.agent();
-    refused(&ask(&server, &agent, ALICE).await, "a kind of browser that you have used here before");
+    refused(&ask(&server, &agent, ALICE).await, "a browser that you have signed in with before");
     // Waiting is not enough: this very session vouches for nothing.
     server.advance(TimeDelta::minutes(29)).await;
     agent.open(&server.at("/account")).await;
     server.advance(TimeDelta::minutes(29)).await;
     agent.open(&server.at("/account")).await;
     server.advance(TimeDelta::minutes(5)).await;
-    refused(&ask(&server, &agent, ALICE).await, "a kind of browser");
-    // A later session in the same kind of browser is known, though the one before has ended; other people's is not.
+    refused(&ask(&server, &agent, ALICE).await, "a browser that you have signed in with before");
+    // Another browser of the same kind is another browser: its name is anybody's to copy.
+    refused(&ask(&server, &server.agent(), ALICE).await, "a browser that you have signed in with before");
+    // A later session in the same browser is known, though the one before has ended; that it is other people's is nothing.
     let account = agent.open(&server.at("/account")).await;
     agent.submit(&account.form_to("/sign-out")).await;
     ask(&server, &agent, ALICE).await.code();
-    refused(&ask(&server, &server.agent(), BOB).await, "a kind of browser");
+    let account = agent.open(&server.at("/account")).await;
+    agent.submit(&account.form_to("/sign-out")).await;
+    refused(&ask(&server, &agent, BOB).await, "a browser that you have signed in with before");
 }

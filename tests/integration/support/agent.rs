@@ -26,6 +26,12 @@ pub struct Cookie {
     pub attributes: Vec<String>,
 }
 
+impl Cookie {
+    fn is_device(&self) -> bool {
+        self.name.contains("mooring_device")
+    }
+}
+
 /// Clones share cookies, as tabs do.
 #[derive(Clone)]
 pub struct Agent {
@@ -57,7 +63,7 @@ impl Agent {
 
     /// The cookies of now, in a browser of their own: what a thief has, or a test keeps for later.
     pub fn copy(&self) -> Self {
-        let jar = Arc::new(Mutex::new(self.cookies()));
+        let jar = Arc::new(Mutex::new(self.kept()));
         Self { jar, ..self.clone() }
     }
 
@@ -72,15 +78,26 @@ impl Agent {
         self
     }
 
+    /// The cookies that stand for sessions.
     pub fn cookies(&self) -> Vec<Cookie> {
+        self.kept().into_iter().filter(|cookie| !cookie.is_device()).collect()
+    }
+
+    /// All that the browser keeps.
+    fn kept(&self) -> Vec<Cookie> {
         self.jar.lock().expect("not poisoned").clone()
     }
 
-    /// The only cookie.
+    /// The only cookie that stands for a session.
     pub fn cookie(&self) -> Cookie {
         let cookies = self.cookies();
         assert_eq!(cookies.len(), 1, "{cookies:?}");
         cookies.into_iter().next().expect("counted")
+    }
+
+    /// The cookie by which the browser is known.
+    pub fn device(&self) -> Option<Cookie> {
+        self.kept().into_iter().find(Cookie::is_device)
     }
 
     /// Goes to an address and follows redirects for as long as they stay at the server.
@@ -170,7 +187,7 @@ impl Agent {
         // A top-level GET from elsewhere carries Lax cookies, a POST does not.
         if site != Site::Cross && url.host_str() == self.home.host_str() {
             let sent: Vec<String> =
-                self.cookies().iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
+                self.kept().iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
             if !sent.is_empty() {
                 request = request.header("cookie", sent.join("; "));
             }
@@ -195,9 +212,12 @@ impl Agent {
     pub async fn call(&self, url: &str, body: &Value) -> Page {
         let url = Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
         let cookies: Vec<String> =
-            self.cookies().iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
+            self.kept().iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
         let request = self.http.post(url.clone()).header(USER_AGENT, FIREFOX).header("cookie", cookies.join("; "));
-        let request = request.header(ORIGIN, url.origin().ascii_serialization()).header("sec-fetch-mode", "cors");
+        let mut request = request.header(ORIGIN, url.origin().ascii_serialization()).header("sec-fetch-mode", "cors");
+        if let Some(address) = &self.forwarded_for {
+            request = request.header("x-forwarded-for", address);
+        }
         let answer = request.json(body).send().await.unwrap_or_else(|error| panic!("{url}: {error:?}"));
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         self.keep(&headers);

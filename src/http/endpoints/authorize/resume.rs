@@ -120,7 +120,7 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid, door: Door<'_>) -> Outcome<
             } else {
                 app.db
                     .work(visit.now, &visit.trace, async |tx| {
-                        admit_stranger(app, visit, tx).await??;
+                        admit_stranger(app, tx).await??;
                         let session = sessions::start_visitor(tx, &app.config.sessions).await?;
                         claim(tx, begun.insert(session).id).await
                     })

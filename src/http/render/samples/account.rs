@@ -54,6 +54,22 @@ pub fn account() -> Account {
             scopes: vec!["See your name".into(), "See your email address".into()],
             granted_at: moment(-60 * 24 * 40),
         }],
+        devices: vec![
+            AccountDevice {
+                id: "0198-11".into(),
+                label: "Firefox on Linux".into(),
+                current: true,
+                known_since: moment(-60 * 24 * 30),
+                used_at: moment(-95),
+            },
+            AccountDevice {
+                id: "0198-12".into(),
+                label: "Safari on iPhone".into(),
+                current: false,
+                known_since: moment(-60 * 24 * 90),
+                used_at: moment(-60 * 24 * 2),
+            },
+        ],
         offline: vec![AccountOffline {
             id: "0198-9".into(),
             client_name: "Tide Tables".into(),

@@ -23,6 +23,7 @@ pub struct Account {
     pub passkeys: Vec<AccountPasskey>,
     pub add_passkey: Option<AddPasskey>,
     pub sessions: Vec<AccountSession>,
+    pub devices: Vec<AccountDevice>,
     pub consents: Vec<AccountConsent>,
     pub offline: Vec<AccountOffline>,
 }
@@ -69,6 +70,16 @@ pub struct AccountSession {
     pub expires_at: Moment,
     /// Names of the clients that took part.
     pub clients: Vec<String>,
+}
+
+/// A browser in which one has signed in before.
+#[derive(Clone, Debug, Serialize)]
+pub struct AccountDevice {
+    pub id: String,
+    pub label: String,
+    pub current: bool,
+    pub known_since: Moment,
+    pub used_at: Moment,
 }
 
 /// What one has allowed a client.

@@ -1,0 +1,107 @@
+//! How much of what is admitted, and how soon there is room again.
+
+/// What is guessed at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    SignIn,
+    ClientSecret,
+    /// An initial access token, or a registration access token.
+    RegistrationToken,
+    /// The code after a password.
+    SecondFactor,
+    /// No guess, but a mail to somebody.
+    PasswordReset,
+}
+
+/// A leaky bucket: it holds so many at once, and loses so many a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limit {
+    pub size: f64,
+    pub leak: f64,
+}
+
+const fn limit(size: f64, leak: f64) -> Limit {
+    Limit { size, leak }
+}
+
+impl Limit {
+    /// The same for a wider network, in which there are more people.
+    fn times(self, factor: f64) -> Self {
+        Self { size: self.size * factor, leak: self.leak * factor }
+    }
+
+    /// Of one source, then of the /56 and the /48 that it is in. A /56 is what one household gets, a /48 what one site gets.
+    #[must_use]
+    pub fn widening(self) -> [Self; 3] {
+        [self, self.times(2.0), self.times(6.0)]
+    }
+}
+
+impl Attempt {
+    pub(super) fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::SignIn => b"sign-in",
+            Self::ClientSecret => b"client-secret",
+            Self::RegistrationToken => b"registration-token",
+            Self::SecondFactor => b"second-factor",
+            Self::PasswordReset => b"password-reset",
+        }
+    }
+
+    /// At one account from one source; also at one account from one known device.
+    pub(super) fn of_pair(self) -> Limit {
+        match self {
+            // People mistype: ten at once, then one every 30 s.
+            Self::SignIn | Self::SecondFactor => limit(10.0, 1.0 / 30.0),
+            Self::ClientSecret | Self::RegistrationToken => limit(10.0, 1.0 / 10.0),
+            Self::PasswordReset => limit(5.0, 1.0 / 300.0),
+        }
+    }
+
+    /// From one source, at whatever account.
+    pub(super) fn of_source(self) -> Limit {
+        match self {
+            // Many people share an address. Only failures stay in the bucket.
+            Self::SignIn => limit(40.0, 0.5),
+            // Who comes here knows a password; the account's own bucket is what holds.
+            Self::SecondFactor => limit(100.0, 0.5),
+            Self::ClientSecret | Self::RegistrationToken => limit(60.0, 1.0),
+            Self::PasswordReset => limit(30.0, 1.0 / 10.0),
+        }
+    }
+
+    /// At one account, from wherever it comes.
+    pub(super) fn of_account(self) -> Option<Limit> {
+        match self {
+            Self::SignIn | Self::ClientSecret | Self::RegistrationToken => None,
+            // A code has six digits, and who guesses at it knows the password: 288 guesses a day are one in a thousand. Whoever
+            // is kept out by it has something to change.
+            Self::SecondFactor => Some(limit(15.0, 1.0 / 300.0)),
+            // What a mailbox can bear.
+            Self::PasswordReset => Some(limit(10.0, 1.0 / 600.0)),
+        }
+    }
+
+    /// NIST SP 800-63B-4 §3.2.2: no more than 100 failures in a row at one account. Then one an hour, until a success empties
+    /// the bucket: nobody is disabled by what strangers do.
+    pub(super) fn in_a_row(self) -> Option<Limit> {
+        match self {
+            Self::SignIn | Self::SecondFactor => Some(limit(100.0, 1.0 / 3600.0)),
+            Self::ClientSecret | Self::RegistrationToken | Self::PasswordReset => None,
+        }
+    }
+}
+
+/// Of what strangers have us remember, from one source. A crowd behind one address passes; somebody who fills the disk does
+/// not.
+pub(super) const STRANGERS: Limit = limit(1000.0, 10.0);
+/// The same from a browser that a person has signed in with.
+pub(super) const KNOWN: Limit = limit(200.0, 1.0);
+/// Passkeys that are asked for from one source. Apart from the rest, so that they are there when the rest is used up.
+pub(super) const PASSKEYS: Limit = limit(1000.0, 10.0);
+/// Of one client that has shown who it is: it asks for all its people from one place.
+pub(super) const PUSHES: Limit = limit(5000.0, 200.0);
+/// Of one resource server: what it reports is kept for ever.
+pub(super) const REPORTS: Limit = limit(2000.0, 100.0);
+/// Mails to one person about guesses at their account.
+pub(super) const WARNINGS: Limit = limit(1.0, 1.0 / 86400.0);
