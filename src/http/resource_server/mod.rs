@@ -179,7 +179,7 @@ impl Metadata {
 }
 
 impl ResourceServer {
-    /// Asks the server about every token, as a client of it. Reads the endpoint from the server's metadata. `http` is the
+    /// Asks the server about every token, as a client of it: the one that the resource names (`[[resource]] client`). Reads the endpoint from the server's metadata. `http` is the
     /// caller's, with its proxies and authorities; it should have a timeout, because every request to the API waits for it.
     pub async fn discover(
         http: reqwest::Client,
@@ -204,7 +204,8 @@ impl ResourceServer {
         Ok(Self { http, issuer, way, credentials: None, audience, clock: Clock::default() })
     }
 
-    /// Accepts only tokens that were issued for this resource (RFC 8707), and not those for another one.
+    /// Accepts only tokens that were issued for this resource (RFC 8707), and not those for another one. A token that its client
+    /// may show to userinfo, too, names the server beside the resource.
     #[must_use]
     pub fn expecting_audience(mut self, identifier: &str) -> Self {
         self.audience = Some(identifier.to_owned());
