@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::{
+    builtin::HUB_PREFIX,
     given::Reader,
     key::{Key, Section},
     value::Word,
@@ -79,6 +80,10 @@ fn one(from: &Reader<'_>) -> Result<Resource, Stop> {
     }
     if !resource.scopes.iter().all(|scope| is_scope_token(scope)) {
         return Err(from.wrong(&SCOPES, "each is one scope, without spaces"));
+    }
+    // A token for the resource and for this server would open the admin API to the resource.
+    if resource.scopes.iter().any(|scope| scope.starts_with(HUB_PREFIX)) {
+        return Err(from.wrong(&SCOPES, "the scopes of the Identity Hub are this server's own: leave them out"));
     }
     Ok(resource)
 }

@@ -398,6 +398,7 @@ fn resources_are_uris() {
     assert_eq!((&resource.access_token_format, &resource.client), (&None, &None));
     let named = load("[[resource]]\nidentifier = 'urn:api'\nclient = 'api'", &[]).unwrap();
     assert_eq!(named.resources[0].client.as_deref(), Some("api"));
+    in_file("[[resource]]\nidentifier = 'urn:api'\nscopes = ['hub:sessions']", &["resource.scopes", "Identity Hub"]);
     // An empty path is the root.
     let both = "[[resource]]\nidentifier = 'https://a.example'\n[[resource]]\nidentifier = 'https://a.example/'\n";
     in_file(both, &["mooring.toml:4", "resource.identifier"]);
