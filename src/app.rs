@@ -1,6 +1,6 @@
 //! The application: what every request needs, built once and shared.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::{
     authentication::{Passkeys, Passwords, recovery::RecoveryCodes, second_factor::Codes, totp::Authenticators},
@@ -10,7 +10,10 @@ use crate::{
     config::Config,
     db::Database,
     failure::Stop,
-    http::render::{Site, Templates},
+    http::{
+        Certificate,
+        render::{Site, Templates},
+    },
     jose::{Key256, MasterSecret, Purpose},
     notices::Mailer,
     outbound::Outbound,
@@ -38,6 +41,8 @@ pub struct App {
     /// `None`: the issuer is no place for passkeys.
     pub passkeys: Option<Passkeys>,
     pub templates: Templates,
+    /// Set by the listener: commands read no TLS key. Empty: plain HTTP.
+    pub certificate: OnceLock<Arc<Certificate>>,
     pub outbound: Outbound,
     pub jwks: JwksCache,
     /// What becomes of clients that register themselves.
@@ -64,6 +69,7 @@ impl App {
             resets: ResetLinks::new(master.derive(Purpose::PasswordResets)),
             passkeys: Passkeys::new(&config.issuer, &config.pages.name, &config.passkeys)?,
             templates: Templates::new(config.pages.templates.as_deref(), site)?,
+            certificate: OnceLock::new(),
             outbound: Outbound::new(&config.outbound)?,
             jwks: JwksCache::default(),
             registrar: Registrar::new(

@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 const REQUESTS: &str = "mooring_http_requests_total";
 const DURATION: &str = "mooring_http_request_duration_seconds";
 const REFUSALS: &str = "mooring_refusals_total";
+const SIGN_INS: &str = "mooring_sign_ins_total";
 const STATEMENTS: &str = "mooring_db_statements_total";
 const CONNECTIONS: &str = "mooring_db_pool_connections";
 const LIVE: &str = "mooring_sessions_live";
@@ -35,6 +36,7 @@ pub fn install() {
         describe_counter!(REQUESTS, "Requests answered, by route, method and status.");
         describe_histogram!(DURATION, "Seconds from a request's head to its answer's, by route and method.");
         describe_counter!(REFUSALS, "Requests refused, by the error code of the specification.");
+        describe_counter!(SIGN_INS, "Tries to sign in, by method and outcome.");
         describe_counter!(STATEMENTS, "SQL statements sent, BEGIN and COMMIT included.");
         describe_gauge!(CONNECTIONS, "Connections of the pool that are idle or in use, and requests waiting for one.");
         describe_gauge!(LIVE, "Live sessions, by kind; counted twice a minute.");
@@ -88,6 +90,11 @@ pub fn refused(reason: &'static str) {
     counter!(REFUSALS, "reason" => reason).increment(1);
 }
 
+/// Somebody tried to sign in: `password`, `second_factor` or `passkey`; `done`, `refused` or `throttled`.
+pub fn sign_in(method: &'static str, outcome: &'static str) {
+    counter!(SIGN_INS, "method" => method, "outcome" => outcome).increment(1);
+}
+
 /// The pool as it is, (connections, idle ones, requests waiting), and the statements sent since the start.
 #[expect(clippy::cast_precision_loss, reason = "a pool has fewer than 2^52 connections")]
 pub fn database((size, idle, waiting): (usize, usize, usize), statements: u64) {
@@ -135,6 +142,7 @@ mod tests {
         request("/oauth/token", "BREW", 405, 0.001);
         refused("invalid_grant");
         live_sessions(&[("user".to_owned(), 3)]);
+        sign_in("password", "refused");
         notice("delivered");
         pending_notices(2);
         fold();
@@ -144,6 +152,7 @@ mod tests {
             r#"mooring_http_requests_total{route="/oauth/token",method="other",status="405"} 1"#,
             r#"mooring_http_request_duration_seconds_bucket{route="/oauth/token",method="POST",le="0.005"} 1"#,
             r#"mooring_refusals_total{reason="invalid_grant"} 1"#,
+            r#"mooring_sign_ins_total{method="password",outcome="refused"} 1"#,
             r#"mooring_sessions_live{kind="user"} 3"#,
             r#"mooring_sessions_live{kind="device"} 0"#,
             r#"mooring_notices_total{outcome="delivered"} 1"#,

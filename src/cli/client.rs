@@ -10,7 +10,7 @@ use std::{
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Opened, open::opened, output};
+use super::{Opened, open::opened, operator, output};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     clients::{self, Client as Party},
@@ -74,7 +74,7 @@ async fn add(opened: &Opened, metadata: ClientMetadata) -> Result<(), Stop> {
     let now = app.clock.now();
     let registered = app
         .db
-        .work(now, &Trace::default(), async |tx| clients::register(tx, metadata, Actor::Operator).await)
+        .work(now, &operator::trace(), async |tx| clients::register(tx, metadata, Actor::Operator).await)
         .await
         .map_err(|failure| match failure {
             Failure::Refused(error) => refused(&error),
@@ -113,7 +113,7 @@ async fn disable(opened: &Opened, id: &str) -> Result<(), Stop> {
     let app = &opened.app;
     let found = app
         .db
-        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<Option<bool>, Broken> {
+        .work(app.clock.now(), &operator::trace(), async |tx| -> Result<Option<bool>, Broken> {
             let changed = db::clients::disable(tx, id).await?;
             if changed == Some(true) {
                 let subject = Subject { client_id: Some(id.to_owned()), ..Subject::default() };

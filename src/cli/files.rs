@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     failure::Stop,
     http::{
-        read_tls,
+        Certificate,
         render::{self, Site, Templates},
     },
     jose::{MasterSecret, Purpose},
@@ -33,7 +33,7 @@ pub(super) static NAMED: [Named; 6] = [
     Named {
         key: "tls",
         is_there: |config| config.tls.is_some(),
-        read: |config| config.tls.as_ref().map_or(Ok(()), |tls| read_tls(tls).map(drop)),
+        read: |config| config.tls.as_ref().map_or(Ok(()), |tls| Certificate::read(tls).map(drop)),
         leave_out: |config| config.tls = None,
     },
     Named {
@@ -67,16 +67,19 @@ pub(super) static NAMED: [Named; 6] = [
     Named {
         key: "mail",
         is_there: |config| config.mail.from.is_some() || config.mail.url.is_some(),
-        read: |config| {
-            let nobodys = MasterSecret::from_bytes(MasterSecret::generate().as_bytes())?;
-            Mailer::new(config, ResetLinks::new(nobodys.derive(Purpose::PasswordResets))).map(drop)
-        },
+        read: |config| mailer(config).map(drop),
         leave_out: |config| {
             config.mail.from = None;
             config.mail.url = None;
         },
     },
 ];
+
+/// A mailer whose one-time links open nothing: for looking at the configuration, and for mail without a link.
+pub(super) fn mailer(config: &Config) -> Result<Mailer, Stop> {
+    let throwaway = MasterSecret::from_bytes(MasterSecret::generate().as_bytes())?;
+    Mailer::new(config, ResetLinks::new(throwaway.derive(Purpose::PasswordResets)))
+}
 
 /// What lies among the templates and replaces none of them.
 pub(super) fn strangers(config: &Config) -> Result<Vec<PathBuf>, Stop> {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Opened, open::opened, output, session::instant};
+use super::{Opened, open::opened, operator, output, session::instant};
 use crate::{
     config::Config,
     db::{
@@ -13,7 +13,7 @@ use crate::{
     },
     failure::Stop,
     jose::{Algorithm, Purpose},
-    tokens,
+    tokens::{self, Retirement},
 };
 
 #[derive(Debug, Subcommand)]
@@ -30,11 +30,17 @@ pub(super) enum Keys {
         #[arg(long = "algorithm", value_name = "ALG")]
         algorithms: Vec<Algorithm>,
     },
+    /// Retire a key at once: nothing that it signed is believed any more. For a key that others may have
+    Retire {
+        /// Its id, as `keys list` prints it
+        kid: String,
+    },
 }
 
 pub(super) async fn run(config: Config, command: &Keys) -> Result<(), Stop> {
     match command {
         Keys::List { json } => opened(config, async |opened| list(opened, *json).await).await,
+        Keys::Retire { kid } => opened(config, async |opened| retire(opened, kid).await).await,
         Keys::Rotate { algorithms } => opened(config, async |opened| rotate(opened, algorithms).await).await,
     }
 }
@@ -89,9 +95,29 @@ async fn rotate(opened: &Opened, algorithms: &[Algorithm]) -> Result<(), Stop> {
     opened.ready_keys().await?;
     let app = &opened.app;
     let seal = opened.master.derive(Purpose::SealSigningKeys);
-    let (kids, from) =
-        app.db.work(app.clock.now(), &Trace::default(), async |tx| tokens::rotate(tx, &seal, algorithms).await).await?;
+    let (kids, from) = app
+        .db
+        .work(app.clock.now(), &operator::trace(), async |tx| tokens::rotate(tx, &seal, algorithms).await)
+        .await?;
     // What is said next is true of every server that runs.
     tokio::time::sleep(tokens::PUBLISHED_WITHIN * 2).await;
     output::line(&format!("published {}; they sign from {}", kids.join(", "), instant(from)))
+}
+
+async fn retire(opened: &Opened, kid: &str) -> Result<(), Stop> {
+    opened.ready_keys().await?;
+    let app = &opened.app;
+    let seal = opened.master.derive(Purpose::SealSigningKeys);
+    let retired =
+        app.db.work(app.clock.now(), &operator::trace(), async |tx| tokens::retire(tx, &seal, kid).await).await?;
+    let said = match retired {
+        Retirement::Unknown => {
+            return Err(Stop::new(format_args!("there is no signing key {kid}")).mend("`mooring keys list` lists them"));
+        }
+        Retirement::Already => format!("{kid} was retired before"),
+        Retirement::Done { successor } => format!("retired {kid}; {successor} signs in its place"),
+    };
+    // What is printed next is true of every server that runs.
+    tokio::time::sleep(tokens::PUBLISHED_WITHIN * 2).await;
+    output::line(&said)
 }

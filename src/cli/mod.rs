@@ -7,13 +7,16 @@ mod audit;
 mod client;
 mod declared;
 mod demo;
+mod deployment;
 mod docs;
 mod doctor;
 mod files;
 mod keys;
 mod logging;
+mod mail;
 mod migrate;
 mod open;
+mod operator;
 mod output;
 mod port;
 mod serve;
@@ -68,8 +71,11 @@ enum Command {
     /// Look at the signing keys, and rotate them
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Check configuration and database, and say what mends what is wrong
-    Doctor,
+    /// Check configuration, database, issuer and mail server, and change nothing
+    Doctor(doctor::Doctor),
+    /// Try the mail server
+    #[command(subcommand)]
+    Mail(mail::Mail),
     /// Print a part of the documentation that is made from the program itself
     Docs(docs::Docs),
 }
@@ -78,6 +84,11 @@ impl Cli {
     /// The configuration that the command line and the environment name.
     pub fn configuration(&self) -> Result<Config, Stop> {
         Config::load(Sources::process(self.config.clone()))
+    }
+
+    /// The configuration file, if one is named.
+    fn configuration_file(&self) -> Option<PathBuf> {
+        Sources::process(self.config.clone()).file
     }
 
     fn is_start(&self) -> bool {
@@ -122,7 +133,7 @@ async fn dispatch(cli: &Cli) -> Result<(), Stop> {
             // Dropping what is under way leaves the embedded database as it should be left.
             tokio::select! {
                 outcome = work(cli, command) => outcome,
-                () = signals::asked_to_stop() => Err(Stop::new("interrupted")),
+                () = signals::interrupted() => Err(Stop::new("interrupted")),
             }
         }
     }
@@ -132,7 +143,8 @@ async fn work(cli: &Cli, command: &Command) -> Result<(), Stop> {
     match command {
         Command::Serve | Command::Demo(_) => Ok(()),
         Command::Docs(docs) => docs::run(docs),
-        Command::Doctor => doctor::run(cli).await,
+        Command::Doctor(doctor) => doctor::run(cli, doctor).await,
+        Command::Mail(mail) => mail::run(cli.configuration()?, mail).await,
         Command::Migrate => migrate::run(&cli.configuration()?).await,
         Command::User(user) => user::run(cli.configuration()?, user).await,
         Command::Client(client) => client::run(cli.configuration()?, client).await,

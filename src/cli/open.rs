@@ -83,7 +83,7 @@ pub(super) async fn on(
 ) -> Result<Opened, Stop> {
     keep_partitions(&db, &clock).await?;
     let master = master_secret(source, &db, &clock).await?;
-    let data = whereabouts(&config);
+    let data = whereabouts(&config, embedded.as_ref());
     let app = App::new(config, clock, db, &master)?;
     Ok(Opened { app, embedded, master, data })
 }
@@ -138,7 +138,7 @@ pub(super) async fn database(config: &Config, clock: &Clock, role: Role) -> Resu
                 Stop::from(broken).mend("check DATABASE_URL, or leave it unset to use the embedded PostgreSQL")
             })?;
         if !pending.is_empty() {
-            return Err(Stop::new("the database has not the schema of this program").mend("run `mooring migrate`"));
+            return Err(Stop::new("the database schema is missing or out of date").mend("run `mooring migrate`"));
         }
         return Ok((None, db));
     }
@@ -153,7 +153,7 @@ pub(super) async fn database(config: &Config, clock: &Clock, role: Role) -> Resu
 pub(super) async fn embedded(config: &Config, role: Role) -> Result<Embedded, Stop> {
     let embedded = Embedded::start(&config.data_dir, role).await?;
     if embedded.is_new() && role == Role::Command {
-        eprintln!("mooring: made a new embedded database in {}", whereabouts(config));
+        eprintln!("mooring: made a new embedded database in {}", whereabouts(config, Some(&embedded)));
     }
     Ok(embedded)
 }
@@ -211,11 +211,16 @@ fn make_once(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Where the data is, for people.
-fn whereabouts(config: &Config) -> String {
-    match &config.database.url {
-        Some(url) => db::place(url),
-        None => config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone()).display().to_string(),
+/// Where the data is, for people: a directory, or host and database. As root the cluster may lie elsewhere than the data
+/// directory, and a backup needs both.
+pub(super) fn whereabouts(config: &Config, embedded: Option<&Embedded>) -> String {
+    if let Some(url) = &config.database.url {
+        return db::place(url);
+    }
+    let directory = config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone());
+    match embedded.map(Embedded::directory).filter(|cluster| !cluster.starts_with(&directory)) {
+        Some(cluster) => format!("{} and {} (back up both)", directory.display(), cluster.display()),
+        None => directory.display().to_string(),
     }
 }
 

@@ -1,9 +1,13 @@
 //! `listen` with port 0: any that is free. The issuer has to name it before the server listens.
 
-use std::net::TcpListener;
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+};
 
 use crate::{
     config::{Config, Issuer},
+    db::embedded::Embedded,
     failure::Stop,
 };
 
@@ -14,8 +18,23 @@ pub(super) fn choose(config: &mut Config) -> Result<(), Stop> {
     }
     let free = TcpListener::bind(config.listen).and_then(|listener| listener.local_addr());
     config.listen = free.map_err(|error| Stop::new(format_args!("there is no free port: {error}")))?;
-    if let Some(base) = config.issuer.as_str().strip_suffix(":0") {
-        config.issuer = Issuer::parse(&format!("{base}:{}", config.listen.port())).map_err(Stop::new)?;
+    let issuer = config.issuer.as_str();
+    let (address, slash) = issuer.strip_suffix('/').map_or((issuer, ""), |address| (address, "/"));
+    if let Some(base) = address.strip_suffix(":0") {
+        config.issuer = Issuer::parse(&format!("{base}:{}{slash}", config.listen.port())).map_err(Stop::new)?;
     }
     Ok(())
+}
+
+/// Refuses a port that is taken before anything is made: a database that was made or migrated for a server that cannot listen
+/// puzzles its operator. Where there is an embedded cluster nothing new is made, and its own lock says more than the port.
+pub(super) fn check(config: &Config) -> Result<(), Stop> {
+    if config.database.url.is_none() && Embedded::exists(&config.data_dir) {
+        return Ok(());
+    }
+    TcpListener::bind(config.listen).map(drop).map_err(|error| cannot_listen(config.listen, &error))
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> Stop {
+    Stop::new(format_args!("cannot listen on {address}: {error}")).mend("is another server running there? set `listen`")
 }

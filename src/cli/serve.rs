@@ -1,10 +1,15 @@
 //! `mooring serve`: the listener, the background jobs and the embedded database, until told to stop.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    path::{self, Path},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 
-use super::{Cli, Opened, logging, open, output, port, signals};
+use super::{Cli, Opened, deployment, logging, open, output, port, signals};
 use crate::{
     app::App,
     db::{
@@ -39,6 +44,8 @@ pub(super) async fn run(cli: &Cli) -> Result<(), Stop> {
     let mut config = cli.configuration()?;
     port::choose(&mut config)?;
     logging::start(&config.log);
+    port::check(&config)?;
+    let from = cli.configuration_file().map_or_else(|| "none".to_owned(), |file| whole_path(&file));
     let stop = signals::asked_to_stop();
     tokio::pin!(stop);
     // Heard from the beginning: an embedded PostgreSQL that has just been started is stopped again.
@@ -47,8 +54,15 @@ pub(super) async fn run(cli: &Cli) -> Result<(), Stop> {
         () = &mut stop => return Ok(()),
     };
     let (issuer, data) = (opened.app.config.issuer.as_str().to_owned(), opened.data.clone());
+    for advice in deployment::advice(&opened.app.config) {
+        tracing::warn!(hint = advice.hint, "{}", advice.what);
+    }
     serve(opened, stop, |ready| {
-        let mut text = format!("issuer: {issuer}\ndata: {data}\nlistening: {}", ready.address);
+        let version = deployment::version();
+        let mut text = format!(
+            "version: {version}\nconfiguration: {from}\nissuer: {issuer}\ndata: {data}\nlistening: {}",
+            ready.address
+        );
         if let Some(link) = &ready.set_up {
             text.push_str("\nset up: ");
             text.push_str(link);
@@ -60,6 +74,11 @@ pub(super) async fn run(cli: &Cli) -> Result<(), Stop> {
     .await
 }
 
+/// A path that reads the same from every working directory.
+fn whole_path(file: &Path) -> String {
+    path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
+}
+
 /// Serves until `stop` resolves; then finishes the requests in flight, and leaves everything as it should be left.
 ///
 /// `on_ready` is called once, when the server listens.
@@ -67,6 +86,7 @@ pub async fn serve(opened: Opened, stop: impl Future<Output = ()>, on_ready: imp
     let served = tokio::select! {
         served = listen(&opened, stop, on_ready) => served,
         never = supervise(opened.embedded.as_ref()) => match never {},
+        never = signals::at_each_hangup(|| read_again(&opened.app)) => match never {},
     };
     let closed = opened.close().await;
     served.and(closed)
@@ -114,6 +134,15 @@ async fn set_up_link(app: &App) -> Result<Option<String>, Broken> {
         })
         .await?;
     Ok(made.then(|| app.config.issuer.url(&format!("/set-up?token={token}"))))
+}
+
+/// What an operator asks for by SIGHUP.
+fn read_again(app: &App) {
+    if let Some(certificate) = app.certificate.get() {
+        certificate.reload();
+    } else {
+        tracing::info!("SIGHUP: there is no TLS certificate to read again");
+    }
 }
 
 /// Starts the embedded PostgreSQL again whenever it was killed.

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Opened, open::opened, output, user};
+use super::{Opened, open::opened, operator, output, user};
 use crate::{
     audit::{self, Actor, ExportedEvent},
     config::Config,
@@ -209,7 +209,7 @@ async fn watched(
     change: impl AsyncFn(&mut Tx, Uuid) -> Result<bool, Broken>,
 ) -> Result<Vec<Uuid>, Stop> {
     let app = &opened.app;
-    app.db.work(app.clock.now(), &Trace::default(), async |tx| changed(tx, what.id, change).await).await
+    app.db.work(app.clock.now(), &operator::trace(), async |tx| changed(tx, what.id, change).await).await
 }
 
 /// Changes what an id or a `sid` stands for. Returns what was changed.
@@ -235,7 +235,7 @@ async fn end(opened: &Opened, what: &End) -> Result<(), Stop> {
     let app = &opened.app;
     let said = app
         .db
-        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<String, Stop> {
+        .work(app.clock.now(), &operator::trace(), async |tx| -> Result<String, Stop> {
             if let Some(id) = what.id {
                 let end = async |tx: &mut Tx, id| sessions::end(tx, id, &what.reason, Actor::Operator).await;
                 return Ok(match changed(tx, id, end).await?.as_slice() {

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Opened, open::opened, output};
+use super::{Opened, open::opened, operator, output};
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
@@ -187,7 +187,7 @@ async fn add(opened: &Opened, new: New<'_>) -> Result<(), Stop> {
     let phc = hash(app, name, &claims, password).await?;
     let user = app
         .db
-        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<Option<Person>, Broken> {
+        .work(app.clock.now(), &operator::trace(), async |tx| -> Result<Option<Person>, Broken> {
             let Some(user) = users::insert(tx, name, &claims, admin).await? else { return Ok(None) };
             users::set_password(tx, user.id, &phc, None).await?;
             users::set_groups(tx, user.id, groups).await?;
@@ -222,7 +222,7 @@ async fn change_password(opened: &Opened, name: &str, password: String) -> Resul
     let phc = hash(app, &user.username, &user.claims, password).await?;
     let ended = app
         .db
-        .work(now, &Trace::default(), async |tx| -> Result<usize, Stop> {
+        .work(now, &operator::trace(), async |tx| -> Result<usize, Stop> {
             users::set_password(tx, user.id, &phc, None).await?;
             let ended = sessions::end_all_of_user(tx, user.id, "ended_by_operator", Actor::Operator).await?;
             audit::record(tx, event(Action::PasswordChanged, &user).detail(json!({ "sessions_ended": ended })));
@@ -241,7 +241,7 @@ async fn change_groups(opened: &Opened, what: &Groups) -> Result<(), Stop> {
     }
     let (groups, ended) = app
         .db
-        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
+        .work(app.clock.now(), &operator::trace(), async |tx| -> Result<_, Stop> {
             let user = find(tx, name).await?;
             privileged_sessions::lock_person(tx, user.id).await?;
             let mut groups = users::find_groups(tx, user.id).await?;
@@ -275,7 +275,7 @@ async fn change_admin(opened: &Opened, what: &Admin) -> Result<(), Stop> {
     refuse_declared(&app.config, name, "admin")?;
     let (ended, is_one_left) = app
         .db
-        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
+        .work(app.clock.now(), &operator::trace(), async |tx| -> Result<_, Stop> {
             let user = find(tx, name).await?;
             let ended = sessions::set_admin(tx, user.id, *grant, Actor::Operator).await?;
             if let Some(ended) = ended {
@@ -311,7 +311,7 @@ async fn forget_passkeys(opened: &Opened, name: &str, all: bool) -> Result<(), S
     let app = &opened.app;
     let (forgotten, left) = app
         .db
-        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
+        .work(app.clock.now(), &operator::trace(), async |tx| -> Result<_, Stop> {
             let user = find(tx, name).await?;
             credentials::lock_person(tx, user.id).await?;
             let mut passkeys = credentials::load_passkeys(tx, user.id).await?;
@@ -335,7 +335,7 @@ async fn disable(opened: &Opened, name: &str) -> Result<(), Stop> {
     let app = &opened.app;
     let ended = app
         .db
-        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<usize, Stop> {
+        .work(app.clock.now(), &operator::trace(), async |tx| -> Result<usize, Stop> {
             let user = find(tx, name).await?;
             if users::disable(tx, user.id).await? {
                 audit::record(tx, event(Action::UserDisabled, &user));

@@ -1,7 +1,8 @@
 //! The public URL of the server, by which relying parties know it.
 //!
-//! Invariant: `https`, or on a loopback name; no query, no fragment, no trailing slash (RFC 8414 §2, OIDC Discovery
-//! §3), so that every other address is made by appending to it.
+//! Invariant: `https`, or on a loopback name; no query, no fragment (RFC 8414 §2, OIDC Discovery §3), and a path that
+//! every router and browser reads the same way. Clients compare the issuer as text, so a trailing slash that the operator
+//! wrote is part of it (people who come from Auth0 or authentik have one); other addresses are built without it.
 
 use std::fmt;
 
@@ -12,7 +13,10 @@ use crate::oauth::client_metadata::is_loopback;
 /// The issuer identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
+    /// The identifier, with its trailing slash if the operator wrote one.
     text: String,
+    /// The same without a trailing slash: what other addresses begin with.
+    base: String,
     origin: String,
     host: String,
 }
@@ -34,14 +38,17 @@ impl Issuer {
             "http" => return Err("http is only for localhost and loopback addresses: write https"),
             _ => return Err("write an https URL, as in https://id.example"),
         }
+        let base = url.as_str().strip_suffix('/').unwrap_or(url.as_str()).to_owned();
+        check_path(base.get(url.origin().ascii_serialization().len()..).unwrap_or_default())?;
         Ok(Self {
-            text: url.as_str().trim_end_matches('/').to_owned(),
+            text: if text.ends_with('/') { format!("{base}/") } else { base.clone() },
+            base,
             origin: url.origin().ascii_serialization(),
             host: host.to_string(),
         })
     }
 
-    /// As relying parties compare it, without a trailing slash.
+    /// As relying parties compare it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -50,13 +57,13 @@ impl Issuer {
     /// The public address of a path that begins with a slash.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.text)
+        format!("{}{path}", self.base)
     }
 
-    /// `""`, or `"/tenant"`.
+    /// `""`, or `"/tenant"`: never with a trailing slash.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.text.get(self.origin.len()..).unwrap_or_default()
+        self.base.get(self.origin.len()..).unwrap_or_default()
     }
 
     #[must_use]
@@ -77,6 +84,15 @@ impl Issuer {
     }
 }
 
+/// Refuses a path that a router, a proxy or a cookie could read in two ways.
+fn check_path(path: &str) -> Result<(), &'static str> {
+    if path.contains("//") {
+        return Err("leave out the empty segment (//) of the path");
+    }
+    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"/-._~".contains(&octet);
+    if path.bytes().all(plain) { Ok(()) } else { Err("write the path with letters, digits and - . _ ~ only") }
+}
+
 impl fmt::Display for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -89,17 +105,26 @@ mod tests {
 
     #[test]
     fn an_issuer_is_taken_apart() {
-        let issuer = Issuer::parse("https://ID.example:8443/tenant/").unwrap();
+        let issuer = Issuer::parse("https://ID.example:8443/tenant").unwrap();
         assert_eq!(issuer.as_str(), "https://id.example:8443/tenant");
         assert_eq!(issuer.url("/oauth/token"), "https://id.example:8443/tenant/oauth/token");
         assert_eq!((issuer.path(), issuer.host()), ("/tenant", "id.example"));
         assert_eq!(issuer.origin(), "https://id.example:8443");
         assert!(issuer.is_https());
 
-        let issuer = Issuer::parse("http://[::1]:8080/").unwrap();
+        let issuer = Issuer::parse("http://[::1]:8080").unwrap();
         assert_eq!((issuer.as_str(), issuer.path(), issuer.host()), ("http://[::1]:8080", "", "[::1]"));
         assert!(!issuer.is_https());
         assert_eq!(Issuer::parse("https://id.example:443").unwrap().as_str(), "https://id.example");
+    }
+
+    #[test]
+    fn a_trailing_slash_is_part_of_the_issuer_alone() {
+        for (written, path) in [("https://id.example/", ""), ("https://id.example/tenant/", "/tenant")] {
+            let issuer = Issuer::parse(written).unwrap();
+            assert_eq!((issuer.as_str(), issuer.path()), (written, path));
+            assert_eq!(issuer.url("/oauth/token"), format!("https://id.example{path}/oauth/token"));
+        }
     }
 
     #[test]
@@ -126,6 +151,12 @@ mod tests {
             "https://id.example?",
             "https://id.example/#x",
             "https://a@b.example",
+            "https://id.example/te%20nant",
+            "https://id.example/größe",
+            "https://id.example/{tenant}",
+            "https://id.example//",
+            "https://id.example/a//b",
+            "https://id.example/a;b",
         ] {
             assert!(Issuer::parse(wrong).is_err(), "{wrong}");
         }

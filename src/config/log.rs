@@ -27,11 +27,18 @@ static FILTER: Key<String> = Key::or(
     "What is logged: a level, or levels by module, as in `info,mooring=debug`. Of libraries no more than `info`.",
 );
 
+static SOURCES: Key<bool> = Key::or(
+    "sources",
+    "false",
+    "Whole addresses of refused and throttled sign-ins in the log, for a firewall to read. Else only their networks, such as \
+     203.0.x.x.",
+);
+
 pub static SECTION: Section = Section {
     name: "log",
     doc: "The log goes to stderr; secrets never do.",
     repeated: false,
-    keys: || vec![&FORMAT, &FILTER],
+    keys: || vec![&FORMAT, &FILTER, &SOURCES],
 };
 
 /// The log.
@@ -40,10 +47,12 @@ pub struct Log {
     pub format: LogFormat,
     /// In the syntax of `tracing_subscriber::EnvFilter`.
     pub filter: String,
+    /// Whether addresses may stand in the log.
+    pub sources: bool,
 }
 
 pub fn read(from: &Reader<'_>) -> Result<Log, Stop> {
-    let log = Log { format: from.get(&FORMAT)?, filter: from.get(&FILTER)? };
+    let log = Log { format: from.get(&FORMAT)?, filter: from.get(&FILTER)?, sources: from.get(&SOURCES)? };
     if EnvFilter::builder().parse(&log.filter).is_err() {
         return Err(from.wrong(&FILTER, "write a level (error, warn, info, debug, trace), or levels by module"));
     }

@@ -37,6 +37,15 @@ pub struct AuditEvent {
     pub detail: Option<Value>,
 }
 
+impl AuditEvent {
+    /// Adds a member to the detail.
+    pub(super) fn add_fact(&mut self, name: &str, fact: Value) {
+        if let Value::Object(detail) = self.detail.get_or_insert_with(|| json!({})) {
+            detail.insert(name.to_owned(), fact);
+        }
+    }
+}
+
 /// The columns that every writer fills, as a record definition for `jsonb_to_recordset`.
 macro_rules! event_rows {
     ($parameter:literal) => {

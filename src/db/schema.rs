@@ -552,6 +552,8 @@ diesel::table! {
         signs_from -> Timestamptz,
         /// When it leaves the JWKS: nothing that it signed is alive by then.
         retires_at -> Nullable<Timestamptz>,
+        /// When an operator retired it at once: from then on nothing that it signed is believed.
+        withdrawn_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -21,6 +21,7 @@ pub struct SigningKeyRow {
     pub created_at: DateTime<Utc>,
     pub signs_from: DateTime<Utc>,
     pub retires_at: Option<DateTime<Utc>>,
+    pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
 /// Every key there ever was, in the order in which they began to sign.
@@ -91,5 +92,29 @@ pub async fn retire_others(tx: &mut Tx, algorithm: &str, keep: &str, retires_at:
     .execute(&mut tx.conn())
     .await
     .or_broken("retire signing keys")?;
+    Ok(())
+}
+
+/// Takes a key out of the JWKS now, and out of everything that verifies. Returns whether it was not withdrawn before.
+pub async fn withdraw(tx: &mut Tx, kid: &str) -> Result<bool, Broken> {
+    let now = tx.now;
+    let changed = diesel::update(signing_keys::table)
+        .filter(signing_keys::kid.eq(kid).and(signing_keys::withdrawn_at.is_null()))
+        .set((signing_keys::withdrawn_at.eq(now), signing_keys::retires_at.eq(now)))
+        .execute(&mut tx.conn())
+        .await
+        .or_broken("withdraw a signing key")?;
+    Ok(changed > 0)
+}
+
+/// Lets a key that was to sign later sign from now on.
+pub async fn sign_now(tx: &mut Tx, kid: &str) -> Result<(), Broken> {
+    let now = tx.now;
+    diesel::update(signing_keys::table)
+        .filter(signing_keys::kid.eq(kid))
+        .set(signing_keys::signs_from.eq(now))
+        .execute(&mut tx.conn())
+        .await
+        .or_broken("let a signing key sign")?;
     Ok(())
 }

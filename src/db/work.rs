@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use diesel_async::{AsyncPgConnection, TransactionManager, pooled_connection::deadpool::Object};
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -25,6 +26,10 @@ pub struct Trace {
     pub place: Option<String>,
     /// Such as `Firefox on Linux`.
     pub device: Option<String>,
+    /// The source as the log may show it: the place, or the whole address where `[log] sources` is on. Never stored.
+    pub shown_source: Option<String>,
+    /// The account of the shell that a command runs in: facts for the events of an operator.
+    pub shell: Option<Value>,
 }
 
 /// Whose connection a unit of work runs on.
@@ -94,13 +99,16 @@ impl Tx {
     }
 
     /// Keeps an event until the change commits.
-    pub fn record(&mut self, event: AuditEvent) {
+    pub fn record(&mut self, mut event: AuditEvent) {
+        if let Some(shell) = self.trace.shell.as_ref().filter(|_| event.actor == "operator") {
+            event.add_fact("shell", shell.clone());
+        }
         self.events.push((self.told, event));
         self.told += 1;
     }
 
     /// Hands the events to a statement that writes them together with its change.
-    pub(super) fn take_events(&mut self) -> serde_json::Value {
+    pub(super) fn take_events(&mut self) -> Value {
         audit_events::as_rows(std::mem::take(&mut self.events), self.now, &self.trace)
     }
 

@@ -30,4 +30,4 @@ mod tls;
 
 pub use metrics::MetricsServer;
 pub use server::Server;
-pub use tls::read_tls;
+pub use tls::Certificate;

@@ -3,9 +3,13 @@
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use actix_web::{HttpServer, dev};
+use rustls::ServerConfig;
 
-use super::{routes, tls};
-use crate::{app::App, failure::Stop};
+use super::{
+    routes,
+    tls::{self, Certificate},
+};
+use crate::{app::App, config, failure::Stop};
 
 /// A bound server that has not begun to serve, or is serving.
 pub struct Server {
@@ -17,7 +21,7 @@ impl Server {
     /// Binds `config.listen`.
     pub fn bind(app: Arc<App>) -> Result<Self, Stop> {
         let listen = app.config.listen;
-        let tls = app.config.tls.as_ref().map(tls::read_tls).transpose()?;
+        let tls = app.config.tls.as_ref().map(|settings| certificate(&app, settings)).transpose()?;
         let (workers, patience) = (app.config.server.workers, app.config.server.shutdown_timeout.num_seconds());
         let server = HttpServer::new(move || {
             if let Err(stop) = app.db.adopt_thread() {
@@ -58,4 +62,13 @@ impl Server {
         let (served, ()) = futures_util::future::join(serving, stopping).await;
         served.map_err(|error| Stop::new(format_args!("serving failed: {error}")))
     }
+}
+
+/// Reads the certificate, and keeps it where a job and SIGHUP read it again.
+fn certificate(app: &App, settings: &config::Tls) -> Result<ServerConfig, Stop> {
+    let certificate = Certificate::read(settings)?;
+    let tls = tls::server_config(certificate.clone())?;
+    // A second listener of the same application does not happen.
+    let _ = app.certificate.set(certificate);
+    Ok(tls)
 }

@@ -5,6 +5,7 @@
 
 mod authorization_requests;
 mod ceremonies;
+mod certificate;
 mod dead_sessions;
 mod devices;
 mod elevation_requests;
@@ -50,6 +51,7 @@ pub struct Job {
 pub static JOBS: &[Job] = &[
     partitions::JOB,
     keys::JOB,
+    certificate::JOB,
     scopes::JOB,
     throttles::JOB,
     devices::JOB,

@@ -38,13 +38,14 @@ impl Limit {
 }
 
 impl Attempt {
-    pub(super) fn as_bytes(self) -> &'static [u8] {
+    /// Its name in the log, and part of the keys of its buckets.
+    pub(super) fn name(self) -> &'static str {
         match self {
-            Self::SignIn => b"sign-in",
-            Self::ClientSecret => b"client-secret",
-            Self::RegistrationToken => b"registration-token",
-            Self::SecondFactor => b"second-factor",
-            Self::PasswordReset => b"password-reset",
+            Self::SignIn => "sign-in",
+            Self::ClientSecret => "client-secret",
+            Self::RegistrationToken => "registration-token",
+            Self::SecondFactor => "second-factor",
+            Self::PasswordReset => "password-reset",
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod limits;
 mod throttle;
+pub mod watch;
 
 pub use limits::Attempt;
 pub use throttle::{Admitted, Gate, Sources};

@@ -11,7 +11,10 @@
 
 use uuid::Uuid;
 
-use super::limits::{Attempt, KNOWN, Limit, PASSKEYS, PUSHES, REPORTS, STRANGERS, WARNINGS};
+use super::{
+    limits::{Attempt, KNOWN, Limit, PASSKEYS, PUSHES, REPORTS, STRANGERS, WARNINGS},
+    watch,
+};
 use crate::{
     db::{
         Tx, devices,
@@ -89,7 +92,7 @@ impl Sources {
 
     /// The buckets of an attempt, the last one that of failures in a row where there is one.
     fn of_attempt(&self, tx: &Tx, attempt: Attempt, account: &str, device: Option<Uuid>) -> Vec<Bucket> {
-        let name = attempt.as_bytes();
+        let name = attempt.name().as_bytes();
         if let Some(device) = device {
             let limits = [
                 ("pair", Some(attempt.of_pair())),
@@ -114,7 +117,7 @@ impl Sources {
     /// That of failures in a row at the account, from browsers that are not known.
     fn in_a_row(&self, attempt: Attempt, account: &str) -> Option<Bucket> {
         let limit = attempt.in_a_row()?;
-        Some(self.bucket(&[b"in-a-row", attempt.as_bytes(), account.as_bytes()], limit))
+        Some(self.bucket(&[b"in-a-row", attempt.name().as_bytes(), account.as_bytes()], limit))
     }
 
     /// How many seconds it takes until [`Sources::count`] would admit this attempt; `None`: it would now. Counts nothing.
@@ -141,7 +144,10 @@ impl Sources {
         let buckets = self.of_attempt(tx, attempt, account, device);
         Ok(match throttles::put_in(tx, &buckets).await? {
             // A refused attempt is not a guess: counting it too would keep an eager person out for ever.
-            Counted::Over(wait) => Gate::Closed(seconds(wait)),
+            Counted::Over(wait) => {
+                watch::source_throttled(attempt.name(), &tx.trace, tx.now);
+                Gate::Closed(seconds(wait))
+            }
             Counted::Within(held) => {
                 let mut buckets = buckets;
                 let in_a_row = attempt.in_a_row().and_then(|_| buckets.pop());

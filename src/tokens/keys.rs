@@ -59,6 +59,9 @@ impl Keys {
         let (mut keys, mut public, mut own) = (Vec::new(), Vec::new(), Vec::new());
         let now = tx.now;
         for row in signing_keys::load_all(tx).await? {
+            if row.withdrawn_at.is_some() {
+                continue;
+            }
             own.push(row.public_jwk.clone());
             if row.retires_at.is_some_and(|at| at <= now) {
                 continue;
@@ -155,6 +158,44 @@ pub async fn rotate(
         kids.push(kid);
     }
     Ok((kids, signs_from))
+}
+
+/// What came of retiring a key at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retirement {
+    /// No key has this id.
+    Unknown,
+    /// It was retired at once before.
+    Already,
+    /// Its tokens are void, and this key signs in its place.
+    Done { successor: String },
+}
+
+/// Retires a key at once, for an operator who thinks that others have it: it leaves the JWKS now, and nothing that it signed
+/// is believed any more, hints included. The next key of its algorithm signs from now on; where there is none, one is made.
+/// Verifiers that cached the JWKS fetch it again when they meet the new key id.
+pub async fn retire(tx: &mut Tx, seal: &Key256, kid: &str) -> Result<Retirement, Broken> {
+    signing_keys::lock(tx).await?;
+    let rows = signing_keys::load_all(tx).await?;
+    let Some(row) = rows.iter().find(|row| row.kid == kid) else { return Ok(Retirement::Unknown) };
+    if !signing_keys::withdraw(tx, kid).await? {
+        return Ok(Retirement::Already);
+    }
+    let event = Event::done(Action::KeyRetired, Actor::Operator, Subject::default());
+    audit::record(tx, event.detail(json!({ "kid": kid, "alg": row.algorithm })));
+    let algorithm: Algorithm = row.algorithm.parse().map_err(Broken::new)?;
+    // A key with an end of its own was superseded: what it signed from now on would outlive it in the JWKS.
+    let heirs = rows.iter().filter(|other| other.algorithm == row.algorithm && other.kid != kid);
+    let mut heirs = heirs.filter(|other| other.retires_at.is_none() && other.withdrawn_at.is_none());
+    let successor = match heirs.next_back() {
+        Some(next) if next.signs_from > tx.now => {
+            signing_keys::sign_now(tx, &next.kid).await?;
+            next.kid.clone()
+        }
+        Some(current) => current.kid.clone(),
+        None => generate(tx, seal, algorithm, tx.now, Actor::Operator).await?,
+    };
+    Ok(Retirement::Done { successor })
 }
 
 async fn generate(

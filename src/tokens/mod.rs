@@ -16,7 +16,7 @@ mod subject;
 
 pub use audience::{Audience, Audiences};
 pub use id_token::{Authentication, IdTokenFacts};
-pub use keys::{JWKS_MAX_AGE, Keys, PUBLISHED_WITHIN, generate_missing, rotate};
+pub use keys::{JWKS_MAX_AGE, Keys, PUBLISHED_WITHIN, Retirement, generate_missing, retire, rotate};
 pub use logout_token::LogoutTokenFacts;
 pub use mint::{AccessTokenFacts, Mint, MintedAccessToken};
 pub use present::Presented;

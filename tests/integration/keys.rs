@@ -195,3 +195,27 @@ async fn a_verifier_that_keeps_the_keys_never_meets_an_unknown_one() {
     }
     assert_eq!(met.len(), 3 * Algorithm::ALL.len(), "those of the start, and of two rotations");
 }
+
+/// Others may have it: whatever it signed is void at once, and another signs from that moment.
+#[tokio::test]
+async fn a_key_retired_at_once_vouches_for_nothing() {
+    let server = Server::usual().await;
+    let (client, agent) = (server.client("jwt"), server.agent());
+    let tokens = client.tokens(&agent, "openid").await;
+    assert!(client.is_active(&tokens.access).await);
+    let kid = token::verify(&server, &tokens.access).await.header.kid.unwrap();
+    assert_eq!(token::verify(&server, &tokens.id).await.header.kid.as_ref(), Some(&kid));
+    let hinted = client.request("openid").with("prompt", "none").with("id_token_hint", &tokens.id);
+    agent.step(&hinted.url()).await.code();
+
+    let seal = MasterSecret::from_bytes(MASTER.as_bytes()).unwrap().derive(Purpose::SealSigningKeys);
+    let retired = server.work(async |tx| tokens::retire(tx, &seal, &kid).await).await;
+    let tokens::Retirement::Done { successor } = retired else { panic!("{retired:?}") };
+    reload(&server).await;
+    assert!(!published(&server).await.contains(&kid));
+    assert!(!client.is_active(&tokens.access).await, "the token of a stolen key");
+    assert_eq!(agent.step(&hinted.url()).await.error(), "invalid_request", "a hint of a stolen key");
+    let after = client.tokens(&agent, "openid").await;
+    assert_eq!(token::verify(&server, &after.access).await.header.kid, Some(successor));
+    assert!(client.is_active(&after.access).await);
+}

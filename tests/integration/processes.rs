@@ -1,6 +1,9 @@
 //! The program as it is run: what it prints, how it ends, what survives a kill, and what works beside a server.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use reqwest::RequestBuilder;
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,6 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{
     ALICE, Answer, BOB, PASSWORD,
     process::{Installation, Running, SECRET, eventually},
+    server::certificate,
 };
 
 /// How long PostgreSQL may take to come back.
@@ -32,7 +36,12 @@ async fn a_server_says_where_it_is_and_leaves_nothing_running() {
     let installation = Installation::new("");
     let server = installation.serve();
     let told: Vec<&str> = server.told.lines().collect();
-    let [issuer, data, listening, set_up] = told[..] else { panic!("{told:?}") };
+    let [version, configuration, issuer, data, listening, set_up] = told[..] else { panic!("{told:?}") };
+    assert_eq!(version, concat!("version: mooring ", env!("CARGO_PKG_VERSION")));
+    assert!(
+        configuration.starts_with("configuration: /") && configuration.ends_with("/mooring.toml"),
+        "{configuration}"
+    );
     assert_eq!(issuer, format!("issuer: {}", server.at("")));
     assert_eq!(data, format!("data: {}", installation.data().canonicalize().unwrap().display()));
     assert!(listening.starts_with("listening: 127.0.0.1:"), "{listening}");
@@ -52,8 +61,11 @@ async fn a_server_says_where_it_is_and_leaves_nothing_running() {
     let server = installation.serve();
     assert!(!server.told.contains("set up"), "there is an administrator: {}", server.told);
     assert!(signs_in(&server, "root", PASSWORD).await);
-    // Whoever closes the terminal ends it as well.
-    assert_eq!(server.stop_by(Signal::HUP), Some(0));
+    // SIGHUP asks a server to read its certificate again; it never stops it.
+    kill_process(server.pid(), Signal::HUP).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(signs_in(&server, "root", PASSWORD).await);
+    assert_eq!(server.stop(), Some(0));
     assert!(installation.postmaster().is_none(), "PostgreSQL is left");
 }
 
@@ -120,8 +132,8 @@ struct Stopped(Vec<Pid>);
 impl Stopped {
     fn all_of(postmaster: Pid) -> Self {
         let mut all = vec![postmaster];
-        for entry in std::fs::read_dir("/proc").expect("processes").flatten() {
-            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        for entry in fs::read_dir("/proc").expect("processes").flatten() {
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
             // The name, in brackets, may hold anything.
             let parent = stat.rsplit(')').next().and_then(|rest| rest.split(' ').nth(2));
             if parent == Some(&postmaster.as_raw_pid().to_string()) {
@@ -354,6 +366,43 @@ async fn keys_rotate(installation: &Installation, server: &Running) {
 }
 
 /// Groups and administrators; of whoever is declared, only the declaration says what they may.
+/// A key that others may have: out of the JWKS at once, and what it signed is void.
+#[tokio::test]
+async fn an_operator_retires_a_key_at_once() {
+    let installation = Installation::new("");
+    let server = installation.serve();
+    installation.run(&["keys", "rotate", "--algorithm", "RS256"]).done();
+    let listed = installation.run(&["keys", "list", "--json"]).json();
+    let kids = |alg: &str, state: &str| -> Vec<String> {
+        let keys = listed.as_array().unwrap().iter().filter(|key| key["alg"] == alg && key["state"] == state);
+        keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+    };
+    let (stolen, next) = (&kids("RS256", "signs")[0], &kids("RS256", "next")[0]);
+    let said = installation.run(&["keys", "retire", stolen]);
+    assert_eq!(said.done().trim(), format!("retired {stolen}; {next} signs in its place"));
+    let jwks = server.http().get(server.at("/oauth/jwks")).send().await.unwrap().text().await.unwrap();
+    assert!(!jwks.contains(stolen.as_str()) && jwks.contains(next.as_str()), "{jwks}");
+    let listed = installation.run(&["keys", "list", "--json"]).json();
+    let now = listed.as_array().unwrap().iter().find(|key| key["kid"] == next.as_str()).unwrap();
+    assert_eq!(now["state"], "signs", "{listed}");
+    // The last one of an algorithm leaves another behind.
+    let said = installation.run(&["keys", "retire", next]).done().to_owned();
+    let made =
+        said.trim().strip_prefix(&format!("retired {next}; ")).unwrap().strip_suffix(" signs in its place").unwrap();
+    assert_ne!(made, stolen);
+    assert!(installation.run(&["keys", "retire", next]).done().contains("was retired before"));
+    assert!(installation.run(&["keys", "retire", "nothing"]).failed(1).contains("keys list"));
+    let trail = installation.run(&["audit", "export"]);
+    let events = trail.done().lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let retired: Vec<Value> = events.filter(|event| event["action"] == "key.retired").collect();
+    assert_eq!(retired.len(), 2, "{retired:?}");
+    for event in retired {
+        assert_eq!(event["actor"], "operator", "{event}");
+        assert_eq!(event["detail"]["shell"]["uid"], rustix::process::getuid().as_raw(), "{event}");
+    }
+    assert_eq!(server.stop(), Some(0));
+}
+
 fn what_people_may(installation: &Installation) {
     let groups = |arguments: &[&str]| installation.run(&[&["user", "groups"], arguments].concat());
     assert_eq!(groups(&[BOB]).done().trim(), "groups of bob: ops, duty");
@@ -449,4 +498,90 @@ fn wrong_usage_and_wrong_configuration_are_told_apart() {
 
     let elsewhere = installation.run(&["--config", "/nowhere/mooring.toml", "serve"]);
     assert!(elsewhere.code == Some(2) || elsewhere.failed(1).contains("/nowhere/mooring.toml"), "{elsewhere:?}");
+}
+
+/// Whether a new connection is shown a certificate of this authority.
+async fn is_vouched_for_by(installation: &Installation, authority: &str) -> bool {
+    let pem = fs::read(certificate(authority)).unwrap();
+    let client = reqwest::Client::builder()
+        .tls_certs_only([reqwest::Certificate::from_pem(&pem).unwrap()])
+        .no_proxy()
+        .resolve("localhost", installation.address())
+        .build()
+        .unwrap();
+    let url = format!("https://localhost:{}/healthz", installation.address().port());
+    client.get(url).send().await.is_ok_and(|answer| answer.status() == 200)
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_needs_no_restart() {
+    let folder = Installation::new("");
+    let (pem, key) =
+        (folder.configuration().with_file_name("cert.pem"), folder.configuration().with_file_name("key.pem"));
+    let install = |name: &str| {
+        fs::copy(certificate(&format!("{name}.key")), &key).unwrap();
+        fs::copy(certificate(&format!("{name}.pem")), &pem).unwrap();
+    };
+    install("localhost");
+    let issuer = format!("https://localhost:{}", folder.address().port());
+    let installation = folder
+        .with("MOORING_ISSUER", &issuer)
+        .with("MOORING_TLS__CERTIFICATE", pem.to_str().unwrap())
+        .with("MOORING_TLS__KEY", key.to_str().unwrap());
+    let server = installation.serve_logging("info");
+    assert!(is_vouched_for_by(&installation, "ca.pem").await);
+
+    // Without being asked: its file changed.
+    install("renewed");
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while !is_vouched_for_by(&installation, "renewed-ca.pem").await {
+        assert!(Instant::now() < deadline, "{}", installation.log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+
+    // What cannot be used replaces nothing, and SIGHUP stops nothing.
+    fs::write(&pem, "no certificate").unwrap();
+    kill_process(server.pid(), Signal::HUP).unwrap();
+    assert!(eventually(Duration::from_secs(5), || installation.log().contains("the one before goes on")));
+    assert!(is_vouched_for_by(&installation, "renewed-ca.pem").await);
+    install("localhost");
+    kill_process(server.pid(), Signal::HUP).unwrap();
+    assert!(eventually(Duration::from_secs(5), || installation.log().matches("was read again").count() == 2));
+    assert!(
+        is_vouched_for_by(&installation, "ca.pem").await && !is_vouched_for_by(&installation, "renewed-ca.pem").await
+    );
+    assert_eq!(server.stop(), Some(0));
+}
+
+/// Failed sign-ins are in the log, with the address only where the operator chose so; a throttled source is one line a minute.
+#[tokio::test]
+async fn failed_sign_ins_are_seen_in_the_log() {
+    for (sources, shown) in [("false", "this computer"), ("true", "127.0.0.1")] {
+        let installation = Installation::new(&declared(ALICE, PASSWORD)).with("MOORING_LOG__SOURCES", sources);
+        let server = installation.serve_logging("info");
+        let agent = server.agent();
+        let mut page = agent.open(&server.at("/account")).await;
+        for _ in 0..13 {
+            page = agent.sign_in(&page, ALICE, "a wrong password").await;
+        }
+        assert_eq!(page.status, 429);
+        let passed_on = server.http().get(server.at("/login")).header("x-forwarded-for", "203.0.113.9");
+        for request in [passed_on.try_clone().unwrap(), passed_on] {
+            assert_eq!(request.send().await.unwrap().status(), 200);
+        }
+        assert_eq!(server.stop(), Some(0));
+        let log = installation.log();
+        let lines = |text: &str| log.lines().filter(|line| line.contains(text)).collect::<Vec<_>>();
+        let refused = lines("a sign-in was refused");
+        assert!(refused.len() >= 10, "{log}");
+        for line in &refused {
+            assert!(line.contains("wrong_credentials") && line.contains("password") && line.contains(shown), "{line}");
+        }
+        let throttled = lines("a source is throttled");
+        assert!(throttled.len() == 1 && throttled[0].contains("WARN") && throttled[0].contains(shown), "{throttled:?}");
+
+        let unbelieved = lines("not a trusted proxy sent a forwarding header");
+        assert!(unbelieved.len() == 1 && unbelieved[0].contains("trusted_proxies"), "{log}");
+        assert!(!log.contains("203.0.113.9") && !log.contains(ALICE), "{log}");
+    }
 }

@@ -6,6 +6,7 @@ use crate::support::{
     ALICE, PASSWORD, Server, Settings,
     agent::{Agent, Page},
     declared::POST_LOGOUT_URI,
+    token::claims,
 };
 
 const PATH: &str = "/tenant/one";
@@ -114,5 +115,25 @@ async fn its_health_is_where_every_servers_is() {
         for url in [format!("{root}{path}"), server.at(path)] {
             assert_eq!(server.http().get(&url).send().await.unwrap().status(), 200, "{url}");
         }
+    }
+}
+
+/// OIDC Discovery §4.3: clients compare the issuer as text, so it is served as the operator wrote it.
+#[tokio::test]
+async fn an_issuer_keeps_its_trailing_slash() {
+    for path in ["/", "/tenant/"] {
+        let server = Server::start(Settings::default().path(path)).await;
+        assert!(server.issuer.ends_with(path), "{}", server.issuer);
+        assert_eq!(server.discovery()["issuer"], server.issuer);
+        let base = server.issuer.trim_end_matches('/');
+        assert_eq!(server.discovery()["token_endpoint"], format!("{base}/oauth/token"));
+        let (agent, client) = (server.agent(), server.client("web"));
+        let page = agent.open(&client.request("openid").url()).await;
+        let page = agent.sign_in(&page, ALICE, PASSWORD).await;
+        assert!(!page.url.path().contains("//"), "{}", page.url);
+        let tokens = client.tokens(&agent, "openid").await;
+        assert_eq!(claims(&tokens.id)["iss"], server.issuer);
+        assert!(client.is_active(&tokens.access).await);
+        assert_eq!(client.introspect(&tokens.access).await.ok()["iss"], server.issuer);
     }
 }

@@ -49,7 +49,7 @@ pub(super) async fn run(cli: &Cli, demo: &Demo) -> Result<(), Stop> {
     let places = Places::bind(demo.rp_listen, demo.api_listen)?;
     let setting = Setting::arrange(&mut config, &places)?;
     let issuer = config.issuer.clone();
-    let asked_to_stop = signals::asked_to_stop();
+    let asked_to_stop = signals::interrupted();
     tokio::pin!(asked_to_stop);
     // Heard from the beginning: an embedded PostgreSQL that has just been started is stopped again.
     let opened = tokio::select! {

@@ -129,6 +129,17 @@ impl Embedded {
         Ok(())
     }
 
+    /// Whether `data_dir` has a complete cluster. Makes nothing.
+    pub fn exists(data_dir: &Path) -> bool {
+        place::is_complete(data_dir)
+    }
+
+    /// The directory that holds the cluster: within the data directory, or elsewhere where PostgreSQL's account may not
+    /// enter that.
+    pub fn directory(&self) -> &Path {
+        &self.postmaster.place.root
+    }
+
     /// Whether there was no cluster before.
     pub fn is_new(&self) -> bool {
         self.is_new

@@ -62,6 +62,12 @@ pub(super) fn open(data_dir: &Path) -> Result<PathBuf, Stop> {
     data_dir.canonicalize().map_err(cannot)
 }
 
+/// Whether a data directory remembers a complete cluster.
+pub(super) fn is_complete(data_dir: &Path) -> bool {
+    let text = fs::read(data_dir.join("postgres.json")).unwrap_or_default();
+    serde_json::from_slice::<State>(&text).is_ok_and(|state| state.complete)
+}
+
 impl Place {
     /// Reads what the data directory remembers, or decides it. In one's turn.
     pub(super) fn of(data_dir: &Path) -> Result<Self, Stop> {

@@ -126,7 +126,7 @@ impl Party {
         redirect_uri: String,
         scope: &'static str,
     ) -> Result<Self, Trouble> {
-        let address = format!("{issuer}/.well-known/openid-configuration");
+        let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let answer = http.get(&address).send().await?.error_for_status()?;
         let discovery: Discovery = answer.json().await?;
         // OIDC Discovery §4.3.

@@ -1,8 +1,12 @@
 //! Where a request comes from: only trusted proxies may say it comes from somewhere else.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::atomic::{AtomicI64, Ordering},
+};
 
 use actix_web::HttpRequest;
+use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 
 /// The address of the client: the peer's, or the nearest one behind our own proxies.
@@ -35,6 +39,42 @@ pub fn find(request: &HttpRequest, trusted: &[IpNet]) -> Source {
         }
     }
     nearest
+}
+
+/// Warns, at most once an hour, that a peer that is no trusted proxy says for whom it asks. Behind a proxy that the
+/// configuration forgot all visitors are one source, and throttled as one.
+pub fn warn_of_unbelieved(request: &HttpRequest, trusted: &[IpNet], now: DateTime<Utc>) {
+    static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
+    const PAUSE: i64 = 3600;
+    let Some(header) = ["forwarded", "x-forwarded-for"].into_iter().find(|name| request.headers().contains_key(*name))
+    else {
+        return;
+    };
+    let Some(peer) = request.peer_addr().map(|peer| canonical(peer.ip())) else { return };
+    let (now, last) = (now.timestamp(), LAST.load(Ordering::Relaxed));
+    if trusted.iter().any(|network| network.contains(&peer)) || now.saturating_sub(last) < PAUSE {
+        return;
+    }
+    if LAST.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        // A proxy's own address is the operator's; a visitor's is shown as coarse as everywhere.
+        let peer = if is_own_network(peer) { peer.to_string() } else { place(peer) };
+        let hint =
+            "if it is your proxy, name it in trusted_proxies: until then all visitors behind it count as one source";
+        tracing::warn!(
+            header,
+            peer,
+            hint,
+            "a peer that is not a trusted proxy sent a forwarding header; it was ignored"
+        );
+    }
+}
+
+/// Whether an address is of a loopback or private network (RFC 1918, RFC 4193).
+fn is_own_network(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
+    }
 }
 
 /// The hops that `Forwarded` (RFC 7239 §4) or `X-Forwarded-For` tells, outermost first. A proxy writes one of them and

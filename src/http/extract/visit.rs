@@ -45,6 +45,7 @@ impl Visit {
         }
         let now = app.clock.now();
         let source::Source { address, is_known } = source::find(request, &app.config.trusted_proxies);
+        source::warn_of_unbelieved(request, &app.config.trusted_proxies, now);
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         let agent = text(header::USER_AGENT);
         let visit = Self(Arc::new(Inner {
@@ -59,6 +60,8 @@ impl Visit {
                 agent_hash: agent.map(|agent| app.sources.hash(agent)),
                 place: Some(source::place(address)),
                 device: agent.map(agent::describe),
+                shown_source: Some(if app.config.log.sources { address.to_string() } else { source::place(address) }),
+                shell: None,
             },
             cookie: request.cookie(app.cookies.name()).and_then(|cookie| Cookies::parse(cookie.value())),
             authorization: authorization(request),

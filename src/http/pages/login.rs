@@ -24,7 +24,7 @@ use crate::{
         signing_in::Purpose,
     },
     oauth::Parameters,
-    risk::{Attempt, Gate},
+    risk::{Attempt, Gate, watch},
     sessions::{self, Proof, SignIn, SignedIn},
 };
 
@@ -243,11 +243,14 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
                 outdated: browser.outdated_id(),
             };
             let signed_in = sessions::sign_in(tx, &sign_in, &app.config.sessions).await?;
-            Ok::<_, Failure>(Some(Next { url: purpose.next(app), session: Some(signed_in) }))
+            Ok::<_, Failure>(Some(Next { url: purpose.next(app), session: Some(signed_in), is_signed_in: true }))
         })
         .await?;
     let Some(next) = next else { return Box::pin(attempt(app, visit, purpose, form)).await };
     let mut response = answer::see_other(&next.url);
+    if next.is_signed_in {
+        watch::signed_in(watch::Method::Password);
+    }
     if let Some(session) = next.session {
         give_cookies(&mut response, app, &session);
     }
@@ -290,6 +293,7 @@ async fn guess(app: &App, visit: &Visit, username: &str) -> Outcome<Guess> {
 
 fn throttled(app: &App, visit: &Visit, purpose: &Purpose, username: String, seconds: u32) -> HttpResponse {
     crate::metrics::refused("sign_in_throttled");
+    watch::throttled(watch::Method::Password, &visit.trace, visit.now);
     let error = "There were too many attempts from here, or at this account. Use a passkey, or a browser that you have \
                  signed in with before; or wait before you try again.";
     let shown = Shown { username, error: Some(error.to_owned()), retry_after: Some(seconds), ..Shown::default() };
@@ -300,6 +304,8 @@ fn throttled(app: &App, visit: &Visit, purpose: &Purpose, username: String, seco
 struct Next {
     url: String,
     session: Option<SignedIn>,
+    /// Whether the password was all that it took.
+    is_signed_in: bool,
 }
 
 /// Asks for a code after the password, where the person has an authenticator app. `None`: the password is all.
@@ -307,7 +313,7 @@ async fn ask_for_code(app: &App, tx: &mut Tx, browser: &Browser, fitted: &Fitted
     let page = |ceremony| app.config.issuer.url(&format!("/second-factor?ceremony={ceremony}"));
     if let Some(session) = &browser.session {
         let asked = second_factor::ask(tx, session.id, fitted).await?;
-        return Ok(asked.map(|ceremony| Next { url: page(ceremony), session: None }));
+        return Ok(asked.map(|ceremony| Next { url: page(ceremony), session: None, is_signed_in: false }));
     }
     if !second_factor::is_asked_of(tx, fitted.user.id).await? {
         return Ok(None);
@@ -321,7 +327,7 @@ async fn ask_for_code(app: &App, tx: &mut Tx, browser: &Browser, fitted: &Fitted
     }
     let asked = second_factor::ask(tx, session.id, fitted).await?;
     let begun = SignedIn { session_id: session.id, generation: session.secret_generation, device: None };
-    Ok(asked.map(|ceremony| Next { url: page(ceremony), session: Some(begun) }))
+    Ok(asked.map(|ceremony| Next { url: page(ceremony), session: Some(begun), is_signed_in: false }))
 }
 
 /// One answer, whether the person exists or not.
@@ -350,6 +356,7 @@ async fn refuse(
         })
         .await?;
     crate::metrics::refused("wrong_credentials");
+    watch::refused(watch::Method::Password, &visit.trace, "wrong_credentials");
     let error = Some("Username or password is not right.".to_owned());
     let shown = Shown { username, error, ..Shown::default() };
     Ok(show(app, visit, purpose, StatusCode::UNAUTHORIZED, shown))

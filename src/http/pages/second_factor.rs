@@ -20,7 +20,7 @@ use crate::{
         signing_in::{Destination, Purpose},
     },
     oauth::Parameters,
-    risk::{Admitted, Attempt, Gate},
+    risk::{Admitted, Attempt, Gate, watch},
     sessions::{self, SignIn, SignedIn},
 };
 
@@ -81,6 +81,7 @@ async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameter
         Gate::Open(buckets) => buckets,
         Gate::Closed(seconds) => {
             crate::metrics::refused("second_factor_throttled");
+            watch::throttled(watch::Method::SecondFactor, &visit.trace, visit.now);
             let error = "Too many attempts. Please wait a moment before you try again.";
             return Ok(show(app, visit, question, StatusCode::TOO_MANY_REQUESTS, Some(error), Some(seconds)));
         }
@@ -107,9 +108,13 @@ async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameter
         })
         .await?;
     Ok(match answered {
-        Ok(signed_in) => welcome(app, &question.purpose.next(app), &signed_in),
+        Ok(signed_in) => {
+            watch::signed_in(watch::Method::SecondFactor);
+            welcome(app, &question.purpose.next(app), &signed_in)
+        }
         Err(Some(())) => {
             crate::metrics::refused("wrong_code");
+            watch::refused(watch::Method::SecondFactor, &visit.trace, "wrong_code");
             show(
                 app,
                 visit,
@@ -125,6 +130,7 @@ async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameter
                 return Ok(response);
             }
             crate::metrics::refused("wrong_code");
+            watch::refused(watch::Method::SecondFactor, &visit.trace, "code_expired");
             gone(app, visit)
         }
     })

@@ -18,6 +18,7 @@ use crate::{
         pending::Brought,
         signing_in::Purpose,
     },
+    risk::watch,
     sessions::{self, SignIn},
 };
 
@@ -96,8 +97,12 @@ async fn sign_in(
         .await?;
     let signed_in = match signed_in {
         Ok(signed_in) => signed_in,
-        Err(refusal) => return Ok(refused(visit, refusal)),
+        Err(refusal) => {
+            watch::refused(watch::Method::Passkey, &visit.trace, refusal.as_str());
+            return Ok(refused(visit, refusal));
+        }
     };
+    watch::signed_in(watch::Method::Passkey);
     let mut response = go(&purpose.next(app));
     give_cookies(&mut response, app, &signed_in);
     Ok(response)

@@ -107,6 +107,7 @@ mod tests {
     fn context(detail: &serde_json::Value) -> serde_json::Value {
         json!({
             "site": { "name": "Mooring", "issuer": "http://localhost:8080" }, "account": "http://localhost:8080/account",
+            "approvals": "http://localhost:8080/hub/elevations",
             "person": "Alice", "username": "alice", "at": "3 May 2026, 14:05 UTC", "detail": detail, "link": "https://link",
             "minutes": 30,
         })

@@ -1,55 +1,42 @@
-//! How mail leaves: to a mail server, or into a folder.
+//! Writes mail and sends it.
 
-use std::{
-    net::IpAddr,
-    path::PathBuf,
-    time::{Duration, SystemTime},
-};
+use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use lettre::{
-    Address, AsyncSmtpTransport, AsyncTransport, Message as Mail, Tokio1Executor,
+    Address, Message as Mail,
     message::{
-        Body, Mailbox,
+        Body, Mailbox, MessageBuilder,
         header::{ContentTransferEncoding, ContentType, Header, HeaderName, HeaderValue},
     },
 };
 use serde_json::{Value, json};
-use url::Url;
+use url::Host;
 use uuid::Uuid;
 
-use super::{super::Attempt, folder, letter::Letters};
+use super::{super::Attempt, letter::Letters, transport::Transport};
 use crate::{
-    config::{Config, Delivery},
-    db::mails::DueMail,
+    config::{Config, Issuer},
+    db::{ids, mails::DueMail},
     failure::{Broken, Stop},
     tokens::ResetLinks,
 };
 
-/// From the connection to the mail server's last word.
-const PATIENCE: Duration = Duration::from_secs(15);
-
 /// Writes mail and sends it.
 pub struct Mailer {
     from: Mailbox,
-    sink: Sink,
+    transport: Transport,
     letters: Letters,
     resets: ResetLinks,
-    issuer: String,
-    host: String,
+    issuer: Issuer,
     name: String,
-}
-
-enum Sink {
-    Server(AsyncSmtpTransport<Tokio1Executor>),
-    Folder(PathBuf),
 }
 
 impl Mailer {
     pub fn new(config: &Config, resets: ResetLinks) -> Result<Self, Stop> {
         let host = config.issuer.host();
         let from = match config.mail.from.as_deref().map(str::parse::<Mailbox>).transpose() {
-            Ok(Some(from)) => from,
+            Ok(Some(from)) => Mailbox::new(from.name, parse_address(from.email.as_ref()).unwrap_or(from.email)),
             Ok(None) => {
                 let address = Address::new("no-reply", host).or_else(|_| Address::new("no-reply", "localhost"));
                 Mailbox::new(Some(config.pages.name.clone()), address.map_err(Stop::new)?)
@@ -59,17 +46,12 @@ impl Mailer {
                     .mend("write one, as in `Harbour <no-reply@harbour.example>`"));
             }
         };
-        let sink = match config.mail_delivery() {
-            Delivery::Server(url) => Sink::Server(server(url.expose())?),
-            Delivery::Folder(folder) => Sink::Folder(folder),
-        };
         Ok(Self {
             from,
-            sink,
+            transport: Transport::new(config.mail_delivery())?,
             letters: Letters::new(config.pages.templates.as_deref())?,
             resets,
-            issuer: config.issuer.as_str().to_owned(),
-            host: host.to_owned(),
+            issuer: config.issuer.clone(),
             name: config.pages.name.clone(),
         })
     }
@@ -77,7 +59,7 @@ impl Mailer {
     /// Sends a mail, to the address that the person has now.
     pub async fn send(&self, due: &DueMail, now: DateTime<Utc>) -> Attempt {
         let address = due.claims.get("email").and_then(Value::as_str).map(str::trim).unwrap_or_default();
-        let Ok(address) = address.parse::<Address>() else {
+        let Some(address) = parse_address(address) else {
             return skipped("address_unusable", "the person has no address that mail can go to");
         };
         let link = match self.link(due, now) {
@@ -88,27 +70,28 @@ impl Mailer {
             Ok(mail) => mail,
             Err(why) => return skipped("unwritable", why),
         };
-        match &self.sink {
-            Sink::Server(server) => match server.send(mail).await {
-                Ok(_) => Attempt::Delivered,
-                Err(error) => Attempt::Failed(error.to_string()),
-            },
-            Sink::Folder(folder) => match folder::write(folder, due.id, &mail.formatted()).await {
-                Ok(path) => {
-                    // Not what it says: a one-time link is a secret.
-                    tracing::info!(file = %path.display(), template = due.template, "a mail was written");
-                    Attempt::Delivered
-                }
-                Err(error) => Attempt::Failed(format!("{}: {error}", folder.display())),
-            },
+        match self.transport.send(due.id, mail).await {
+            Ok(()) => Attempt::Delivered,
+            Err(why) => Attempt::Failed(why),
         }
+    }
+
+    /// Sends a mail that only says that mail arrives. Returns the transport's error text.
+    pub async fn test(&self, address: &str, now: DateTime<Utc>) -> Result<(), String> {
+        let address = parse_address(address).ok_or("this is not a mail address")?;
+        let id = ids::new_id(now);
+        let text = format!("{} at {} can send mail.\n", self.name, self.issuer);
+        let mail = self
+            .head(address, id, now)
+            .subject(format!("Test mail from {}", self.name))
+            .body(body(text))
+            .map_err(|error| error.to_string())?;
+        self.transport.send(id, mail).await
     }
 
     /// Removes mail that lies in a folder and is old; returns how many files that were.
     pub async fn sweep(&self, now: DateTime<Utc>) -> Result<usize, Broken> {
-        let Sink::Folder(folder) = &self.sink else { return Ok(0) };
-        let swept = folder::sweep(folder, now).await;
-        swept.map_err(|error| Broken::new(format_args!("remove old mail from {}: {error}", folder.display())))
+        self.transport.sweep(now).await
     }
 
     /// The one-time link of the mail, if it has one.
@@ -121,14 +104,15 @@ impl Mailer {
         let token = self.resets.token(reset).into_text();
         let request = due.detail.get("request").and_then(Value::as_str).and_then(|id| id.parse::<Uuid>().ok());
         let request = request.map(|id| format!("&request={id}")).unwrap_or_default();
-        Ok(Some(format!("{}/reset-password?token={token}{request}", self.issuer)))
+        Ok(Some(self.issuer.url(&format!("/reset-password?token={token}{request}"))))
     }
 
     fn compose(&self, due: &DueMail, address: Address, link: Option<&str>) -> Result<Mail, String> {
         let name = due.claims.get("name").and_then(Value::as_str);
         let context = json!({
-            "site": { "name": self.name, "issuer": self.issuer },
-            "account": format!("{}/account", self.issuer),
+            "site": { "name": self.name, "issuer": self.issuer.as_str() },
+            "account": self.issuer.url("/account"),
+            "approvals": self.issuer.url("/hub/elevations"),
             "person": name.unwrap_or(&due.username),
             "username": due.username,
             "at": due.created_at.format("%-d %B %Y, %H:%M UTC").to_string(),
@@ -137,18 +121,34 @@ impl Mailer {
             "minutes": ResetLinks::LIFETIME.num_minutes(),
         });
         let letter = self.letters.write(&due.template, &context).map_err(|broken| broken.to_string())?;
-        Mail::builder()
-            .from(self.from.clone())
-            .to(Mailbox::new(None, address))
+        self.head(address, due.id, due.created_at)
             .subject(letter.subject)
-            .date(SystemTime::from(due.created_at))
-            // The same at each try: a mail that comes twice is told as one.
-            .message_id(Some(format!("<{}@{}>", due.id, self.host)))
-            // RFC 3834 §5: nobody answers it by machine.
-            .header(AutoSubmitted)
-            .header(ContentType::TEXT_PLAIN)
             .body(body(letter.text))
             .map_err(|error| error.to_string())
+    }
+
+    /// The headers that every mail has.
+    fn head(&self, to: Address, id: Uuid, at: DateTime<Utc>) -> MessageBuilder {
+        Mail::builder()
+            .from(self.from.clone())
+            .to(Mailbox::new(None, to))
+            .date(SystemTime::from(at))
+            // The same at each try, so that mail programs show a mail that arrives twice as one.
+            .message_id(Some(format!("<{id}@{}>", self.issuer.host())))
+            // RFC 3834 §5: no machine answers it.
+            .header(AutoSubmitted)
+            .header(ContentType::TEXT_PLAIN)
+    }
+}
+
+/// A mail address with its domain as A-labels (RFC 5891 §4.4), which every mail server takes: a domain in other letters
+/// needs the extension SMTPUTF8 (RFC 6531), and servers without it refuse the mail.
+fn parse_address(text: &str) -> Option<Address> {
+    let (user, domain) = text.rsplit_once('@')?;
+    match Host::parse(domain) {
+        Ok(Host::Domain(domain)) => Address::new(user, domain).ok(),
+        // An address literal, such as [192.0.2.1].
+        Ok(_) | Err(_) => text.parse().ok(),
     }
 }
 
@@ -163,28 +163,6 @@ fn body(text: String) -> Body {
 
 fn skipped(reason: &'static str, why: impl Into<String>) -> Attempt {
     Attempt::Skipped { reason, why: why.into() }
-}
-
-/// The mail server at this URL.
-fn server(url: &str) -> Result<AsyncSmtpTransport<Tokio1Executor>, Stop> {
-    // Never with the URL: there is a password in it.
-    let unusable = |error: &dyn std::fmt::Display| {
-        Stop::new(format_args!("mail.url is not usable: {error}"))
-            .mend("write smtps://user:password@host, with what is not a letter or digit percent-encoded")
-    };
-    let mut parsed = Url::parse(url).map_err(|error| unusable(&error))?;
-    // In a URL of this scheme an address is a name like any other (WHATWG URL §3.5).
-    let host = parsed.host_str().ok_or_else(|| unusable(&"it has no host"))?;
-    let is_loopback = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    };
-    if parsed.scheme() == "smtp" && !is_loopback && !parsed.query_pairs().any(|(name, _)| name == "tls") {
-        // RFC 8314 §3.3: nothing goes in the clear because somebody in between took STARTTLS away.
-        parsed.query_pairs_mut().append_pair("tls", "required");
-    }
-    let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(parsed.as_str()).map_err(|error| unusable(&error))?;
-    Ok(builder.timeout(Some(PATIENCE)).build())
 }
 
 #[derive(Clone)]
@@ -208,16 +186,19 @@ impl Header for AutoSubmitted {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn only_what_can_be_a_mail_server_is_one() {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        for url in ["smtp://127.0.0.1:2525", "smtps://me:pass%20word@mail.example", "smtp://mail.example?tls=required"]
-        {
-            assert!(server(url).is_ok(), "{url}");
+    #[test]
+    fn a_domain_in_other_letters_becomes_a_labels() {
+        for (written, sent) in [
+            ("post@bücher.example", "post@xn--bcher-kva.example"),
+            ("post@例え.テスト", "post@xn--r8jz45g.xn--zckzah"),
+            ("Post.Box+tag@Example.COM", "Post.Box+tag@example.com"),
+            ("root@localhost", "root@localhost"),
+            ("root@[192.0.2.1]", "root@[192.0.2.1]"),
+        ] {
+            assert_eq!(parse_address(written).map(|address| address.to_string()).as_deref(), Some(sent), "{written}");
         }
-        for url in ["smtp:", "smtp://mail.example?tls=never", "smtps://me:%ff@mail.example", "mail.example"] {
-            let stop = server(url).err().unwrap_or_else(|| panic!("{url}")).to_string();
-            assert!(stop.contains("mail.url") && !stop.contains("me:"), "{stop}");
+        for wrong in ["", "post", "@example.com", "post@", "post@exa mple.com", "a@b@"] {
+            assert_eq!(parse_address(wrong), None, "{wrong}");
         }
     }
 }

@@ -7,6 +7,7 @@ mod folder;
 mod letter;
 mod mailer;
 mod message;
+mod transport;
 
 use serde_json::json;
 use uuid::Uuid;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 pub use letter::Letters;
 pub use mailer::Mailer;
 pub use message::Message;
+pub use transport::Transport;
 
 use super::{Attempt, retry};
 use crate::{

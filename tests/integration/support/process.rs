@@ -7,6 +7,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
@@ -97,7 +98,19 @@ impl Installation {
             port = self.port,
             data = self.data().display(),
         );
-        fs::write(self.directory.join("mooring.toml"), text).expect("a configuration file");
+        fs::write(self.configuration(), text).expect("a configuration file");
+        // A client's secret is in it.
+        fs::set_permissions(self.configuration(), fs::Permissions::from_mode(0o600)).expect("a mode");
+    }
+
+    /// Where its server listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// The configuration file.
+    pub fn configuration(&self) -> PathBuf {
+        self.directory.join("mooring.toml")
     }
 
     pub fn data(&self) -> PathBuf {
@@ -106,7 +119,7 @@ impl Installation {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mooring"));
-        command.arg("--config").arg(self.directory.join("mooring.toml")).args(arguments);
+        command.arg("--config").arg(self.configuration()).args(arguments);
         // What surrounds the tests must not reach the program under test.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();

@@ -196,7 +196,7 @@ impl Server {
 
     /// The URL of a path that the contract names.
     pub fn at(&self, path: &str) -> String {
-        format!("{}{path}", self.issuer)
+        format!("{}{path}", self.issuer.trim_end_matches('/'))
     }
 
     /// Does not follow redirects and keeps no cookies.
