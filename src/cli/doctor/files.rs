@@ -47,7 +47,8 @@ pub(super) fn modes(report: &mut Report, config: &Config, configuration: Option<
     for (what, file) in secret.into_iter().filter_map(|(what, file)| Some((what, file?))) {
         // A file that is missing is another check's business.
         let Ok(mode) = fs::metadata(&file).map(|found| found.permissions().mode() & 0o777) else { continue };
-        if mode & 0o007 == 0 {
+        let of_others = mode % 0o10;
+        if of_others == 0 {
             continue;
         }
         let said = format!("{what}: {} has mode {mode:04o}: every account of this machine may read it", file.display());
