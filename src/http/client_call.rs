@@ -27,7 +27,7 @@ pub async fn credentials(app: &App, visit: &Visit, parameters: &Parameters) -> R
 }
 
 fn presented(visit: &Visit, parameters: &Parameters) -> Result<Credentials, Failure> {
-    parameters.refuse_repeated()?;
+    parameters.refuse_unusable()?;
     Ok(read(&Request { authorization: visit.authorization.as_deref(), parameters })?)
 }
 

@@ -6,10 +6,13 @@
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use serde_json::{Map, Value};
 
-use super::from_base64url;
+use super::{from_base64url, parse_bounded};
 
-/// No token that Mooring makes or accepts comes near it; decoding more is work for whoever sends it.
-const MAX_LENGTH: usize = 16 * 1024;
+/// The longest token: a request object, or an ID token, may hold a `state` and a `nonce` of 8 KiB each.
+const MAX_LENGTH: usize = 32 * 1024;
+
+/// More members, nested ones included, than a header and the claims of any token have.
+const MAX_ELEMENTS: usize = 1000;
 
 /// Signatures tried for one token of a client: enough for any rotation, too few to make us work for a stranger.
 const MAX_KEYS_TRIED: usize = 10;
@@ -80,7 +83,10 @@ impl<'a> Unverified<'a> {
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {
-    serde_json::from_slice(&from_base64url(part)?).ok()
+    match parse_bounded(&from_base64url(part)?, MAX_ELEMENTS).ok()? {
+        Value::Object(members) => Some(members),
+        _ => None,
+    }
 }
 
 /// Whether the JWK may verify this algorithm: its `kty` and `crv` must (RFC 7518 §3.1, RFC 8037 §3.1), and its

@@ -2,16 +2,20 @@
 //!
 //! What was sent is kept in its order. Repetition is not an error here but a fact to ask for: whoever answers a
 //! repeated `scope` must still be able to say so to the `redirect_uri`. A repeated parameter has no value, so nobody
-//! can pick the first while another picks the last.
+//! can pick the first while another picks the last. The same holds for a value that is too long.
 
 use std::fmt;
 
 use super::Error;
 
 /// All names and values together, decoded, in octets.
-pub const MAX_TOTAL: usize = 32 * 1024;
-/// One value, decoded, in octets.
+pub const MAX_TOTAL: usize = 48 * 1024;
+/// One value, decoded, in octets. Clients keep where they were in `state`, so many are of some KiB.
 pub const MAX_VALUE: usize = 8 * 1024;
+/// The same for a JWT, which may hold several such values.
+pub const MAX_JWT: usize = 28 * 1024;
+/// Parameters that are JWTs: a request object has `state` and `nonce`, an ID token `nonce`.
+const JWTS: [&str; 3] = ["request", "id_token_hint", "client_assertion"];
 /// Parameters with a value.
 pub const MAX_COUNT: usize = 64;
 /// The text, encoded: what [`Parameters::to_query`] makes of the largest that is accepted (three characters an octet,
@@ -57,12 +61,6 @@ impl Parameters {
             if name.contains('\0') || value.contains('\0') {
                 return Err(malformed());
             }
-            if value.len() > MAX_VALUE {
-                return Err(Error::invalid_request(format!(
-                    "the parameter {} is longer than {MAX_VALUE} bytes",
-                    printable(&name)
-                )));
-            }
             total += name.len() + value.len();
             if total > MAX_TOTAL || parameters.pairs.len() == MAX_COUNT {
                 return Err(too_large());
@@ -75,8 +73,13 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// The value; none if it was omitted, sent empty or sent more than once. For `resource`, the first.
+    /// The value; none if it was omitted, sent empty, sent more than once or is too long. For `resource`, the first.
     pub fn get(&self, name: &str) -> Option<&str> {
+        self.get_of_any_length(name).filter(|value| value.len() <= longest(name))
+    }
+
+    /// As [`Self::get`], however long: to send it back, not to keep it.
+    pub fn get_of_any_length(&self, name: &str) -> Option<&str> {
         if self.repeated.iter().any(|repeated| repeated == name) { None } else { self.all(name).next() }
     }
 
@@ -90,6 +93,8 @@ impl Parameters {
         self.get(name).ok_or_else(|| {
             if self.repeated.iter().any(|repeated| repeated == name) {
                 repeats(name)
+            } else if self.get_of_any_length(name).is_some() {
+                too_long(name)
             } else {
                 Error::invalid_request(format!("the parameter {} is missing", printable(name)))
             }
@@ -101,10 +106,13 @@ impl Parameters {
         &self.repeated
     }
 
-    /// Refuses repetition (RFC 6749 §3.1 and §3.2), once the caller knows where to say so.
-    pub fn refuse_repeated(&self) -> Result<(), Error> {
-        match self.repeated.first() {
-            Some(name) => Err(repeats(name)),
+    /// Refuses repetition (RFC 6749 §3.1 and §3.2) and values that are too long, once the caller knows where to say so.
+    pub fn refuse_unusable(&self) -> Result<(), Error> {
+        if let Some(name) = self.repeated.first() {
+            return Err(repeats(name));
+        }
+        match self.pairs.iter().find(|(name, value)| value.len() > longest(name)) {
+            Some((name, _)) => Err(too_long(name)),
             None => Ok(()),
         }
     }
@@ -163,6 +171,14 @@ fn too_large() -> Error {
     Error::invalid_request(format!("more than {MAX_COUNT} parameters or {MAX_TOTAL} bytes of them"))
 }
 
+fn longest(name: &str) -> usize {
+    if JWTS.contains(&name) { MAX_JWT } else { MAX_VALUE }
+}
+
+fn too_long(name: &str) -> Error {
+    Error::invalid_request(format!("the parameter {} is longer than {} bytes", printable(name), longest(name)))
+}
+
 fn repeats(name: &str) -> Error {
     Error::invalid_request(format!("the parameter {} is sent more than once", printable(name)))
 }
@@ -207,10 +223,10 @@ mod tests {
         assert_eq!(parameters.repeated(), ["scope", "state"]);
         assert_eq!(parameters.get("scope"), None);
         assert_eq!(parameters.get("client_id"), Some("rp"));
-        let error = parameters.refuse_repeated().unwrap_err();
+        let error = parameters.refuse_unusable().unwrap_err();
         assert_eq!(error.description, "the parameter scope is sent more than once");
         assert_eq!(parameters.require("scope").unwrap_err(), error);
-        assert_eq!(parse("client_id=rp").refuse_repeated(), Ok(()));
+        assert_eq!(parse("client_id=rp").refuse_unusable(), Ok(()));
     }
 
     #[test]
@@ -239,14 +255,27 @@ mod tests {
     fn too_much_is_refused() {
         let value = "v".repeat(MAX_VALUE);
         assert!(Parameters::parse(format!("a={value}").as_bytes()).is_ok());
-        let error = Parameters::parse(format!("state={value}v").as_bytes()).unwrap_err();
-        assert_eq!(error.description, "the parameter state is longer than 8192 bytes");
-        let long = format!("a={value}&b={value}&c={value}&d={value}");
+        let jwt = "v".repeat(MAX_JWT);
+        assert_eq!(parse(&format!("request={jwt}&state={value}")).refuse_unusable(), Ok(()));
+        let long = ["a", "b", "c", "d", "e", "f"].map(|name| format!("{name}={value}")).join("&");
         assert!(Parameters::parse(long.as_bytes()).is_err());
         let many = |count: usize| (0..count).map(|n| format!("p{n}=v")).collect::<Vec<_>>().join("&");
         assert!(Parameters::parse(many(MAX_COUNT).as_bytes()).is_ok());
         assert!(Parameters::parse(many(MAX_COUNT + 1).as_bytes()).is_err());
         assert!(Parameters::parse("&".repeat(MAX_ENCODED + 1).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_is_too_long_has_no_value_but_can_be_sent_back() {
+        for (name, longest) in [("state", MAX_VALUE), ("nonce", MAX_VALUE), ("request", MAX_JWT)] {
+            let parameters = parse(&format!("scope=a&{name}={}", "v".repeat(longest + 1)));
+            assert_eq!(parameters.get(name), None);
+            assert_eq!(parameters.get_of_any_length(name).map(str::len), Some(longest + 1));
+            let error = parameters.refuse_unusable().unwrap_err();
+            assert_eq!(error.description, format!("the parameter {name} is longer than {longest} bytes"));
+            assert_eq!(parameters.require(name).unwrap_err(), error);
+            assert_eq!(parameters.get("scope"), Some("a"));
+        }
     }
 
     #[test]
@@ -256,7 +285,7 @@ mod tests {
 
     #[test]
     fn descriptions_stay_within_the_characters_of_the_specification() {
-        let description = parse("%22%5C%0A%C3%A9=1&%22%5C%0A%C3%A9=2").refuse_repeated().unwrap_err().description;
+        let description = parse("%22%5C%0A%C3%A9=1&%22%5C%0A%C3%A9=2").refuse_unusable().unwrap_err().description;
         assert_eq!(description, "the parameter ???? is sent more than once");
     }
 

@@ -242,7 +242,9 @@ async fn at_the_authorization_endpoint() {
         }
         // Nobody is signed in: there is nothing to be told but an error, at a place that is registered.
         assert!([REDIRECT_URI, WEB_REDIRECT_URI].iter().any(|uri| location.as_str().starts_with(uri)), "{location}");
-        let told: HashMap<_, _> = location.query_pairs().into_owned().collect();
+        // An error for a client that asked for a token listens in the fragment.
+        let told = location.fragment().or_else(|| location.query()).unwrap_or_default();
+        let told: HashMap<_, _> = url::form_urlencoded::parse(told.as_bytes()).into_owned().collect();
         if let Some(error) = told.get("error") {
             assert!(ERRORS.contains(&error.as_str()), "{told:?}");
         } else {

@@ -183,9 +183,10 @@ async fn an_object_is_the_clients_for_us_and_of_now() {
         let evil = sent.with("redirect_uri", "https://evil.example/");
         agent.step(&evil.url()).await.is_error_page(400);
     }
-    // What is too long to be read is told to nobody.
-    let huge = by_value(&request, "pkj", &with(json!({ "padding": "x".repeat(10_000) })));
-    agent.step(&huge.url()).await.is_error_page(400);
+    // What is too long is not read, and that is said to the relying party.
+    let huge = by_value(&request, "pkj", &with(json!({ "padding": "x".repeat(30_000) }))).with("state", "outside");
+    let answer = agent.step(&huge.url()).await.answer();
+    assert_eq!((answer["error"].as_str(), answer["state"].as_str()), ("invalid_request", "outside"));
     let ok = by_value(&request, "pkj", &signed(&good));
     agent.step(&ok.clone().with("client_id", "web").url()).await.answer();
     assert_eq!(agent.step(&ok.clone().with("client_id", "web").url()).await.error(), "invalid_request_object");

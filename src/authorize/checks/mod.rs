@@ -42,9 +42,6 @@ static CHECKS: [Check; 11] = [
     Check { run: hint::check },
 ];
 
-/// The longest `state` and `nonce`: they are kept and sent back.
-const MAX_OPAQUE: usize = 2048;
-
 /// Runs the table.
 pub fn understand(asked: &Asked<'_>) -> Result<AuthorizationRequest, Misunderstood> {
     let mut request =
@@ -74,7 +71,8 @@ impl AuthorizationRequest {
         let redirect_uri = TrustedRedirectUri::trust(parameters.get("redirect_uri"), registered, !is_openid)?;
         let mut request = Self::new(redirect_uri);
         request.names_issuer = client.metadata.authorization_response_iss;
-        request.state = parameters.get("state").filter(|state| state.len() <= MAX_OPAQUE).map(str::to_owned);
+        // RFC 6749 §4.1.2.1: REQUIRED in an error, too, where it was sent. So one that is too long to be kept comes back.
+        request.state = parameters.get_of_any_length("state").map(str::to_owned);
         response_mode::prefer(parameters, &mut request);
         Ok(request)
     }

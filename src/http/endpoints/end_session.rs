@@ -50,7 +50,7 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
 /// A cross-site POST comes without the `Lax` cookie: a GET of our own brings it. What was asked is kept in its address,
 /// save the ID token: whoever posts it does not want it in histories and logs. In its place stands what it proved.
 async fn keep(app: &App, visit: &Visit, parameters: &Parameters) -> Outcome<HttpResponse> {
-    parameters.refuse_repeated()?;
+    parameters.refuse_unusable()?;
     let asked = app.db.single(visit.now, &visit.trace, async |tx| understand(app, tx, parameters).await).await?;
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     if let Some(client) = &asked.client {
@@ -85,7 +85,7 @@ struct Asked {
 }
 
 async fn run(app: &App, visit: &Visit, parameters: &Parameters, is_post: bool) -> Outcome<HttpResponse> {
-    parameters.refuse_repeated()?;
+    parameters.refuse_unusable()?;
     let (asked, browser) = app
         .db
         .single(visit.now, &visit.trace, async |tx| {

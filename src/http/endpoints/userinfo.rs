@@ -87,7 +87,7 @@ fn bearer(visit: &Visit, request: &HttpRequest, body: &[u8]) -> Result<String, F
         actix_web::HttpMessage::content_type(request).eq_ignore_ascii_case("application/x-www-form-urlencoded");
     let from_body = if is_form && !body.is_empty() {
         let parameters = Parameters::parse(body)?;
-        parameters.refuse_repeated()?;
+        parameters.refuse_unusable()?;
         parameters.get("access_token").map(str::to_owned)
     } else {
         None

@@ -244,7 +244,7 @@ struct Asked {
 impl Asked {
     /// What is misspelt is refused: a filter that is passed over would show everybody's.
     fn read(parameters: &Parameters) -> Result<Self, Error> {
-        parameters.refuse_repeated()?;
+        parameters.refuse_unusable()?;
         let known = ["kind", "user", "client", "live", "before", "limit"];
         if let Some((name, _)) = parameters.pairs().find(|(name, _)| !known.contains(name)) {
             return Err(Error::invalid_request(format!("there is no filter {}", name.escape_debug())));
