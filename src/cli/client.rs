@@ -17,7 +17,10 @@ use crate::{
     config::Config,
     db::{self, Trace},
     failure::{Broken, Failure, Stop},
-    oauth::{ClientMetadata, Error},
+    oauth::{
+        ClientMetadata, Error,
+        client_metadata::{Unknown, unknown_member},
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -59,7 +62,16 @@ fn read(file: &Path) -> Result<ClientMetadata, Stop> {
     let text = text.map_err(|error| Stop::new(format_args!("cannot read {name}: {error}")))?;
     let json: Value =
         serde_json::from_str(&text).map_err(|error| Stop::new(format_args!("{name} is not JSON: {error}")))?;
-    ClientMetadata::from_json(&json).map_err(|error| refused(&error))
+    if let Some(Unknown { name: member, nearest }) = unknown_member(&json) {
+        let stop = Stop::new(format_args!("{name}: unknown member {member}"));
+        return Err(match nearest {
+            Some(nearest) => stop.mend(format_args!("did you mean {nearest}?")),
+            None => stop.mend("leave it out; `mooring docs config` lists the members of [[client]]"),
+        });
+    }
+    ClientMetadata::check_demands(&json)
+        .and_then(|()| ClientMetadata::from_json(&json))
+        .map_err(|error| refused(&error))
 }
 
 fn refused(error: &Error) -> Stop {
@@ -71,6 +83,9 @@ fn refused(error: &Error) -> Stop {
 async fn add(opened: &Opened, metadata: ClientMetadata) -> Result<(), Stop> {
     let app = &opened.app;
     clients::check_sector(&app.outbound, &metadata).await.map_err(|error| refused(&error))?;
+    for scope in clients::scope::undeclared(&metadata, &app.config.scopes) {
+        eprintln!("mooring: no [[scope]] declares {scope}: until one does, the client is not given it");
+    }
     let now = app.clock.now();
     let registered = app
         .db

@@ -39,6 +39,9 @@ pub(super) async fn apply(app: &App, master: &MasterSecret) -> Result<(), Stop> 
         })
         .await?;
     left_over.tell();
+    for client in &config.clients {
+        clients::scope::warn_of_undeclared(client, &config.scopes);
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use crate::{
     db::{self, Tx},
     failure::Broken,
     oauth::{
-        Error, Scope,
+        ClientMetadata, Error, Scope,
         scope::{GROUPS, OFFLINE_ACCESS, OPENID, STANDARD_SCOPES, is_standard},
     },
 };
@@ -87,6 +87,22 @@ pub async fn withdraw_undeclared(tx: &mut Tx, declared: &Scopes) -> Result<(), B
         );
     }
     Ok(())
+}
+
+/// What a client is registered for that no `[[scope]]` declares: it is not given, which is easily a misspelt name.
+#[must_use]
+pub fn undeclared(client: &ClientMetadata, declared: &Scopes) -> Vec<String> {
+    let scope = client.scope.as_deref().unwrap_or_default();
+    let tokens = scope.split(' ').filter(|token| !token.is_empty());
+    tokens.filter(|token| !is_standard(token) && declared.find(token).is_none()).map(str::to_owned).collect()
+}
+
+/// Logs what [`undeclared`] finds of a client, for its operator.
+pub fn warn_of_undeclared(client: &ClientMetadata, declared: &Scopes) {
+    let client_id = client.client_id.as_deref();
+    for scope in undeclared(client, declared) {
+        tracing::warn!(client = client_id, scope, "the client is registered for a scope that no [[scope]] declares");
+    }
 }
 
 /// What of a scope an anonymous visitor can give: nothing that speaks of a person, and nothing that outlives the visit.

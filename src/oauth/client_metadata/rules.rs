@@ -27,25 +27,54 @@ const TEXT_LENGTH: usize = 255;
 const FOREIGN_SCHEMES: &[&str] = &[
     "about",
     "blob",
+    "brave",
+    "callto",
     "chrome",
     "chrome-extension",
+    "cid",
     "content",
     "data",
+    "devtools",
+    "edge",
+    "facetime",
     "file",
     "filesystem",
     "ftp",
     "ftps",
     "intent",
-    "javascript",
+    "itms",
     "jar",
+    "javascript",
+    "ldap",
+    "ldaps",
+    "livescript",
     "mailto",
+    "market",
+    "mid",
     "moz-extension",
+    "ms-msdt",
+    "ms-officecmd",
+    "ms-search",
+    "news",
+    "nfs",
+    "nntp",
+    "opera",
+    "rdp",
     "resource",
+    "search-ms",
+    "sftp",
+    "shell",
+    "sip",
+    "sips",
+    "smb",
     "sms",
+    "ssh",
     "tel",
+    "telnet",
     "urn",
     "vbscript",
     "view-source",
+    "vnc",
     "ws",
     "wss",
 ];
@@ -192,6 +221,10 @@ fn redirects(client: &ClientMetadata) -> Result<(), Fault> {
 
 /// A place to which a browser may be sent with an answer.
 fn redirect(uri: &str, application: ApplicationType) -> Result<(), &'static str> {
+    // RFC 9700 §2.1: compared as text, so it would match nothing but itself.
+    if uri.contains('*') {
+        return Err("has a *, which stands for nothing here: write out each URI");
+    }
     let url = absolute(uri)?;
     match url.scheme() {
         "https" => Ok(()),
