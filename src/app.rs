@@ -76,6 +76,7 @@ impl App {
                 &config.registration,
                 &config.request_objects,
                 &config.scopes,
+                [&config.pages.name, config.issuer.host()],
                 master.derive(Purpose::RegistrationTokens),
             )?,
             objects: ObjectCache::default(),

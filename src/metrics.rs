@@ -17,6 +17,8 @@ const CONNECTIONS: &str = "mooring_db_pool_connections";
 const LIVE: &str = "mooring_sessions_live";
 const NOTICES: &str = "mooring_notices_total";
 const PENDING: &str = "mooring_notices_pending";
+const REGISTERED: &str = "mooring_registered_clients";
+const REGISTERED_OCTETS: &str = "mooring_registered_clients_bytes";
 
 /// Upper bounds in seconds: what answers from memory, from the database, after an Argon2id, and what is too slow.
 const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -42,6 +44,8 @@ pub fn install() {
         describe_gauge!(LIVE, "Live sessions, by kind; counted twice a minute.");
         describe_counter!(NOTICES, "Tries to tell a relying party that a session has ended, by what came of them.");
         describe_gauge!(PENDING, "Logouts and mails that are neither delivered nor given up; counted twice a minute.");
+        describe_gauge!(REGISTERED, "Clients that registered themselves; registration.limit bounds them.");
+        describe_gauge!(REGISTERED_OCTETS, "What their metadata take; registration.limit_kib bounds it.");
         handle
     });
 }
@@ -124,6 +128,13 @@ pub fn pending_notices(pending: i64) {
     gauge!(PENDING).set(pending as f64);
 }
 
+/// How many clients registered themselves, and how many octets their metadata take.
+#[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 of either")]
+pub fn registered_clients(clients: i64, octets: i64) {
+    gauge!(REGISTERED).set(clients as f64);
+    gauge!(REGISTERED_OCTETS).set(octets as f64);
+}
+
 fn known_method(method: &str) -> &'static str {
     ["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"]
         .into_iter()
@@ -145,6 +156,7 @@ mod tests {
         sign_in("password", "refused");
         notice("delivered");
         pending_notices(2);
+        registered_clients(3, 4096);
         fold();
         let text = render();
         for line in [
@@ -157,6 +169,8 @@ mod tests {
             r#"mooring_sessions_live{kind="device"} 0"#,
             r#"mooring_notices_total{outcome="delivered"} 1"#,
             "mooring_notices_pending 2",
+            "mooring_registered_clients 3",
+            "mooring_registered_clients_bytes 4096",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

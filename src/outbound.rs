@@ -24,12 +24,14 @@ use tokio::sync::Semaphore;
 use url::Host;
 
 pub use self::kept::Kept;
-use crate::{config, failure::Stop};
+use crate::{config, failure::Stop, jose::parse_bounded};
 
 /// From the connection to the last octet.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest document that is read, in octets.
 const LONGEST: usize = 64 << 10;
+/// The most values, arrays and objects included, of a JSON document: a hundred keys with all their members.
+const MOST_ELEMENTS: usize = 4096;
 /// Names resolved at once. Each takes a thread of those on which passwords are checked, for as long as somebody's name
 /// server lets it wait.
 const LOOKUPS: usize = 64;
@@ -127,10 +129,10 @@ impl Outbound {
         })
     }
 
-    /// Fetches a JSON document of at most 64 KiB.
+    /// Fetches a JSON document of at most 64 KiB and 4,096 values.
     pub async fn get_json(&self, url: &str) -> Result<Value, Unfetched> {
         let body = self.get(url, "application/json").await?;
-        serde_json::from_slice(&body)
+        parse_bounded(&body, MOST_ELEMENTS)
             .map_err(|error| Unfetched::because(format_args!("the answer is not JSON: {error}")))
     }
 

@@ -5,12 +5,15 @@ use crate::outbound::{Kept, Outbound, Unfetched};
 /// RFC 9101 §5.2.3, and what OpenID Connect has.
 const MEDIA_TYPES: &str = "application/oauth-authz-req+jwt, application/jwt";
 
+/// What all objects may take, in octets.
+const MEMORY: u64 = 16 << 20;
+
 /// Objects by URI; can be dropped at any time.
 pub struct ObjectCache(Kept);
 
 impl Default for ObjectCache {
     fn default() -> Self {
-        Self(Kept::new(500))
+        Self(Kept::new(MEMORY))
     }
 }
 

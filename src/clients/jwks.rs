@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 
 use crate::{
-    jose::names_known_key,
+    jose::{keys_alone, names_known_key},
     outbound::{Kept, Outbound, Unfetched},
 };
 
@@ -14,12 +14,15 @@ const FRESH: Duration = Duration::from_mins(1);
 /// How soon a set that could not be fetched is tried again: assertions are not a way to make us call somebody often.
 const FAILED: Duration = Duration::from_secs(10);
 
+/// What all sets may take, in octets: about 8,000 sets of two keys.
+const MEMORY: u64 = 16 << 20;
+
 /// JWK Sets by URL; can be dropped at any time.
 pub struct JwksCache(Kept);
 
 impl Default for JwksCache {
     fn default() -> Self {
-        Self(Kept::new(1000))
+        Self(Kept::new(MEMORY))
     }
 }
 
@@ -27,14 +30,15 @@ impl JwksCache {
     /// The set at `uri`. `fresh`: fetch it again, unless that was done within the last minute. Callers at the same time
     /// share one fetch.
     pub async fn get(&self, outbound: &Outbound, uri: &str, fresh: bool) -> Result<Arc<Value>, Unfetched> {
-        let mut kept = self.0.get(uri, outbound.get_json(uri)).await;
+        let fetch = async || outbound.get_json(uri).await.map(|document| keys_alone(&document));
+        let mut kept = self.0.get(uri, fetch()).await;
         let outdated = match &kept.document {
             Ok(_) => fresh && kept.at.elapsed() > FRESH,
             Err(_) => kept.at.elapsed() > FAILED,
         };
         if outdated {
             self.0.forget(uri).await;
-            kept = self.0.get(uri, outbound.get_json(uri)).await;
+            kept = self.0.get(uri, fetch()).await;
         }
         kept.document.clone()
     }

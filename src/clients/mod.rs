@@ -4,6 +4,7 @@ pub mod authenticate;
 mod hub;
 pub mod jwks;
 mod registration;
+mod reserved_names;
 pub mod scope;
 mod secret;
 mod sector;
@@ -13,7 +14,7 @@ pub use hub::apply_hub;
 pub use registration::{Registered, apply_declared, register};
 pub use scope::{apply_declared_scopes, withdraw_undeclared};
 pub use sector::check_sector;
-pub use self_registration::{Information, Registrar, expire_unused, read_initial_access_token};
+pub use self_registration::{Information, Registrar, SWEPT_EVERY, expire_unused, read_initial_access_token};
 
 use crate::{
     config::{self, builtin::HUB_CLIENT},

@@ -5,12 +5,12 @@
 //!
 //! Invariant: what a client reads, changes or deletes here is itself.
 
-use std::fs;
+use std::{fs, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::{registration::tell, secret};
+use super::{registration::tell, reserved_names::ReservedNames, secret};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     config::{self, Policy},
@@ -19,10 +19,10 @@ use crate::{
         registrations::{self, Registration},
     },
     failure::{Broken, Failure, Stop},
-    jose::{Key256, base64url, constant_time_eq, from_base64url, sha256},
+    jose::{Key256, base64url, constant_time_eq, from_base64url, keys_alone, sha256},
     oauth::{
         ClientMetadata, Error, ErrorCode,
-        client_metadata::{AssertionAudience, Fault, Terms},
+        client_metadata::{AssertionAudience, Fault, Terms, is_left_out},
     },
 };
 
@@ -34,6 +34,12 @@ const TOKEN_LENGTH: usize = 32;
 
 /// Unused clients from one network are at most this part of all there may be: nobody alone keeps the others out.
 const UNUSED_SHARE: u32 = 10;
+
+/// The longest metadata of one client, in octets as stored. Every request of the client reads them.
+const LONGEST: usize = 8 << 10;
+
+/// How often what has expired is removed.
+pub const SWEPT_EVERY: Duration = Duration::from_mins(10);
 
 /// What the server adds to metadata in its answers; a client that sends it back is refused (RFC 7592 §2.2).
 const SERVER_MADE: [&str; 4] =
@@ -48,7 +54,11 @@ pub struct Registrar {
     require_pkce: bool,
     unsigned_requests: bool,
     unused_limit: u32,
+    unused_kept: TimeDelta,
+    /// Clients, and octets of their metadata.
+    most: (i64, i64),
     assertion_audience: AssertionAudience,
+    reserved: ReservedNames,
     /// Beside the standard ones.
     scopes: Vec<String>,
 }
@@ -83,11 +93,12 @@ pub fn read_initial_access_token(settings: &config::Registration) -> Result<Opti
 }
 
 impl Registrar {
-    /// Reads the initial access token where the policy asks for one.
+    /// Reads the initial access token where the policy asks for one. `names`: what this service is called.
     pub fn new(
         settings: &config::Registration,
         requests: &config::RequestObjects,
         scopes: &[config::Scope],
+        names: [&str; 2],
         tokens: Key256,
     ) -> Result<Self, Stop> {
         Ok(Self {
@@ -97,7 +108,10 @@ impl Registrar {
             require_pkce: settings.require_pkce,
             unsigned_requests: requests.unsigned,
             unused_limit: settings.unused_limit,
+            unused_kept: settings.unused_kept,
+            most: (i64::from(settings.limit), i64::from(settings.limit_kib) << 10),
             assertion_audience: settings.assertion_audience,
+            reserved: ReservedNames::new(settings.reserved_names.iter().map(String::as_str).chain(names)),
             scopes: scopes.iter().filter(|it| it.privileged.is_none()).map(|it| it.name.clone()).collect(),
         })
     }
@@ -124,20 +138,26 @@ impl Registrar {
 
     /// What is registered of what a client says of itself.
     pub fn understand(&self, said: &Value) -> Result<ClientMetadata, Error> {
-        ClientMetadata::self_registered(
-            said,
-            &Terms {
-                require_pkce: self.require_pkce,
-                known_to_operator: self.policy == Policy::Token,
-                unsigned_requests: self.unsigned_requests,
-                scopes: &self.scopes,
-            },
-        )
+        let terms = Terms {
+            require_pkce: self.require_pkce,
+            known_to_operator: self.policy == Policy::Token,
+            unsigned_requests: self.unsigned_requests,
+            scopes: &self.scopes,
+        };
+        let mut metadata = ClientMetadata::self_registered(said, &terms)?;
+        self.reserved.check(metadata.client_name.as_deref())?;
+        metadata.jwks = metadata.jwks.as_ref().map(own_keys).transpose()?;
+        let length = serde_json::to_string(&metadata).map_or(usize::MAX, |text| text.len());
+        if length > LONGEST {
+            let problem = format!("take {length} octets, and may take {LONGEST}");
+            return Err(Fault::new("client metadata", problem).into());
+        }
+        Ok(metadata)
     }
 
     /// As [`Self::understand`], for a client that changes itself: with what it must bring, and must not (RFC 7592 §2.2).
     pub fn understand_change(&self, said: &Value, registered: &Registration) -> Result<ClientMetadata, Error> {
-        let member = |name: &str| said.get(name).filter(|value| !value.is_null());
+        let member = |name: &str| said.get(name).filter(|value| !is_left_out(value));
         if let Some(name) = SERVER_MADE.iter().find(|name| member(name).is_some()) {
             return Err(Fault::new(*name, "is the server's to say: leave it out").into());
         }
@@ -178,11 +198,35 @@ impl Registrar {
         let of_one_source = (limit / UNUSED_SHARE).max(1);
         if !registrations::insert(tx, &client_id, &stored, hash.as_deref(), limit, of_one_source).await? {
             let problem = "too many registered clients, of all or of your network, were never used";
-            return Err(Error::new(ErrorCode::TemporarilyUnavailable, problem).retry_after(3600).into());
+            let error = Error::new(ErrorCode::TemporarilyUnavailable, problem);
+            return Err(self.with_room_again(tx, error).await?.into());
         }
+        self.check_room(tx).await?;
         tell(tx, Action::ClientRegistered, &client_id, Actor::Client);
         let registration_access_token = self.token(&client_id, 0);
         Ok(Information { client_id, issued_at: tx.now, metadata, client_secret: secret, registration_access_token })
+    }
+
+    /// Refuses what would be more than may be stored of all that registered themselves. What this unit wrote counts.
+    async fn check_room(&self, tx: &mut Tx) -> Result<(), Failure> {
+        let stored = registrations::load_stored(tx).await?;
+        if stored.clients <= self.most.0 && stored.octets <= self.most.1 {
+            return Ok(());
+        }
+        let error = Error::new(ErrorCode::TemporarilyUnavailable, "there is no room for another registered client");
+        Err(self.with_room_again(tx, error).await?.into())
+    }
+
+    /// The error with the time after which an unused registration that stands in the way is gone. Where none does, nobody knows.
+    async fn with_room_again(&self, tx: &mut Tx, error: Error) -> Result<Error, Broken> {
+        let oldest = registrations::load_oldest(tx).await?;
+        let limit = self.unused_limit;
+        let of_source = oldest.of_source.filter(|_| oldest.count_of_source >= i64::from((limit / UNUSED_SHARE).max(1)));
+        // The later of the two: both have to have room.
+        let Some(since) = of_source.max(oldest.of_all) else { return Ok(error) };
+        let swept = TimeDelta::from_std(SWEPT_EVERY).unwrap_or_default();
+        let wait = (since + self.unused_kept + swept - tx.now).num_milliseconds().max(1).unsigned_abs().div_ceil(1000);
+        Ok(error.retry_after(u32::try_from(wait).unwrap_or(u32::MAX)))
     }
 
     /// What is registered (RFC 7592 §2.1); without the secret, which is not kept in a form that can be read.
@@ -214,6 +258,10 @@ impl Registrar {
         let generation = registered.generation;
         if !registrations::replace(tx, &client_id, generation, &stored, hash.as_deref()).await? {
             return Err(outdated());
+        }
+        // Who makes room is not kept from it.
+        if stored.to_string().len() > serde_json::to_string(before).map_or(0, |text| text.len()) {
+            self.check_room(tx).await?;
         }
         tell(tx, Action::ClientChanged, &client_id, Actor::Client);
         let registration_access_token = self.token(&client_id, generation + 1);
@@ -264,6 +312,16 @@ impl Information {
     }
 }
 
+/// The keys that a client registers, without what nobody verifies with.
+fn own_keys(set: &Value) -> Result<Value, Fault> {
+    let count = |set: &Value| set.get("keys").and_then(Value::as_array).map_or(0, Vec::len);
+    let keys = keys_alone(set);
+    if count(&keys) < count(set) {
+        return Err(Fault::new("jwks", "has a key with a member that is not text, or is too long"));
+    }
+    Ok(keys)
+}
+
 /// Somebody else was quicker with the same token.
 fn outdated() -> Failure {
     Error::invalid_token("the registration access token is not valid (any more)").into()
@@ -272,8 +330,6 @@ fn outdated() -> Failure {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
-
-    use chrono::TimeDelta;
 
     use super::*;
     use crate::jose::{MasterSecret, Purpose, random_bytes};
@@ -286,11 +342,14 @@ mod tests {
             per_source: 1,
             unused_limit: 1,
             unused_kept: TimeDelta::days(1),
+            limit: 1,
+            limit_kib: 1,
+            reserved_names: Vec::new(),
             assertion_audience: AssertionAudience::Issuer,
         };
         let objects = config::RequestObjects { by_reference: false, unsigned: false };
         let master = MasterSecret::from_bytes(b"0123456789abcdefghijklmnopqrstuv").unwrap();
-        Registrar::new(&settings, &objects, &[], master.derive(Purpose::RegistrationTokens))
+        Registrar::new(&settings, &objects, &[], ["Mooring", "localhost"], master.derive(Purpose::RegistrationTokens))
     }
 
     fn registrar(policy: Policy, token: &str) -> Result<Registrar, Stop> {

@@ -45,6 +45,19 @@ static UNUSED_LIMIT: Key<NonZeroU32> = Key::or(
 static UNUSED_KEPT: Key<TimeDelta> =
     Key::or("unused_kept", "30d", "How long a client that registered this way and was never used is kept.");
 
+static LIMIT: Key<NonZeroU32> =
+    Key::or("limit", "20000", "How many clients there may be that registered this way, used or not.");
+static LIMIT_KIB: Key<NonZeroU32> = Key::or(
+    "limit_kib",
+    "65536",
+    "How many KiB the metadata of all of them may take. Those of one client take 8 KiB at most.",
+);
+static RESERVED_NAMES: Key<Vec<String>> = Key::or(
+    "reserved_names",
+    "",
+    "Names that no client may give itself, nor one that looks like them, beside `pages.name`, the issuer's host and Identity \
+     Hub.",
+);
 static ASSERTION_AUDIENCE: Key<AssertionAudience> = Key::or(
     "assertion_audience",
     "issuer",
@@ -64,6 +77,9 @@ pub static SECTION: Section = Section {
             &PER_SOURCE,
             &UNUSED_LIMIT,
             &UNUSED_KEPT,
+            &LIMIT,
+            &LIMIT_KIB,
+            &RESERVED_NAMES,
             &ASSERTION_AUDIENCE,
         ]
     },
@@ -80,6 +96,10 @@ pub struct Registration {
     /// Clients.
     pub unused_limit: u32,
     pub unused_kept: TimeDelta,
+    /// Clients.
+    pub limit: u32,
+    pub limit_kib: u32,
+    pub reserved_names: Vec<String>,
     pub assertion_audience: AssertionAudience,
 }
 
@@ -91,6 +111,9 @@ pub fn read(from: &Reader<'_>) -> Result<Registration, Stop> {
         per_source: from.get(&PER_SOURCE)?.get(),
         unused_limit: from.get(&UNUSED_LIMIT)?.get(),
         unused_kept: from.get(&UNUSED_KEPT)?,
+        limit: from.get(&LIMIT)?.get(),
+        limit_kib: from.get(&LIMIT_KIB)?.get(),
+        reserved_names: from.get(&RESERVED_NAMES)?,
         assertion_audience: from.get(&ASSERTION_AUDIENCE)?,
     };
     if registration.policy == Policy::Token && registration.initial_access_token_file.is_none() {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper,
-    sql_types::{Bytea, Integer, Jsonb, Nullable, Text, Timestamptz},
+    sql_types::{Array, Bytea, Integer, Jsonb, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -50,6 +50,32 @@ pub async fn find(tx: &mut Tx, client_id: &str) -> Result<Option<ClientRow>, Bro
         .or_broken("find client")
 }
 
+/// What pages show of a client that a person has to do with.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct Shown {
+    #[diesel(sql_type = Text)]
+    pub client_id: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub client_name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub initiate_login_uri: Option<String>,
+}
+
+/// These clients, disabled or not, without the rest of their metadata.
+pub async fn load_shown(tx: &mut Tx, client_ids: &[&str]) -> Result<Vec<Shown>, Broken> {
+    Cached(
+        diesel::sql_query(
+            "SELECT client_id, metadata ->> 'client_name' AS client_name, \
+             metadata ->> 'initiate_login_uri' AS initiate_login_uri FROM clients WHERE client_id = ANY($1)",
+        )
+        .bind::<Array<Text>, _>(client_ids),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("load clients that are shown")
+}
+
+/// Every client, for an operator's list.
 pub async fn load_all(tx: &mut Tx) -> Result<Vec<ClientRow>, Broken> {
     clients::table
         .order(clients::created_at)

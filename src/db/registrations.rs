@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper,
-    sql_types::{Bool, Text, Timestamptz},
+    sql_types::{BigInt, Bool, Bytea, Jsonb, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     Tx,
     clients::{self as rows, ClientRow},
-    schema::clients,
+    schema::{clients, registered_clients},
     work::OrBroken,
 };
 use crate::failure::Broken;
@@ -51,6 +51,18 @@ pub async fn find_client(tx: &mut Tx, client_id: &str) -> Result<Option<(ClientR
         .or_broken("find client")
 }
 
+/// Whether the client registered itself.
+pub async fn is_registered(tx: &mut Tx, client_id: &str) -> Result<bool, Broken> {
+    let found: Option<bool> = clients::table
+        .find(client_id)
+        .select(clients::registration_generation.is_not_null())
+        .first(&mut tx.conn())
+        .await
+        .optional()
+        .or_broken("look for a registration")?;
+    Ok(found.unwrap_or_default())
+}
+
 /// The ids of all that registered themselves.
 pub async fn load_ids(tx: &mut Tx) -> Result<Vec<String>, Broken> {
     clients::table
@@ -70,7 +82,6 @@ pub async fn insert(
     limit: u32,
     each: u32,
 ) -> Result<bool, Broken> {
-    use diesel::sql_types::{BigInt, Bytea, Jsonb, Nullable};
     let now = tx.now;
     let source = tx.trace.source_hash.clone().unwrap_or_default();
     // Counted as far as it matters and no further.
@@ -93,6 +104,53 @@ pub async fn insert(
     .await
     .or_broken("insert registration")?;
     Ok(inserted > 0)
+}
+
+/// How much is stored of clients that registered themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    pub clients: i64,
+    /// What their metadata take as text.
+    pub octets: i64,
+}
+
+/// What is stored by now, what this unit of work has written included.
+pub async fn load_stored(tx: &mut Tx) -> Result<Stored, Broken> {
+    let (clients, octets) = registered_clients::table
+        .select((registered_clients::clients, registered_clients::octets))
+        .first(&mut tx.conn())
+        .await
+        .or_broken("load what is registered")?;
+    Ok(Stored { clients, octets })
+}
+
+/// Since when the oldest unused registrations are there: of all, and of this network. `None`: there is none.
+#[derive(Clone, Copy, Debug, QueryableByName)]
+pub struct Oldest {
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub of_all: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub of_source: Option<DateTime<Utc>>,
+    #[diesel(sql_type = BigInt)]
+    pub count_of_all: i64,
+    #[diesel(sql_type = BigInt)]
+    pub count_of_source: i64,
+}
+
+/// What has to expire before this network can register again, without what this unit wrote; only for an answer that refuses.
+pub async fn load_oldest(tx: &mut Tx) -> Result<Oldest, Broken> {
+    let now = tx.now;
+    let source = tx.trace.source_hash.clone().unwrap_or_default();
+    diesel::sql_query(
+        "SELECT min(created_at) AS of_all, min(created_at) FILTER (WHERE registered_from = $1) AS of_source, \
+             count(*) AS count_of_all, count(*) FILTER (WHERE registered_from = $1) AS count_of_source \
+         FROM clients WHERE registration_generation IS NOT NULL AND used_at IS NULL AND created_at < $2",
+    )
+    .bind::<Bytea, _>(source)
+    .bind::<Timestamptz, _>(now)
+    .get_result(&mut tx.conn())
+    .await
+    .or_broken("look for the oldest registrations")
 }
 
 /// Replaces what is registered and makes the next generation; `false`: it is of another generation by now, or gone.
@@ -166,7 +224,7 @@ pub async fn sweep(tx: &mut Tx, before: DateTime<Utc>, limit: i64) -> Result<Vec
          WHERE c.client_id = unused.client_id RETURNING c.client_id, c.disabled_at IS NULL AS expired",
     )
     .bind::<Timestamptz, _>(before)
-    .bind::<diesel::sql_types::BigInt, _>(limit)
+    .bind::<BigInt, _>(limit)
     .load(&mut tx.conn())
     .await
     .or_broken("sweep registrations")

@@ -422,6 +422,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// How many clients registered themselves, and what their metadata take.
+    registered_clients (singleton) {
+        /// There is one row.
+        singleton -> Bool,
+        /// How many there are, used or not, ended ones included until they are removed.
+        clients -> Int8,
+        /// What their metadata take as text.
+        octets -> Int8,
+    }
+}
+
+diesel::table! {
     /// Which resource servers (RFC 8707) were ever declared. What they are is the configuration's to say.
     resources (identifier) {
         /// The value of resource, and of aud.
@@ -670,6 +682,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     notices,
     partitioned_tables,
     password_resets,
+    registered_clients,
     resources,
     scopes,
     session_activity,

@@ -127,6 +127,7 @@ pub async fn allow_known_origin(app: &App, visit: &Visit, response: &mut HttpRes
         .await;
     if let (Ok(true), Ok(value)) = (known, HeaderValue::from_str(origin)) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, value);
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("WWW-Authenticate"));
+        headers
+            .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("WWW-Authenticate, Retry-After"));
     }
 }

@@ -68,6 +68,10 @@ pub fn application(
         routes(service);
         if registers {
             registration(service);
+        } else {
+            for path in ["/oauth/register", "/oauth/register/{client_id}"] {
+                service.service(web::resource(path).default_service(web::to(register::off)));
+            }
         }
     };
     application.service(web::scope(&base).configure(routes)).default_service(web::to(not_found)).wrap(from_fn(around))

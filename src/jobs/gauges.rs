@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Job, Turn};
 use crate::{
     app::App,
-    db::{Trace, notices, session_lists},
+    db::{Trace, notices, registrations, session_lists},
     metrics,
 };
 
@@ -21,6 +21,8 @@ fn run(app: &App) -> Turn<'_> {
         metrics::live_sessions(&live);
         let pending = app.db.single(now, &Trace::default(), notices::count_pending).await?;
         metrics::pending_notices(pending);
+        let stored = app.db.single(now, &Trace::default(), registrations::load_stored).await?;
+        metrics::registered_clients(stored.clients, stored.octets);
         Ok(())
     })
 }

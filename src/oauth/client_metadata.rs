@@ -6,6 +6,7 @@
 //!
 //! Invariant: metadata that passed [`ClientMetadata::check`] can be acted on without looking at its form again.
 
+mod demands;
 mod members;
 mod requests;
 mod rules;
@@ -13,6 +14,8 @@ mod sector;
 mod self_registered;
 #[cfg(test)]
 mod tests;
+mod unknown;
+mod values;
 
 use std::fmt;
 
@@ -22,122 +25,15 @@ use serde_json::Value;
 pub use members::{MEMBERS, Member};
 pub use rules::{CLIENT_SIGNATURES, is_loopback, is_scope_token};
 pub use self_registered::Terms;
+pub use unknown::{Unknown, unknown_member};
+pub use values::{
+    AccessTokenFormat, ApplicationType, AssertionAudience, AuthMethod, Introspection, SigningAlgorithm, SubjectType,
+};
 
 use super::{Error, ErrorCode};
 
 /// The only grant types a client can be registered for.
 pub const GRANT_TYPES: &[&str] = &["authorization_code", "refresh_token", "client_credentials"];
-
-/// How a client shows at the token endpoint that it is the client (RFC 7591 §2, OIDC Core §9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthMethod {
-    /// A public client.
-    None,
-    ClientSecretBasic,
-    ClientSecretPost,
-    PrivateKeyJwt,
-}
-
-impl AuthMethod {
-    /// The value as it stands in metadata.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::ClientSecretBasic => "client_secret_basic",
-            Self::ClientSecretPost => "client_secret_post",
-            Self::PrivateKeyJwt => "private_key_jwt",
-        }
-    }
-
-    /// Whether it rests on a shared secret.
-    #[must_use]
-    pub fn uses_secret(self) -> bool {
-        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
-    }
-}
-
-/// What we sign with (RFC 7518 §3.1, RFC 8037 §3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum SigningAlgorithm {
-    #[serde(rename = "RS256")]
-    Rs256,
-    #[serde(rename = "ES256")]
-    Es256,
-    #[serde(rename = "EdDSA")]
-    EdDsa,
-}
-
-impl SigningAlgorithm {
-    /// The value as it stands in metadata and in `alg`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rs256 => "RS256",
-            Self::Es256 => "ES256",
-            Self::EdDsa => "EdDSA",
-        }
-    }
-}
-
-/// Where a client runs (OIDC Registration §2): a native one may use custom schemes without a dot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApplicationType {
-    Web,
-    Native,
-}
-
-/// What `sub` is made of (OIDC Core §8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SubjectType {
-    Public,
-    /// Another one for each sector.
-    Pairwise,
-}
-
-impl SubjectType {
-    pub const ALL: [Self; 2] = [Self::Public, Self::Pairwise];
-
-    /// The value as it stands in metadata.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::Pairwise => "pairwise",
-        }
-    }
-}
-
-/// What an access token looks like. Either way it is in the database and bound to its session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AccessTokenFormat {
-    Opaque,
-    /// RFC 9068.
-    Jwt,
-}
-
-/// Whose tokens a client may introspect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Introspection {
-    /// Those issued to it, those it is the audience of, and those for a resource that names it.
-    Own,
-    Any,
-}
-
-/// What `aud` of a client's assertions may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AssertionAudience {
-    /// The issuer alone (draft-ietf-oauth-rfc7523bis).
-    Issuer,
-    /// The URL of the endpoint called or of the token endpoint, too: a deviation for clients made for RFC 7523.
-    Endpoint,
-}
 
 /// The metadata of one client. What was not said has its default; see [`MEMBERS`] for the meaning of each.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -318,6 +214,16 @@ impl From<Fault> for Error {
     }
 }
 
+/// Whether a member with this value says nothing.
+#[must_use]
+pub fn is_left_out(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.trim().is_empty(),
+        _ => false,
+    }
+}
+
 /// PostgreSQL's `text` and `jsonb` have no place for it.
 fn holds_nul(value: &Value) -> bool {
     match value {
@@ -329,8 +235,8 @@ fn holds_nul(value: &Value) -> bool {
 }
 
 impl ClientMetadata {
-    /// Reads a JSON object. Unknown members are ignored (RFC 7591 §2), language-tagged ones too (§2.2), and `null`
-    /// means "not said" (RFC 7592 §2.2).
+    /// Reads a JSON object. Unknown members are ignored (RFC 7591 §2), language-tagged ones too (§2.2). `null` (RFC 7592 §2.2)
+    /// and an empty string count as left out: many libraries write every member that they know.
     ///
     /// Form only: [`Self::check`] follows.
     pub fn parse(json: &Value) -> Result<Self, Fault> {
@@ -338,7 +244,7 @@ impl ClientMetadata {
             return Err(Fault::new("client metadata", "must be a JSON object"));
         };
         let mut kept = serde_json::Map::new();
-        for (name, value) in said.iter().filter(|(_, value)| !value.is_null()) {
+        for (name, value) in said.iter().filter(|(_, value)| !is_left_out(value)) {
             // Each member is read alone first, since serde does not tell which one it stumbled over.
             let alone = Value::Object([(name.clone(), value.clone())].into_iter().collect());
             if let Err(error) = Self::deserialize(alone) {
@@ -361,6 +267,11 @@ impl ClientMetadata {
         let metadata = Self::parse(json)?;
         metadata.check()?;
         Ok(metadata)
+    }
+
+    /// Refuses metadata that asks for what this server does not do, such as tokens bound by DPoP.
+    pub fn check_demands(json: &Value) -> Result<(), Error> {
+        Ok(json.as_object().map_or(Ok(()), demands::refuse_unmet)?)
     }
 
     /// Whether the members are acceptable, each and together: `invalid_redirect_uri` or `invalid_client_metadata`

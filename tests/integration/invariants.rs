@@ -40,6 +40,7 @@ const UNBOUND: &[(&str, &str)] = &[
     ("audit_events", "outlives the session it tells of, so it carries the id without a foreign key"),
     ("scopes", "which were declared"),
     ("resources", "which were declared"),
+    ("registered_clients", "counts what strangers store by registering clients"),
     ("partitioned_tables", "how tables are cut"),
     ("__diesel_schema_migrations", "the migrations' own"),
 ];

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod account;
+mod adding_clients;
 mod architecture;
 mod attacks;
 mod authenticator_page;
@@ -36,6 +37,7 @@ mod jarm;
 mod jwks_uri;
 mod keys;
 mod logout;
+mod long_values;
 mod mail;
 mod main_job;
 mod metrics;

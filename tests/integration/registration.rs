@@ -1,6 +1,9 @@
 //! Clients that register themselves, manage what they registered, and go again (RFC 7591, RFC 7592).
 
+mod as_clients_ask;
+mod limits;
 mod management;
+mod on_the_consent_page;
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;

@@ -27,6 +27,14 @@ use crate::{
     risk::{Attempt, Gate},
 };
 
+/// Where nobody may register: for programs, which look for the error in a JSON answer.
+pub async fn off(visit: Visit) -> HttpResponse {
+    let description = "dynamic client registration is turned off here; ask the operator to register the client";
+    let error = Error::new(ErrorCode::RegistrationNotSupported, description);
+    json::log(&visit, None, &error);
+    json::error(StatusCode::NOT_FOUND, &error)
+}
+
 /// `POST /oauth/register`.
 pub async fn post(app: Data<App>, visit: Visit, body: Result<JsonBody, BadBody>) -> HttpResponse {
     // Who may not register is told so whatever the body is.
@@ -38,7 +46,7 @@ pub async fn post(app: Data<App>, visit: Visit, body: Result<JsonBody, BadBody>)
         // RFC 7591 §3.2.2.
         Err(bad) => return bad.called(ErrorCode::InvalidClientMetadata).error_response(),
     };
-    let registered = register(&app, &visit, &said).await;
+    let registered = register(&app, &visit, said).await;
     told(&app, &visit, StatusCode::CREATED, registered)
 }
 
@@ -67,7 +75,7 @@ pub async fn put(
         // RFC 7591 §3.2.2.
         Err(bad) => return bad.called(ErrorCode::InvalidClientMetadata).error_response(),
     };
-    let replaced = replace(&app, &visit, &registered, &said).await;
+    let replaced = replace(&app, &visit, &registered, said).await;
     told(&app, &visit, StatusCode::OK, replaced)
 }
 
@@ -103,15 +111,18 @@ async fn count(app: &App, visit: &Visit) -> Outcome<()> {
     Ok(())
 }
 
-async fn register(app: &App, visit: &Visit, said: &Value) -> Outcome<Information> {
-    let metadata = app.registrar.understand(said)?;
+async fn register(app: &App, visit: &Visit, said: Value) -> Outcome<Information> {
+    let metadata = app.registrar.understand(&said)?;
+    // What is not kept does not wait for a fetch.
+    drop(said);
     clients::check_sector(&app.outbound, &metadata).await?;
     app.db.work(visit.now, &visit.trace, async |tx| app.registrar.register(tx, metadata).await).await
 }
 
-async fn replace(app: &App, visit: &Visit, registered: &Registration, said: &Value) -> Outcome<Information> {
+async fn replace(app: &App, visit: &Visit, registered: &Registration, said: Value) -> Outcome<Information> {
     count(app, visit).await?;
-    let metadata = app.registrar.understand_change(said, registered)?;
+    let metadata = app.registrar.understand_change(&said, registered)?;
+    drop(said);
     clients::check_sector(&app.outbound, &metadata).await?;
     app.db.work(visit.now, &visit.trace, async |tx| app.registrar.replace(tx, registered, metadata).await).await
 }

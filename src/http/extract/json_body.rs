@@ -7,12 +7,18 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::form::{BadBody, read};
-use crate::oauth::Error;
+use crate::{
+    jose::{TOO_MANY_ELEMENTS, parse_bounded},
+    oauth::Error,
+};
 
 /// The longest that is read, in octets.
 const LONGEST: usize = 64 << 10;
 
-/// Any JSON value of at most 64 KiB.
+/// The most values, arrays and objects included: client metadata with a hundred keys has a thousand.
+const MOST_ELEMENTS: usize = 2000;
+
+/// Any JSON value of at most 64 KiB and 2,000 values.
 pub struct JsonBody(pub Value);
 
 /// What the admin API takes: the members of `T`, in at most 32 KiB.
@@ -25,7 +31,8 @@ impl FromRequest for JsonBody {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (body, request) = (json(request, payload, LONGEST), request.clone());
         Box::pin(async move {
-            let parsed = body.await.and_then(|body| serde_json::from_slice(&body).map_err(|error| not_json(&error)));
+            let parsed =
+                body.await.and_then(|body| parse_bounded(&body, MOST_ELEMENTS).map_err(|error| not_json(&error)));
             parsed.map(Self).map_err(|bad| bad.logged(&request))
         })
     }
@@ -47,6 +54,9 @@ impl<T: DeserializeOwned> FromRequest for TypedJson<T> {
 /// Where it is wrong. What was sent may hold a secret, and the parser's own words quote it.
 fn not_json(error: &serde_json::Error) -> BadBody {
     let said = match error.classify() {
+        serde_json::error::Category::Data if error.to_string().starts_with(TOO_MANY_ELEMENTS) => {
+            format!("the body has too many elements, by column {}", error.column())
+        }
         serde_json::error::Category::Data => {
             format!("a member is missing, unknown, doubled or of the wrong kind, by column {}", error.column())
         }

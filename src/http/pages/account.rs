@@ -1,5 +1,7 @@
 //! One's own account: sessions, what clients may do, and the ways to end each.
 
+use std::collections::BTreeSet;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Path},
@@ -57,8 +59,11 @@ async fn context(
     let filter = Filter { user_id: Some(user_id), live_only: true, limit: 200, ..Filter::default() };
     let rows = session_lists::load(tx, &filter).await?;
     let allowed = consents::load_of_user(tx, user_id).await?;
-    let clients = client_rows::load_all(tx).await?;
-    let registered = |id: &str| clients.iter().find(|client| client.client_id == id)?.metadata.get().ok();
+    let named = rows.iter().flat_map(|row| row.clients.iter().chain(&row.client_id));
+    let named = named.chain(allowed.iter().map(|consent| &consent.client_id));
+    let named: BTreeSet<&str> = named.map(String::as_str).collect();
+    let clients = client_rows::load_shown(tx, &Vec::from_iter(named)).await?;
+    let registered = |id: &str| clients.iter().find(|client| client.client_id == id);
     let name_of = |id: &str| registered(id).and_then(|it| it.client_name.clone()).unwrap_or_else(|| id.to_owned());
     let now = tx.now;
     let (offline, own): (Vec<&ListedSession>, Vec<&ListedSession>) = rows.iter().partition(|row| row.kind == "offline");

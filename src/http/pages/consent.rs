@@ -9,7 +9,7 @@ use crate::{
     db::{
         Outcome,
         authorization_requests::{self, Mark},
-        consents, privileged_sessions,
+        consents, privileged_sessions, registrations,
         sessions::LiveSession,
     },
     failure::Failure,
@@ -34,11 +34,22 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         Ok(lacks) => lacks,
         Err(failure) => return answer::failure(&app, &visit, &failure),
     };
+    let registered_itself = app
+        .db
+        .single(visit.now, &visit.trace, async |tx| {
+            registrations::is_registered(tx, &pending.client.id).await.map_err(Failure::from)
+        })
+        .await;
+    let client = match registered_itself {
+        Ok(true) => answer::unverified_view(&pending.client, &pending.request.redirect_uri),
+        Ok(false) => answer::client_view(&pending.client, Some(&pending.request.redirect_uri)),
+        Err(failure) => return answer::failure(&app, &visit, &failure),
+    };
     let context = views::Consent {
         action: app.config.issuer.url("/consent"),
         csrf: pending.csrf(&app),
         request: pending.stored.id.to_string(),
-        client: answer::client_view(&pending.client, Some(&pending.request.redirect_uri)),
+        client,
         user: person(session),
         scopes: wanted(&pending).iter().map(|name| describe(&app, name)).collect(),
         lacks,

@@ -1,6 +1,6 @@
 //! Answers for browsers: redirects, form posts and error pages.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use actix_web::{
     HttpResponse,
@@ -192,5 +192,15 @@ pub fn client_view(client: &Client, redirect_uri: Option<&TrustedRedirectUri>) -
             let url = url::Url::parse(uri.as_str()).ok()?;
             Some(url.host_str().map_or_else(|| format!("{}:", url.scheme()), str::to_owned))
         }),
+        unverified: None,
     }
+}
+
+/// As [`client_view`], for a client that registered itself: marked as one, with the hosts that it names and does not answer at.
+pub fn unverified_view(client: &Client, redirect_uri: &TrustedRedirectUri) -> views::Client {
+    let view = client_view(client, Some(redirect_uri));
+    let links = [&view.uri, &view.logo, &view.policy_uri, &view.tos_uri];
+    let hosts = links.into_iter().flatten().filter_map(|uri| url::Url::parse(uri).ok()?.host_str().map(str::to_owned));
+    let others: BTreeSet<String> = hosts.filter(|host| Some(host) != view.redirect_host.as_ref()).collect();
+    views::Client { unverified: Some(views::Unverified { other_hosts: others.into_iter().collect() }), ..view }
 }

@@ -54,6 +54,8 @@ pub fn failure(visit: &Visit, client: Option<&str>, failure: &Failure) -> HttpRe
     let status = match refused.code {
         _ if refused.retry_after.is_some() => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
+        // Nobody knows for how long.
+        ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     };
     let mut response = error(status, refused);

@@ -43,6 +43,7 @@ pub fn client() -> Client {
         policy_uri: Some("https://notes.example/privacy".into()),
         tos_uri: Some("https://notes.example/terms".into()),
         redirect_host: Some("notes.example".into()),
+        unverified: None,
     }
 }
 
@@ -106,7 +107,10 @@ pub fn consent() -> Consent {
         action: "/consent".into(),
         csrf: "c5rf".into(),
         request: "0198c0de".into(),
-        client: client(),
+        client: Client {
+            unverified: Some(Unverified { other_hosts: vec!["bank.example".into(), "cdn.example".into()] }),
+            ..client()
+        },
         user: alice(),
         scopes: vec![
             scope("profile", "See your name and other public details"),

@@ -34,6 +34,15 @@ pub struct Client {
     pub tos_uri: Option<String>,
     /// The host (or custom scheme) that the answer goes to: what a name cannot fake.
     pub redirect_host: Option<String>,
+    /// Set where it registered itself, so that nobody has checked what it says.
+    pub unverified: Option<Unverified>,
+}
+
+/// What a person should know of a client that registered itself (RFC 7591 §5).
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Unverified {
+    /// Where its links and its logo lead, if not to where the answer goes.
+    pub other_hosts: Vec<String>,
 }
 
 /// The person that a page speaks to.

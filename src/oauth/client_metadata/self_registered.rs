@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{ApplicationType, ClientMetadata, Fault, GRANT_TYPES, sector};
+use super::{ApplicationType, ClientMetadata, Fault, GRANT_TYPES, demands, is_left_out, sector};
 use crate::oauth::{
     Error, ErrorCode, Scope,
     scope::{GROUPS, OFFLINE_ACCESS, STANDARD_SCOPES, is_standard},
@@ -45,8 +45,15 @@ impl ClientMetadata {
             return Err(Fault::new("client metadata", "must be a JSON object").into());
         };
         refuse_software_statement(said)?;
+        demands::refuse_unmet(said)?;
         let own = said.iter().filter(|(name, _)| !NOT_ITS_OWN.contains(&name.as_str()));
-        let mut client = Self::parse(&Value::Object(own.map(|(name, value)| (name.clone(), value.clone())).collect()))?;
+        let own = own.filter_map(|(name, value)| Some((name.clone(), without_blanks(value)?)));
+        let mut client = Self::parse(&Value::Object(own.collect()))?;
+        // RFC 8252 §8.6: whoever listens on this machine can pose as it, whatever it calls itself. OIDC Registration
+        // would have "web" for what is not said. RFC 7591 §2: the server may replace what was asked for.
+        if client.is_public() && client.redirect_uris.iter().any(|uri| !uri.starts_with("https://")) {
+            client.application_type = ApplicationType::Native;
+        }
         give_flows(&mut client, terms)?;
         give_scope(&mut client, terms)?;
         let asks_for_pkce = said.get("require_pkce").and_then(Value::as_bool).unwrap_or_default();
@@ -58,12 +65,18 @@ impl ClientMetadata {
         if client.request_object_signing_alg.as_deref() == Some("none") && !terms.unsigned_requests {
             return Err(Fault::new("request_object_signing_alg", "none is not accepted by this server").into());
         }
-        // RFC 8252 §8.6: whoever listens on this machine can pose as it, whatever it calls itself. OIDC Registration
-        // would have "web" for what is not said.
-        if client.is_public() && client.redirect_uris.iter().any(|uri| !uri.starts_with("https://")) {
-            client.application_type = ApplicationType::Native;
-        }
         Ok(client)
+    }
+}
+
+/// The value, and of a list what stands in it; `None`: it counts as left out.
+fn without_blanks(value: &Value) -> Option<Value> {
+    match value {
+        Value::Array(list) => {
+            let kept: Vec<_> = list.iter().filter(|one| !is_left_out(one)).cloned().collect();
+            (!kept.is_empty()).then_some(Value::Array(kept))
+        }
+        one => (!is_left_out(one)).then(|| one.clone()),
     }
 }
 
@@ -132,7 +145,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::oauth::client_metadata::{AuthMethod, Introspection};
+    use crate::oauth::client_metadata::{AuthMethod, Introspection, MEMBERS};
 
     const STRICT: Terms<'static> =
         Terms { require_pkce: true, known_to_operator: false, unsigned_requests: false, scopes: &[] };
@@ -176,12 +189,11 @@ mod tests {
         for nothing in [
             json!({ "grant_types": ["implicit"] }),
             json!({ "grant_types": ["client_credentials"] }),
-            json!({ "grant_types": [] }),
             json!({ "grant_types": ["refresh_token"] }),
         ] {
             refused(&nothing, ErrorCode::InvalidClientMetadata, "grant_types");
         }
-        for nothing in [json!(["token"]), json!(["id_token", "code token"]), json!([])] {
+        for nothing in [json!(["token"]), json!(["id_token", "code token"])] {
             refused(&json!({ "response_types": nothing }), ErrorCode::InvalidClientMetadata, "response_types");
         }
     }
@@ -244,9 +256,41 @@ mod tests {
         assert_eq!(type_of("none", "com.example.app:/cb"), ApplicationType::Native);
         assert_eq!(type_of("none", "https://rp.example/cb"), ApplicationType::Web);
         assert_eq!(type_of("client_secret_basic", "http://localhost:7777/cb"), ApplicationType::Web);
-        // What only a native client may have is not had by being taken for one.
-        let odd = json!({ "token_endpoint_auth_method": "none", "redirect_uris": ["myapp:/cb"] });
-        refused(&odd, ErrorCode::InvalidRedirectUri, "redirect_uris");
+        // A scheme without a dot, which cannot be a domain's: editors and desktop programs have them.
+        for uri in
+            ["cursor://anysphere.cursor-retrieval/oauth/callback", "vscode://publisher.name/callback", "myapp:/cb"]
+        {
+            assert_eq!(type_of("none", uri), ApplicationType::Native, "{uri}");
+        }
+        let said_web = json!({ "token_endpoint_auth_method": "none", "redirect_uris": ["cursor://x/cb"],
+            "application_type": "web" });
+        assert_eq!(given(&said_web).application_type, ApplicationType::Native);
+        for (method, uri) in [
+            ("client_secret_basic", "cursor://x/cb"),
+            ("none", "javascript:alert(1)"),
+            ("none", "ms-msdt:/id"),
+            ("none", "http://rp.example/cb"),
+        ] {
+            let odd = json!({ "token_endpoint_auth_method": method, "redirect_uris": [uri] });
+            refused(&odd, ErrorCode::InvalidRedirectUri, "redirect_uris");
+        }
+    }
+
+    #[test]
+    fn what_is_empty_counts_as_left_out() {
+        let silent = given(&json!({}));
+        for blank in [json!(""), json!(" "), json!(null), json!([]), json!([""]), json!([null])] {
+            for member in MEMBERS.iter().map(|member| member.name).filter(|name| *name != "redirect_uris") {
+                assert!(given(&json!({ member: blank })) == silent, "{member}: {blank}");
+            }
+        }
+        let some = given(&json!({ "contacts": ["", "a@rp.example"], "grant_types": ["authorization_code", ""] }));
+        assert_eq!((some.contacts.len(), some.grant_types.len()), (1, 1));
+        refused(
+            &json!({ "dpop_bound_access_tokens": true }),
+            ErrorCode::InvalidClientMetadata,
+            "dpop_bound_access_tokens",
+        );
     }
 
     #[test]

