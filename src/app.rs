@@ -18,7 +18,7 @@ use crate::{
     notices::Mailer,
     outbound::Outbound,
     risk::Sources,
-    sessions::Cookies,
+    sessions::{CookieNames, Cookies},
     tokens::{Mint, ResetLinks},
 };
 
@@ -58,7 +58,10 @@ impl App {
             clock,
             db,
             mint: Mint::new(config.issuer.as_str(), master),
-            cookies: Cookies::new(master.derive(Purpose::Cookies), config.issuer.is_https(), config.issuer.path()),
+            cookies: Cookies::new(
+                master.derive(Purpose::Cookies),
+                CookieNames::new(config.issuer.is_https(), config.issuer.port(), config.issuer.path()),
+            ),
             csrf: master.derive(Purpose::CsrfTokens),
             sources: Sources::new(master.derive(Purpose::SourceHashes)),
             passwords: Passwords::new(&config.passwords)?,

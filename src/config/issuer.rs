@@ -19,6 +19,7 @@ pub struct Issuer {
     base: String,
     origin: String,
     host: String,
+    port: Option<u16>,
 }
 
 impl Issuer {
@@ -45,6 +46,7 @@ impl Issuer {
             base,
             origin: url.origin().ascii_serialization(),
             host: host.to_string(),
+            port: url.port(),
         })
     }
 
@@ -75,6 +77,12 @@ impl Issuer {
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// `None`: the scheme's own.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
     }
 
     /// Without port; an IPv6 address in brackets.
@@ -111,6 +119,8 @@ mod tests {
         assert_eq!((issuer.path(), issuer.host()), ("/tenant", "id.example"));
         assert_eq!(issuer.origin(), "https://id.example:8443");
         assert!(issuer.is_https());
+        assert_eq!(issuer.port(), Some(8443));
+        assert_eq!(Issuer::parse("https://id.example:443/").unwrap().port(), None);
 
         let issuer = Issuer::parse("http://[::1]:8080").unwrap();
         assert_eq!((issuer.as_str(), issuer.path(), issuer.host()), ("http://[::1]:8080", "", "[::1]"));

@@ -92,3 +92,34 @@ pub async fn find_cookie_session(tx: &mut Tx, id: Uuid) -> Result<Option<CookieS
     .or_broken("find the session of a cookie")?;
     Ok(rows.into_iter().next())
 }
+
+/// A session that a cookie names, as far as it takes to choose among several cookies.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct NamedSession {
+    #[diesel(sql_type = sql::Uuid)]
+    pub id: Uuid,
+    #[diesel(sql_type = sql::Integer)]
+    pub secret_generation: i32,
+    #[diesel(sql_type = sql::Bool)]
+    pub is_live: bool,
+    #[diesel(sql_type = sql::Bool)]
+    pub is_locked: bool,
+}
+
+/// The sessions of these ids, whatever became of them; none for an id that never was.
+pub async fn load_named(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<NamedSession>, Broken> {
+    let now = tx.now;
+    Cached(
+        diesel::sql_query(
+            "SELECT s.id, s.secret_generation, live.id IS NOT NULL AS is_live, \
+             s.locked_at IS NOT NULL AND s.ended_at IS NULL AND s.expires_at > $2 AS is_locked \
+             FROM sessions s LEFT JOIN LATERAL (SELECT l.id FROM live_sessions($2) l WHERE l.id = s.id OFFSET 0) live ON true \
+             WHERE s.id = ANY($1)",
+        )
+        .bind::<sql::Array<sql::Uuid>, _>(ids)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("load the sessions of several cookies")
+}

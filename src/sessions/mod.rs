@@ -15,7 +15,7 @@ mod rights;
 mod sign_in;
 mod visitor;
 
-pub use cookie::{Cookies, PresentedCookie};
+pub use cookie::{CookieNames, Cookies, PresentedCookie};
 pub use device::{DeviceCookie, find_device, remember_device};
 pub use end::{end, end_all_of_user, end_dead, end_family, end_others, end_privileged, sign_out};
 pub use lock::{REASON_RULE, is_reason, lock, unlock};

@@ -1,6 +1,6 @@
 //! Which scripts of which origins may read what; never with credentials, never at the authorization endpoint.
 
-use crate::support::{Answer, Server};
+use crate::support::{Answer, Server, Settings};
 
 const SPA: &str = "https://spa.example";
 const RP: &str = "https://rp.example";
@@ -136,4 +136,30 @@ async fn an_origin_is_found_by_an_index() {
         )
         .await;
     assert!(plan.iter().flatten().flatten().any(|line| line.contains("clients_origins")), "{plan:?}");
+}
+
+/// An application in a web view or a browser extension has an origin with a scheme of its own.
+#[tokio::test]
+async fn origins_of_web_views_and_extensions_can_be_allowed() {
+    const ORIGINS: [&str; 4] = [
+        "capacitor://localhost",
+        "tauri://localhost",
+        "ionic://localhost",
+        "moz-extension://0c9e4d2a-8d5f-4b7e-9a5e-2f1d3c4b5a69",
+    ];
+    let server = Server::start(Settings::default().declare(&format!(
+        "[[client]]\nclient_id = \"app\"\nredirect_uris = [\"com.example.app:/callback\"]\n\
+         token_endpoint_auth_method = \"none\"\nallowed_origins = {ORIGINS:?}\n"
+    )))
+    .await;
+    for origin in ORIGINS {
+        assert_eq!(allowed(&preflight(&server, "token_endpoint", origin).await), origin);
+        let bad = [("grant_type", "authorization_code"), ("code", "x"), ("client_id", "app")];
+        let request = server.http().post(server.endpoint("token_endpoint")).header("origin", origin).form(&bad);
+        let refused = Answer::of(request).await;
+        assert_eq!((refused.status, allowed(&refused)), (400, origin), "{refused:?}");
+    }
+    for other in ["capacitor://elsewhere", "capacitor://localhost:80", "tauri://LOCALHOST", "chrome-extension://abc"] {
+        assert_eq!(allowed(&preflight(&server, "token_endpoint", other).await), "", "{other}");
+    }
 }

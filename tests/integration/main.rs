@@ -16,6 +16,7 @@ mod client_credentials;
 mod client_secrets;
 mod commands;
 mod contracts;
+mod cookies;
 mod cors;
 mod database_over_tls;
 mod declarations;

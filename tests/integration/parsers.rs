@@ -367,7 +367,7 @@ async fn on_pages_and_in_headers() {
         let mut request = server.http().request(method.clone(), address.clone());
         request = if method == Method::GET { request.query(&parameters) } else { request.form(&parameters) };
         for (name, value) in [
-            (COOKIE.as_str(), format!("mooring_session={drawn}; {drawn}")),
+            (COOKIE.as_str(), format!("{}={drawn}; {drawn}", server.app.cookies.name())),
             ("x-forwarded-for", drawn.clone()),
             ("user-agent", drawn.clone()),
             ("origin", drawn.clone()),

@@ -155,7 +155,7 @@ async fn a_person_is_told_and_does_not_get_round_it_by_signing_in_again() {
     // By a cookie that was not the newest even then, the same; by a forged one nobody learns of it.
     let mut forged = cookie.clone();
     forged.replace_range(40..44, "AAAA");
-    let asked = server.http().get(server.at("/login")).header("cookie", format!("mooring_session={forged}"));
+    let asked = server.http().get(server.at("/login")).header("cookie", format!("{}={forged}", agent.cookie().name));
     assert!(!asked.send().await.unwrap().text().await.unwrap().contains(LOCKED));
     // It is the session that is locked, not the person.
     client.tokens(&server.agent(), "openid").await;

@@ -97,6 +97,7 @@ impl Places {
             payments: self.payments(),
             account: parts.account,
             users: parts.users,
+            cookie: format!("demo_rp-{}", self.relying_party.1.port()),
             seats: Seats::default(),
         });
         let resource_server = web::Data::new(parts.resource_server);

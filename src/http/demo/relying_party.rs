@@ -19,6 +19,7 @@ use crate::{
     failure::Broken,
     http::{
         assets,
+        extract::cookies,
         render::{
             Page, PageName, Templates, last_resort,
             views::{DemoApiResult, DemoHome, DemoSignedIn, Person},
@@ -27,7 +28,6 @@ use crate::{
     jose::constant_time_eq,
 };
 
-const COOKIE: &str = "demo_rp";
 pub const CALLBACK: &str = "/callback";
 pub const SIGNED_OUT: &str = "/signed-out";
 const SIGN_IN: &str = "/sign-in";
@@ -53,6 +53,8 @@ pub struct RelyingParty {
     pub account: String,
     /// Whom one can be, and their passwords.
     pub users: Vec<(String, String)>,
+    /// The name of its cookie. It carries the port: browsers send a cookie to every port of its host (RFC 6265 §8.5).
+    pub cookie: String,
     pub seats: Seats,
 }
 
@@ -88,7 +90,7 @@ pub fn routes(service: &mut web::ServiceConfig) {
 }
 
 async fn home(request: HttpRequest, app: Shared) -> HttpResponse {
-    let seat = name(&request).and_then(|id| {
+    let seat = app.seat_name(&request).and_then(|id| {
         app.seats.with(&id, |seat| {
             let shown = seat.clone();
             seat.note = None;
@@ -111,18 +113,18 @@ async fn sign_in(request: HttpRequest, app: Shared) -> HttpResponse {
     let asked = app.party.begin();
     let url = asked.url.clone();
     // The cookie is what ties the answer to this browser; without it anybody's answer would do (login CSRF).
-    if let Some(id) = name(&request)
+    if let Some(id) = app.seat_name(&request)
         && app.seats.with(&id, |seat| seat.remember(asked.clone())).is_some()
     {
         return see(&url).finish();
     }
     let id = app.seats.take(None);
     app.seats.with(&id, |seat| seat.remember(asked));
-    see(&url).cookie(cookie(id)).finish()
+    see(&url).cookie(app.seat_cookie(id)).finish()
 }
 
 async fn callback(request: HttpRequest, app: Shared) -> HttpResponse {
-    let id = name(&request).unwrap_or_default();
+    let id = app.seat_name(&request).unwrap_or_default();
     // What cannot be read (RFC 6749 §3.1: no parameter twice) has no state that was sent.
     let answer: Answer = serde_urlencoded::from_str(request.query_string()).unwrap_or_default();
     let state = answer.state.as_deref().unwrap_or_default();
@@ -143,7 +145,7 @@ async fn callback(request: HttpRequest, app: Shared) -> HttpResponse {
             if asked.stepping_up {
                 app.done(&id, "It was you. The application has a new token, good for a payment: make it now.");
             }
-            see("/").cookie(cookie(id)).finish()
+            see("/").cookie(app.seat_cookie(id)).finish()
         }
         Err(trouble) if trouble.code.as_deref() == Some("access_denied") => {
             app.done(&id, "You did not allow it. Nothing was shared.");
@@ -172,7 +174,7 @@ async fn pay(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> HttpRe
 /// Back to the server, with what the API asked for.
 #[allow(clippy::unused_async, reason = "actix-web handlers are async")]
 async fn step_up(request: HttpRequest, app: Shared) -> HttpResponse {
-    let asked = name(&request).and_then(|id| {
+    let asked = app.seat_name(&request).and_then(|id| {
         app.seats.with(&id, |seat| {
             let step_up = seat.held.as_ref()?.step_up.clone()?;
             let asked = app.party.begin_for(&step_up);
@@ -231,6 +233,17 @@ async fn forget(request: HttpRequest, app: Shared, sent: web::Form<Sent>) -> Htt
 }
 
 impl RelyingParty {
+    /// The seat that the browser's cookie names.
+    fn seat_name(&self, request: &HttpRequest) -> Option<String> {
+        let value = cookies::values(request.headers(), self.cookie.as_bytes()).next()?;
+        String::from_utf8(value.to_vec()).ok()
+    }
+
+    /// A session cookie: no expiry. Not `Secure`, because the demo speaks http on the loopback interface only.
+    fn seat_cookie(&self, id: String) -> Cookie<'static> {
+        Cookie::build(self.cookie.clone(), id).path("/").http_only(true).same_site(SameSite::Lax).finish()
+    }
+
     /// Calls the API for whoever sent the form, and keeps what it answered for the next page.
     async fn call(&self, request: &HttpRequest, sent: &Sent, call: reqwest::RequestBuilder) -> HttpResponse {
         let (id, held) = match self.sender(request, sent) {
@@ -253,7 +266,7 @@ impl RelyingParty {
 
     /// Whose form this is, if it came from a page of ours.
     fn sender(&self, request: &HttpRequest, sent: &Sent) -> Result<(String, Held), Stray> {
-        let id = name(request).ok_or(Stray::Nobody)?;
+        let id = self.seat_name(request).ok_or(Stray::Nobody)?;
         let (csrf, held) = self.seats.with(&id, |seat| (seat.csrf.clone(), seat.held.clone())).ok_or(Stray::Nobody)?;
         let held = held.ok_or(Stray::Nobody)?;
         if constant_time_eq(csrf.as_bytes(), sent.csrf.as_bytes()) { Ok((id, held)) } else { Err(Stray::Foreign) }
@@ -375,15 +388,6 @@ fn shown(page: Result<HttpResponse, Broken>) -> HttpResponse {
         tracing::error!(%broken, "a page of the demo could not be shown");
         last_resort(StatusCode::INTERNAL_SERVER_ERROR, "")
     })
-}
-
-fn name(request: &HttpRequest) -> Option<String> {
-    request.cookie(COOKIE).map(|cookie| cookie.value().to_owned())
-}
-
-/// A session cookie: no expiry. Not `Secure`, because the demo speaks http on the loopback interface only.
-fn cookie(id: String) -> Cookie<'static> {
-    Cookie::build(COOKIE, id).path("/").http_only(true).same_site(SameSite::Lax).finish()
 }
 
 fn see(address: &str) -> actix_web::HttpResponseBuilder {

@@ -61,7 +61,7 @@ impl Browser {
         // Any generation up to the present one was ours.
         let ours = session_locks::find_cookie_session(tx, cookie.session_id)
             .await?
-            .filter(|session| (0..=session.secret_generation).rev().take(8).any(|n| app.cookies.is_genuine(cookie, n)));
+            .filter(|session| app.cookies.was_genuine(cookie, session.secret_generation));
         let Some(session) = ours else { return Ok(Self::default()) };
         if let Some(at) = session.locked_at {
             let lock = Lock { session_id: cookie.session_id, at, reason: session.lock_reason };

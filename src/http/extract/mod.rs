@@ -2,6 +2,7 @@
 
 mod agent;
 mod browser;
+pub mod cookies;
 mod form;
 mod json_body;
 mod source;

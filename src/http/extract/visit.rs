@@ -5,17 +5,18 @@ use std::{convert::Infallible, future::Ready, net::IpAddr, sync::Arc};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header, web::Data};
 use chrono::{DateTime, Utc};
 
-use super::{agent, source};
+use super::{agent, cookies, source};
 use crate::{
     app::App,
     db::{Trace, ids},
-    sessions::{Cookies, DeviceCookie, PresentedCookie},
+    sessions::{DeviceCookie, PresentedCookie},
 };
 
 /// One request, seen from outside. Taken once: every part of the house sees the same instant and the same request id.
 #[derive(Clone)]
 pub struct Visit(Arc<Inner>);
 
+#[derive(Clone)]
 pub struct Inner {
     pub now: DateTime<Utc>,
     pub trace: Trace,
@@ -23,7 +24,7 @@ pub struct Inner {
     pub address: IpAddr,
     /// Whether that is where it comes from, and not only a proxy that did not tell.
     pub is_address_known: bool,
-    /// The session cookie, if there is one of the right form.
+    /// The session cookie, if there is one of the right form. Of several the one that [`cookies::settle`] has chosen.
     pub cookie: Option<PresentedCookie>,
     pub authorization: Option<String>,
     pub origin: Option<String>,
@@ -47,7 +48,9 @@ impl Visit {
         let source::Source { address, is_known } = source::find(request, &app.config.trusted_proxies);
         source::warn_of_unbelieved(request, &app.config.trusted_proxies, now);
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let agent = text(header::USER_AGENT);
+        // It may hold octets that are no text, such as the name of a device.
+        let agent = request.headers().get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let agent = agent.as_deref();
         let visit = Self(Arc::new(Inner {
             now,
             address,
@@ -56,19 +59,26 @@ impl Visit {
                 request_id: ids::new_id(now).to_string(),
                 source_hash: Some(app.sources.hash(&source::network(address))),
                 neighbourhoods: source::neighbourhoods(address).iter().map(|wider| app.sources.hash(wider)).collect(),
-                device_cookie: request.cookie(app.cookies.device_name()).and_then(|it| DeviceCookie::hash(it.value())),
+                device_cookie: cookies::values(request.headers(), app.cookies.device_name().as_bytes())
+                    .find_map(|value| DeviceCookie::hash(std::str::from_utf8(value).ok()?)),
                 agent_hash: agent.map(|agent| app.sources.hash(agent)),
                 place: Some(source::place(address)),
                 device: agent.map(agent::describe),
                 shown_source: Some(if app.config.log.sources { address.to_string() } else { source::place(address) }),
                 shell: None,
             },
-            cookie: request.cookie(app.cookies.name()).and_then(|cookie| Cookies::parse(cookie.value())),
+            cookie: cookies::presented(request.headers(), &app.cookies).into_iter().next(),
             authorization: authorization(request),
             origin: text(header::ORIGIN).map(str::to_owned),
         }));
         request.extensions_mut().insert(visit.clone());
         visit
+    }
+
+    /// The same visit with another of the cookies that it shows.
+    pub(super) fn settle(&self, request: &HttpRequest, cookie: PresentedCookie) {
+        let settled = Inner { cookie: Some(cookie), ..Inner::clone(&self.0) };
+        request.extensions_mut().insert(Self(Arc::new(settled)));
     }
 }
 

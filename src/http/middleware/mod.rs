@@ -11,7 +11,7 @@ use actix_web::{
     web::Data,
 };
 
-use super::extract::Visit;
+use super::extract::{Visit, cookies};
 use crate::{app::App, metrics};
 
 /// Counts and times the request; HSTS where the issuer is https (RFC 6797 §7.2).
@@ -22,6 +22,9 @@ pub async fn around(
     let started = std::time::Instant::now();
     let app = request.app_data::<Data<App>>().cloned();
     let method = request.method().clone();
+    if let Some(app) = &app {
+        cookies::settle(app, request.request()).await;
+    }
     let mut response = next.call(request).await?;
     let status = response.status().as_u16();
     let route = route(response.request());

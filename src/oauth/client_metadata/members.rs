@@ -127,7 +127,12 @@ pub static MEMBERS: &[Member] = &[
         "`false` only for a confidential client, a documented deviation; a challenge that is sent always counts.",
     ),
     member("access_token_format", "string", "opaque", "`opaque` or `jwt` (RFC 9068); both are bound to the session."),
-    member("allowed_origins", "list of origins", "[]", "For CORS, beside the origins of its redirect URIs."),
+    member(
+        "allowed_origins",
+        "list of origins",
+        "[]",
+        "For CORS, beside the origins of its redirect URIs. Those of web views and extensions too, such as `capacitor://localhost`.",
+    ),
     member(
         "visitors",
         "boolean",

@@ -290,14 +290,7 @@ fn links(client: &ClientMetadata) -> Result<(), Fault> {
         ));
     }
     for allowed in &client.allowed_origins {
-        secure(allowed).map_err(|problem| Fault::new("allowed_origins", problem))?;
-        if origin(allowed).as_deref() != Some(allowed) {
-            let mend = origin(allowed).unwrap_or_default();
-            return Err(Fault::new(
-                "allowed_origins",
-                format!("{} is not an origin: write {mend}", shortened(allowed)),
-            ));
-        }
+        web_origin(allowed).map_err(|problem| Fault::new("allowed_origins", problem))?;
     }
     Ok(())
 }
@@ -344,6 +337,35 @@ pub(super) fn absolute_or_web(uri: &str) -> Result<Url, &'static str> {
         return Err("must not carry a user name or password");
     }
     Ok(url)
+}
+
+/// An origin as the `Origin` header names it (RFC 6454 §6.2): of a page on the web, or of a web view or browser extension,
+/// whose pages have a scheme of their own (`capacitor://localhost`, `chrome-extension://…`).
+fn web_origin(allowed: &str) -> Result<(), String> {
+    // Fetch: their pages have the origin `null`, which any page can have; or they are no pages.
+    const WITHOUT_ORIGIN: &[&str] = &["about", "blob", "data", "file", "filesystem", "ftp", "javascript", "ws", "wss"];
+    let url = absolute(allowed)?;
+    if matches!(url.scheme(), "http" | "https") {
+        secure(allowed)?;
+    } else if WITHOUT_ORIGIN.contains(&url.scheme()) {
+        return Err(format!("{}: pages have no origin of their own there", shortened(allowed)));
+    }
+    match origin(allowed).or_else(|| own_scheme_origin(&url)) {
+        Some(origin) if origin == allowed => Ok(()),
+        Some(origin) => Err(format!("{} is not an origin: write {origin}", shortened(allowed))),
+        None => Err(format!("{} is not an origin: write it as in https://app.example", shortened(allowed))),
+    }
+}
+
+/// The origin of a page with a scheme of its own: browsers do not change the letters of its host.
+fn own_scheme_origin(url: &Url) -> Option<String> {
+    let host = url.host_str()?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if host.is_empty() || !host.chars().all(is_plain) {
+        return None;
+    }
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{}://{host}{port}", url.scheme()))
 }
 
 fn origin(uri: &str) -> Option<String> {

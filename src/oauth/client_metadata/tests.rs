@@ -278,9 +278,35 @@ fn links_are_web_addresses_and_what_is_called_is_https() {
 
 #[test]
 fn allowed_origins_are_origins() {
-    accepted(&json!({ "allowed_origins": ["https://spa.example", "http://localhost:5173"] }));
-    for origin in ["*", "null", "https://spa.example/", "https://spa.example:443", "http://spa.example", "spa.example"]
-    {
+    accepted(&json!({ "allowed_origins": [
+        "https://spa.example", "http://localhost:5173", "http://tauri.localhost", "capacitor://localhost",
+        "tauri://localhost", "ionic://localhost", "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+        "moz-extension://0c9e4d2a-8d5f-4b7e-9a5e-2f1d3c4b5a69", "safari-web-extension://8B1A7A4E-0000-4000-8000-3C2E1D0F0A11",
+        "app://.", "com.example.app://host:8080",
+    ] }));
+    for origin in [
+        "*",
+        "null",
+        "https://spa.example/",
+        "https://spa.example:443",
+        "http://spa.example",
+        "spa.example",
+        "capacitor://localhost/",
+        "capacitor://localhost/app",
+        "Capacitor://localhost",
+        "capacitor://",
+        "capacitor:localhost",
+        "capacitor:///localhost",
+        "chrome-extension://*",
+        "file://",
+        "file:///app",
+        "data:text/html,x",
+        "ws://localhost",
+        "capacitor://a@localhost",
+        "capacitor://localhost?x",
+        "capacitor://localhost:",
+        "capacitor://[::1]",
+    ] {
         refused(&json!({ "allowed_origins": [origin] }), "allowed_origins");
     }
 }
