@@ -12,6 +12,7 @@ use crate::{
     failure::Stop,
     http::{
         Certificate,
+        own_address::Warned,
         render::{Site, Templates},
     },
     jose::{Key256, MasterSecret, Purpose},
@@ -49,6 +50,8 @@ pub struct App {
     pub registrar: Registrar,
     pub objects: ObjectCache,
     pub mailer: Mailer,
+    /// Addresses that are not the issuer's.
+    pub warned: Warned,
 }
 
 impl App {
@@ -84,6 +87,7 @@ impl App {
             )?,
             objects: ObjectCache::default(),
             mailer: Mailer::new(&config, ResetLinks::new(master.derive(Purpose::PasswordResets)))?,
+            warned: Warned::default(),
             config,
         }))
     }

@@ -16,6 +16,7 @@ mod hub;
 mod locked;
 mod metrics;
 mod middleware;
+pub mod own_address;
 mod pages;
 mod passkeys;
 mod pending;

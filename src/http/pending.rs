@@ -242,9 +242,7 @@ impl Pending {
 
     /// A page about it, which may lead to the client and show its logo.
     pub fn page(&self, name: PageName) -> Page {
-        Page::new(name)
-            .may_redirect_to(Some(self.request.redirect_uri.as_str()))
-            .may_show(self.client.metadata.logo_uri.as_deref())
+        Page::new(name).may_lead_elsewhere(true).may_show(self.client.metadata.logo_uri.as_deref())
     }
 }
 

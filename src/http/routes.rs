@@ -18,10 +18,13 @@ use actix_web::{
 use super::{
     assets::asset,
     cors::{preflight, preflight_of_everyone},
-    endpoints::{authorize, discovery, end_session, health, introspect, jwks, par, register, revoke, token, userinfo},
+    endpoints::{
+        authorize, discovery, end_session, health, introspect, jwks, par, register, revoke, token, userinfo, well_known,
+    },
     extract::Visit,
     hub::{self, api},
     middleware::around,
+    own_address,
     pages::{
         self, access, account, authenticator, cancel, change_password, consent, elevation, login, privileged_elsewhere,
         reset_password, second_factor, select_account, set_up, step_up, welcome,
@@ -56,12 +59,18 @@ pub fn application(
     for (path, verb) in [("/healthz", get().to(health::healthz)), ("/readyz", get().to(health::readyz))] {
         application = application.service(at(path, vec![verb]));
     }
+    for (path, verb) in [
+        (well_known::CHANGE_PASSWORD, get().to(well_known::change_password)),
+        (well_known::PASSKEY_ENDPOINTS, get().to(well_known::passkey_endpoints)),
+    ] {
+        application = application.service(at(path, vec![verb]));
+    }
     if !app.config.passkeys.related_origins.is_empty() {
         application = application.service(at(related_origins::PATH, vec![get().to(related_origins::get)]));
     }
     if !base.is_empty() {
         // The issuer itself, as it is written; below it the scope only knows `/`.
-        application = application.service(at(&base, vec![get().to(welcome::get)]));
+        application = application.service(at(&base, vec![page().to(welcome::get)]));
     }
     let registers = !app.registrar.is_off();
     let routes = |service: &mut web::ServiceConfig| {
@@ -80,7 +89,7 @@ pub fn application(
 fn routes(service: &mut web::ServiceConfig) {
     for resource in [
         // ── protocol ───────────────────────────────────────────────────────────────────────────────────────────────
-        at("/oauth/authorize", vec![get().to(authorize::get), post().to(authorize::post)]),
+        at("/oauth/authorize", vec![page().to(authorize::get), post().to(authorize::post)]),
         at("/oauth/par", vec![post().to(par::push), options().to(preflight)]),
         at("/oauth/token", vec![post().to(token::token), options().to(preflight)]),
         at(
@@ -90,38 +99,38 @@ fn routes(service: &mut web::ServiceConfig) {
         at("/oauth/introspect", vec![post().to(introspect::introspect)]),
         at("/oauth/revoke", vec![post().to(revoke::revoke), options().to(preflight)]),
         at("/oauth/jwks", vec![get().to(jwks::jwks), options().to(preflight_of_everyone)]),
-        at("/oauth/end_session", vec![get().to(end_session::get), post().to(end_session::post)]),
-        at("/oauth/authorize/{id}", vec![get().to(authorize::resume)]),
+        at("/oauth/end_session", vec![page().to(end_session::get), post().to(end_session::post)]),
+        at("/oauth/authorize/{id}", vec![page().to(authorize::resume)]),
         // ── pages ──────────────────────────────────────────────────────────────────────────────────────────────────
-        at("/", vec![get().to(welcome::get)]),
-        at("/login", vec![get().to(login::get), post().to(login::post)]),
+        at("/", vec![page().to(welcome::get)]),
+        at("/login", vec![page().to(login::get), post().to(login::post)]),
         at("/cancel", vec![post().to(cancel::post)]),
-        at("/second-factor", vec![get().to(second_factor::get), post().to(second_factor::post)]),
-        at("/reset-password", vec![get().to(reset_password::get), post().to(reset_password::post)]),
-        at("/consent", vec![get().to(consent::get), post().to(consent::post)]),
-        at("/step-up", vec![get().to(step_up::get), post().to(step_up::post)]),
-        at("/privileged-elsewhere", vec![get().to(privileged_elsewhere::get), post().to(privileged_elsewhere::post)]),
-        at("/select-account", vec![get().to(select_account::get), post().to(select_account::post)]),
+        at("/second-factor", vec![page().to(second_factor::get), post().to(second_factor::post)]),
+        at("/reset-password", vec![page().to(reset_password::get), post().to(reset_password::post)]),
+        at("/consent", vec![page().to(consent::get), post().to(consent::post)]),
+        at("/step-up", vec![page().to(step_up::get), post().to(step_up::post)]),
+        at("/privileged-elsewhere", vec![page().to(privileged_elsewhere::get), post().to(privileged_elsewhere::post)]),
+        at("/select-account", vec![page().to(select_account::get), post().to(select_account::post)]),
         at("/passkeys/sign-in/options", vec![post().to(passkeys::sign_in::options)]),
         at("/passkeys/sign-in", vec![post().to(passkeys::sign_in::finish)]),
         at("/passkeys/enrol/options", vec![post().to(passkeys::enrol::options)]),
         at("/passkeys/enrol", vec![post().to(passkeys::enrol::finish)]),
-        at("/account", vec![get().to(account::get)]),
+        at("/account", vec![page().to(account::get)]),
         at("/account/passkeys/{action}", vec![post().to(pages::passkeys::post)]),
-        at("/account/password", vec![get().to(change_password::get), post().to(change_password::post)]),
-        at("/account/authenticator", vec![get().to(authenticator::get)]),
+        at("/account/password", vec![page().to(change_password::get), post().to(change_password::post)]),
+        at("/account/authenticator", vec![page().to(authenticator::get)]),
         at("/account/authenticator/{action}", vec![post().to(authenticator::post)]),
         at("/account/{action}", vec![post().to(account::post)]),
-        at("/set-up", vec![get().to(set_up::get), post().to(set_up::post)]),
+        at("/set-up", vec![page().to(set_up::get), post().to(set_up::post)]),
         at("/set-up/passkey/options", vec![post().to(passkeys::set_up::options)]),
         at("/set-up/passkey", vec![post().to(passkeys::set_up::finish)]),
         at("/assets/{name}", vec![get().to(asset)]),
-        at("/access", vec![get().to(access::get), post().to(access::post)]),
-        at("/elevation", vec![get().to(elevation::get), post().to(elevation::post)]),
+        at("/access", vec![page().to(access::get), post().to(access::post)]),
+        at("/elevation", vec![page().to(elevation::get), post().to(elevation::post)]),
         // ── the hub ────────────────────────────────────────────────────────────────────────────────────────────────
-        at("/hub", vec![get().to(hub::get)]),
-        at("/hub/callback", vec![get().to(hub::callback::get)]),
-        at("/hub/elevations", vec![get().to(hub::elevations::get), post().to(hub::elevations::post)]),
+        at("/hub", vec![page().to(hub::get)]),
+        at("/hub/callback", vec![page().to(hub::callback::get)]),
+        at("/hub/elevations", vec![page().to(hub::elevations::get), post().to(hub::elevations::post)]),
         // ── the hub's admin API ────────────────────────────────────────────────────────────────────────────────────
         at("/hub/api/v1/openapi.json", vec![get().to(api::openapi)]),
         at("/hub/api/v1/sessions", vec![get().to(api::sessions::list)]),
@@ -147,50 +156,76 @@ fn registration(service: &mut web::ServiceConfig) {
 }
 
 /// A method of a resource, waiting for its handler.
-struct Verb(Method);
+struct Verb {
+    method: Method,
+    /// It shows a page, which is for the issuer's own address.
+    is_page: bool,
+}
+
+/// A method of a resource with its handler.
+struct Served {
+    verb: Verb,
+    route: Route,
+}
 
 /// GET, and HEAD as RFC 9110 §9.3.2 has it: the same without the body, which the server leaves out.
 fn get() -> Verb {
-    Verb(Method::GET)
+    Verb::of(Method::GET)
+}
+
+/// As [`get`], for what people see in a browser.
+fn page() -> Verb {
+    Verb { is_page: true, ..get() }
 }
 
 fn post() -> Verb {
-    Verb(Method::POST)
+    Verb::of(Method::POST)
 }
 
 fn put() -> Verb {
-    Verb(Method::PUT)
+    Verb::of(Method::PUT)
 }
 
 fn delete() -> Verb {
-    Verb(Method::DELETE)
+    Verb::of(Method::DELETE)
 }
 
 fn options() -> Verb {
-    Verb(Method::OPTIONS)
+    Verb::of(Method::OPTIONS)
 }
 
 impl Verb {
-    fn to<F, Args>(self, handler: F) -> (Method, Route)
+    fn of(method: Method) -> Self {
+        Self { method, is_page: false }
+    }
+
+    fn to<F, Args>(self, handler: F) -> Served
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        let method = self.0;
-        let route = match method {
+        let route = match self.method {
             Method::GET => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
-            _ => web::method(method.clone()),
+            _ => web::method(self.method.clone()),
         };
-        (method, route.to(handler))
+        let route = if self.is_page { route.guard(guard::fn_guard(own_address::is_own)) } else { route };
+        Served { route: route.to(handler), verb: self }
     }
 }
 
 /// A path with its methods; any other method gets 405 with `Allow` (RFC 9110 §15.5.6).
-fn at(path: &str, verbs: Vec<(Method, Route)>) -> Resource {
-    let names = verbs.iter().map(|(method, _)| if *method == Method::GET { "GET, HEAD" } else { method.as_str() });
+fn at(path: &str, served: Vec<Served>) -> Resource {
+    let names =
+        served.iter().map(|one| if one.verb.method == Method::GET { "GET, HEAD" } else { one.verb.method.as_str() });
     let allow = names.collect::<Vec<_>>().join(", ");
-    let resource = verbs.into_iter().fold(web::resource(path), |resource, (_, route)| resource.route(route));
+    let mut resource = web::resource(path);
+    for Served { verb, route } in served {
+        resource = resource.route(route);
+        if verb.is_page {
+            resource = resource.route(get().to(own_address::elsewhere).route);
+        }
+    }
     resource.default_service(web::to(move |app: web::Data<App>, visit: Visit, request: HttpRequest| {
         let allow = allow.clone();
         async move { not_allowed(&app, &visit, &request, &allow) }

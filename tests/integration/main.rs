@@ -43,6 +43,8 @@ mod mail;
 mod main_job;
 mod metrics;
 mod migrations;
+mod onward;
+mod other_address;
 mod overrides;
 mod pages;
 mod parsers;

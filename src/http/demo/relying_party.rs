@@ -337,7 +337,7 @@ impl RelyingParty {
             api_result,
         };
         // The form that ends the session is answered with a redirect to the server.
-        let page = Page::new(PageName::DemoSignedIn).may_redirect_to(Some(&self.party.discovery.end_session_endpoint));
+        let page = Page::new(PageName::DemoSignedIn).may_lead_elsewhere(true);
         shown(page.respond(&self.templates, &view))
     }
 

@@ -179,7 +179,7 @@ fn confirm(app: &App, visit: &Visit, asked: &Asked, session: &LiveSession, param
         fields,
     };
     let page = Page::new(PageName::SignOut)
-        .may_redirect_to(asked.redirect.as_deref())
+        .may_lead_elsewhere(asked.redirect.is_some())
         .may_show(context.client.as_ref().and_then(|client| client.logo.as_deref()));
     answer::page(app, visit, page, &context)
 }

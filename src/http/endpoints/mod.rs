@@ -11,3 +11,4 @@ pub mod register;
 pub mod revoke;
 pub mod token;
 pub mod userinfo;
+pub mod well_known;

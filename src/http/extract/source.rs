@@ -22,7 +22,7 @@ pub struct Source {
 pub fn find(request: &HttpRequest, trusted: &[IpNet]) -> Source {
     let known = |address| Source { address, is_known: true };
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| canonical(peer.ip()));
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let is_trusted = |address: &IpAddr| is_trusted(*address, trusted);
     if !is_trusted(&peer) {
         return known(peer);
     }
@@ -75,6 +75,11 @@ fn is_own_network(address: IpAddr) -> bool {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
     }
+}
+
+/// Whether this is one of our own proxies.
+pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|network| network.contains(&address))
 }
 
 /// The hops that `Forwarded` (RFC 7239 §4) or `X-Forwarded-For` tells, outermost first. A proxy writes one of them and

@@ -53,7 +53,9 @@ async fn changer(app: &App, visit: &Visit) -> Outcome<Result<Changer, String>> {
     app.db
         .single(visit.now, &visit.trace, async |tx| {
             let browser = Browser::find(app, visit, tx).await?;
-            let Some((session, user_id)) = browser.signed_in() else { return Ok(Err(app.config.issuer.url("/login"))) };
+            let Some((session, user_id)) = browser.signed_in() else {
+                return Ok(Err(Destination::Password.confirmation(app)));
+            };
             if !freshness::may_change_factors(tx, session).await? {
                 return Ok(Err(Destination::Password.confirmation(app)));
             }

@@ -96,13 +96,12 @@ struct Shown {
 
 fn show(app: &App, visit: &Visit, purpose: &Purpose, status: StatusCode, shown: Shown) -> HttpResponse {
     let Shown { mut username, another, notice, error, retry_after } = shown;
-    let (client, request, target) = match purpose {
+    let (client, request) = match purpose {
         Purpose::Request(pending) => (
             Some(answer::client_view(&pending.client, Some(&pending.request.redirect_uri))),
             Some(pending.stored.id.to_string()),
-            Some(pending.request.redirect_uri.as_str()),
         ),
-        Purpose::Own(..) => (None, None, None),
+        Purpose::Own(..) => (None, None),
     };
     // Who is to prove again who they are need not say it.
     let known = purpose.browser().signed_in().filter(|(_, user_id)| purpose.bound_to(app, another) == Some(*user_id));
@@ -138,7 +137,7 @@ fn show(app: &App, visit: &Visit, purpose: &Purpose, status: StatusCode, shown: 
     let page = Page::new(PageName::Login)
         .status(status)
         .retry_after(retry_after.map(u64::from))
-        .may_redirect_to(target)
+        .may_lead_elsewhere(context.client.is_some())
         .may_show(context.client.as_ref().and_then(|client| client.logo.as_deref()));
     answer::page(app, visit, page, &context)
 }

@@ -203,12 +203,9 @@ fn show(
     error: Option<&str>,
     retry_after: Option<u32>,
 ) -> HttpResponse {
-    let (client, target) = match &question.purpose {
-        Purpose::Request(pending) => (
-            Some(answer::client_view(&pending.client, Some(&pending.request.redirect_uri))),
-            Some(pending.request.redirect_uri.as_str()),
-        ),
-        Purpose::Own(..) => (None, None),
+    let client = match &question.purpose {
+        Purpose::Request(pending) => Some(answer::client_view(&pending.client, Some(&pending.request.redirect_uri))),
+        Purpose::Own(..) => None,
     };
     let retry_after = retry_after.map(u64::from);
     let context = views::SecondFactor {
@@ -223,7 +220,7 @@ fn show(
     let page = Page::new(PageName::SecondFactor)
         .status(status)
         .retry_after(retry_after)
-        .may_redirect_to(target)
+        .may_lead_elsewhere(context.client.is_some())
         .may_show(context.client.as_ref().and_then(|client| client.logo.as_deref()));
     answer::page(app, visit, page, &context)
 }

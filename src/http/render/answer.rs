@@ -73,12 +73,7 @@ fn carry(app: &App, visit: &Visit, client: &Client, response: &Response) -> Http
                 fields: fields(response),
                 client: Some(client_view(client, None)),
             };
-            page(
-                app,
-                visit,
-                Page::new(PageName::FormPost).may_redirect_to(Some(response.redirect_uri.as_str())),
-                &context,
-            )
+            page(app, visit, Page::new(PageName::FormPost).may_lead_elsewhere(true), &context)
         }
     }
 }
@@ -174,8 +169,7 @@ pub fn locked(app: &App, visit: &Visit, lock: &Lock, leave: Option<views::Leave>
         request_id: Some(visit.trace.request_id.clone()),
         leave,
     };
-    let target = context.leave.as_ref().map(|leave| leave.address.as_str());
-    let locked = Page::new(PageName::Error).status(StatusCode::FORBIDDEN).may_redirect_to(target);
+    let locked = Page::new(PageName::Error).status(StatusCode::FORBIDDEN).may_lead_elsewhere(context.leave.is_some());
     page(app, visit, locked, &context)
 }
 

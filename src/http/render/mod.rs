@@ -19,6 +19,6 @@ mod tests;
 
 pub use moment::Moment;
 pub use page::{Page, last_resort};
-pub use policy::{FormTargets, source};
+pub use policy::source;
 pub use qr::Qr;
 pub use templates::{PageName, Site, Templates, strangers};

@@ -48,13 +48,10 @@ impl Page {
         self
     }
 
-    /// The forms' answers may redirect to this URI, which has been checked against the client's registration.
-    /// `None` changes nothing.
+    /// Its forms may lead to an application, and wherever that goes on to.
     #[must_use]
-    pub fn may_redirect_to(mut self, redirect: Option<&str>) -> Self {
-        if let Some(redirect) = redirect {
-            self.targets = FormTargets::after(redirect);
-        }
+    pub fn may_lead_elsewhere(mut self, may: bool) -> Self {
+        self.targets = if may { FormTargets::Elsewhere } else { FormTargets::Own };
         self
     }
 
@@ -84,7 +81,7 @@ impl Page {
         let html = templates.render(self.name, context)?;
         let mut answer = strict(
             self.status,
-            &content_security_policy(self.name.script(), &self.targets, self.picture.as_deref(), &self.frames),
+            &content_security_policy(self.name.script(), self.targets, self.picture.as_deref(), &self.frames),
             self.name.referrer_policy(),
         );
         if let Some(seconds) = self.retry_after {
@@ -98,7 +95,7 @@ impl Page {
 #[must_use]
 pub fn last_resort(status: StatusCode, request_id: &str) -> HttpResponse {
     let reference: String = request_id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-    let policy = content_security_policy(Script::None, &FormTargets::Own, None, &BTreeSet::new());
+    let policy = content_security_policy(Script::None, FormTargets::Own, None, &BTreeSet::new());
     strict(status, &policy, OWN_REFERRER).body(format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Something went wrong</title>\
          <main><h1>Something went wrong</h1><p>Please try again. Reference: {reference}</p></main></html>"
@@ -151,18 +148,18 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn status_redirect_origin_and_retry() {
+    async fn status_forms_frames_and_retry() {
         let answer = Page::new(PageName::Login)
             .status(StatusCode::TOO_MANY_REQUESTS)
             .retry_after(Some(30))
-            .may_redirect_to(Some("https://rp.example/cb"))
+            .may_lead_elsewhere(true)
             .may_frame(["https://b.example", "https://a.example", "https://b.example"].map(str::to_owned))
             .respond(&templates(), &samples::login())
             .unwrap();
         assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(header_of(&answer, header::RETRY_AFTER), "30");
         let policy = header_of(&answer, header::CONTENT_SECURITY_POLICY);
-        assert!(policy.contains("form-action 'self' https://rp.example;"));
+        assert!(!policy.contains("form-action"), "{policy}");
         assert!(policy.contains("; frame-src https://a.example https://b.example;"), "{policy}");
     }
 

@@ -10,33 +10,23 @@ use url::{Host, Url};
 
 /// Where the answers to the forms on a page may lead.
 ///
-/// Chromium applies `form-action` not only to the form's action but to every redirect that follows the submission,
-/// so a sign-in that ends at the relying party needs that party's origin in the policy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum FormTargets {
+/// Chromium and WebKit hold `form-action` against every redirect that follows a form, also against those of others: an
+/// application's callback that goes on to another origin is blocked there, with the code spent. Nobody knows those origins
+/// before, so the directive is left out where a form may lead to an application (docs/decisions, on forms that lead elsewhere).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum FormTargets {
     /// This server only.
     #[default]
     Own,
-    /// This server and one other origin.
-    OwnAnd(String),
-    /// Not restricted: the place cannot be written as a source of the policy.
-    Unrestricted,
+    /// An application, and wherever it goes on to.
+    Elsewhere,
 }
 
 impl FormTargets {
-    /// For a form whose answer may redirect to `redirect`, a URI that has been checked against the registration.
-    ///
-    /// Some places cannot be named, and naming them would block the redirect, so the directive is left out for them.
-    #[must_use]
-    pub fn after(redirect: &str) -> Self {
-        Url::parse(redirect).ok().and_then(|target| source(&target)).map_or(Self::Unrestricted, Self::OwnAnd)
-    }
-
-    fn directive(&self) -> String {
+    fn directive(self) -> &'static str {
         match self {
-            Self::Own => "; form-action 'self'".to_owned(),
-            Self::OwnAnd(origin) => format!("; form-action 'self' {origin}"),
-            Self::Unrestricted => String::new(),
+            Self::Own => "; form-action 'self'",
+            Self::Elsewhere => "",
         }
     }
 }
@@ -65,10 +55,7 @@ pub fn picture_source(logo: &str) -> Option<String> {
     if logo.starts_with("data:image/") {
         return Some("data:".to_owned());
     }
-    match FormTargets::after(logo) {
-        FormTargets::OwnAnd(origin) if origin.starts_with("https://") => Some(origin),
-        _ => None,
-    }
+    source(&Url::parse(logo).ok()?).filter(|origin| origin.starts_with("https://"))
 }
 
 /// What is told where a page's own forms and links lead: everything to ourselves, nothing to others. (`no-referrer` would
@@ -94,7 +81,7 @@ pub(super) enum Script {
 /// style sheet carries its pictures inline.
 pub(super) fn content_security_policy(
     script: Script,
-    targets: &FormTargets,
+    targets: FormTargets,
     picture: Option<&str>,
     frames: &BTreeSet<String>,
 ) -> String {
@@ -120,8 +107,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_redirect_origin_is_named_where_the_policy_can_name_it() {
-        for (redirect, origin) in [
+    fn an_origin_is_a_source_where_the_policy_can_name_it() {
+        let named = |url: &str| source(&Url::parse(url).unwrap());
+        for (url, origin) in [
             ("https://rp.example/callback?x=1", "https://rp.example"),
             ("https://RP.example:443/", "https://rp.example"),
             // Nothing in it can end a directive of the policy.
@@ -131,24 +119,17 @@ mod tests {
             ("http://localhost:9000/cb", "http://localhost:9000"),
             ("https://bücher.example/", "https://xn--bcher-kva.example"),
         ] {
-            assert_eq!(FormTargets::after(redirect), FormTargets::OwnAnd(origin.to_owned()));
+            assert_eq!(named(url).as_deref(), Some(origin));
         }
-    }
-
-    #[test]
-    fn and_left_out_where_it_cannot() {
-        for redirect in [
+        for url in [
             "com.example.app:/callback",
-            "myapp://callback",
             "com.example.app://host/cb",
             "https://10.0.0.1/cb",
             "http://[::1]:8080/cb",
-            "http://10.0.0.1/cb",
             "https://a;script-src/cb",
             "https://a,b/cb",
-            "not a uri",
         ] {
-            assert_eq!(FormTargets::after(redirect), FormTargets::Unrestricted, "{redirect}");
+            assert_eq!(named(url), None, "{url}");
         }
     }
 
@@ -169,31 +150,28 @@ mod tests {
         let sheet = include_str!("../../../templates/assets/mooring.css");
         assert!(sheet.contains("url(\"data:image/"), "then the policy need not allow it");
         assert!(
-            content_security_policy(Script::None, &FormTargets::Own, None, &BTreeSet::new())
+            content_security_policy(Script::None, FormTargets::Own, None, &BTreeSet::new())
                 .contains("img-src 'self' data:")
         );
     }
 
     #[test]
     fn variants() {
-        let own = content_security_policy(Script::None, &FormTargets::Own, None, &BTreeSet::new());
+        let own = content_security_policy(Script::None, FormTargets::Own, None, &BTreeSet::new());
         assert_eq!(
             own,
             "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; script-src 'none'; \
              form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
         );
         let other = content_security_policy(
-            Script::None,
-            &FormTargets::after("https://rp.example/cb"),
+            Script::Runs,
+            FormTargets::Elsewhere,
             Some("https://cdn.example"),
             &BTreeSet::new(),
         );
-        assert!(other.contains("; form-action 'self' https://rp.example;"));
+        assert!(!other.contains("form-action"));
+        assert!(other.contains("script-src 'self';"));
         assert!(other.contains("; img-src 'self' data: https://cdn.example;"));
-        assert_eq!(content_security_policy(Script::None, &FormTargets::Own, Some("data:"), &BTreeSet::new()), own);
-        let custom =
-            content_security_policy(Script::Runs, &FormTargets::after("com.example.app:/cb"), None, &BTreeSet::new());
-        assert!(!custom.contains("form-action"));
-        assert!(custom.contains("script-src 'self';"));
+        assert_eq!(content_security_policy(Script::None, FormTargets::Own, Some("data:"), &BTreeSet::new()), own);
     }
 }

@@ -243,6 +243,14 @@ pub fn all() -> Vec<(PageName, Value)> {
             shown(Welcome { issuer: "http://localhost:8080".into(), signed_in: Some(alice()), signed_out: false }),
         ),
         (
+            PageName::OtherAddress,
+            shown(OtherAddress {
+                seen: "192.168.1.5:8080".into(),
+                issuer: "http://localhost:8080".into(),
+                here: "http://localhost:8080/account".into(),
+            }),
+        ),
+        (
             PageName::DemoHome,
             shown(DemoHome {
                 sign_in: "/sign-in".into(),

@@ -49,6 +49,7 @@ pub enum PageName {
     ResetPassword,
     FormPost,
     Welcome,
+    OtherAddress,
     Access,
     Elevation,
     HubClosed,
@@ -80,6 +81,7 @@ impl PageName {
             Self::ResetPassword => "reset_password.html",
             Self::FormPost => "form_post.html",
             Self::Welcome => "welcome.html",
+            Self::OtherAddress => "other_address.html",
             Self::Access => "access.html",
             Self::Elevation => "elevation.html",
             Self::HubClosed => "hub/closed.html",
@@ -114,7 +116,7 @@ macro_rules! embedded {
     };
 }
 
-const EMBEDDED: [(&str, &str); 31] = embedded![
+const EMBEDDED: [(&str, &str); 32] = embedded![
     "base.html",
     "_mark.html",
     "_cancel.html",
@@ -139,6 +141,7 @@ const EMBEDDED: [(&str, &str); 31] = embedded![
     "reset_password.html",
     "form_post.html",
     "welcome.html",
+    "other_address.html",
     "access.html",
     "elevation.html",
     "hub/_nav.html",

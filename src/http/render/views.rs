@@ -122,6 +122,16 @@ pub struct FormPost {
     pub client: Option<Client>,
 }
 
+/// `other_address.html`: a page was opened under another address than the issuer's.
+#[derive(Clone, Debug, Serialize)]
+pub struct OtherAddress {
+    /// `host[:port]`, as the browser or a proxy named it.
+    pub seen: String,
+    pub issuer: String,
+    /// The same page under the issuer's address.
+    pub here: String,
+}
+
 /// `welcome.html`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Welcome {

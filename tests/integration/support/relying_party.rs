@@ -11,17 +11,27 @@ use super::{
 /// Its page says that one has arrived.
 pub struct RelyingParty<'s> {
     listener: MockServer,
+    /// Where it goes on to, if that is not itself.
+    _onward: Option<MockServer>,
     pub client: Client<'s>,
 }
 
 impl<'s> RelyingParty<'s> {
     pub async fn start(server: &'s Server, id: &str) -> Self {
-        let listener = MockServer::start().await;
-        let page = ResponseTemplate::new(200).set_body_raw("<title>Arrived</title><h1>Arrived</h1>", "text/html");
-        Mock::given(any()).respond_with(page).mount(&listener).await;
+        Self::with(server, id, page().await, None)
+    }
+
+    /// Its callback goes on to a page of another origin, as that of a broker or of an API's host does.
+    pub async fn start_going_on(server: &'s Server, id: &str) -> Self {
+        let onward = page().await;
+        let listener = going_on_to(&onward).await;
+        Self::with(server, id, listener, Some(onward))
+    }
+
+    fn with(server: &'s Server, id: &str, listener: MockServer, onward: Option<MockServer>) -> Self {
         let mut client = server.client(id);
         client.redirect_uri = format!("http://127.0.0.1:{}/callback", listener.address().port());
-        Self { listener, client }
+        Self { listener, _onward: onward, client }
     }
 
     /// The parameters of the last answer, from its address or its body.
@@ -58,4 +68,21 @@ impl<'s> RelyingParty<'s> {
         let code = answer.iter().find(|(name, _)| name == "code").unwrap_or_else(|| panic!("no code: {answer:?}"));
         Code { code: code.1.clone(), verifier: request.verifier }
     }
+}
+
+/// A listener whose every page says that one has arrived.
+pub async fn page() -> MockServer {
+    let listener = MockServer::start().await;
+    let page = ResponseTemplate::new(200).set_body_raw("<title>Arrived</title><h1>Arrived</h1>", "text/html");
+    Mock::given(any()).respond_with(page).mount(&listener).await;
+    listener
+}
+
+/// A listener that sends everybody on to another one, which has another origin.
+pub async fn going_on_to(onward: &MockServer) -> MockServer {
+    let listener = MockServer::start().await;
+    let home = format!("{}/home", onward.uri());
+    let answer = ResponseTemplate::new(303).insert_header("location", home.as_str());
+    Mock::given(any()).respond_with(answer).mount(&listener).await;
+    listener
 }
