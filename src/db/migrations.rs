@@ -1,10 +1,18 @@
 //! Bringing a database to the schema of this program.
 
+use std::sync::Arc;
+
 use diesel::{QueryResult, migration::MigrationSource, pg::Pg};
-use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{Tx, target::Target, work::OrBroken};
+use super::{
+    Tx,
+    connection::{Conn, Fleet},
+    rights::{self, Caller, Lacking},
+    target::Target,
+    work::OrBroken,
+};
 use crate::failure::{Broken, Stop};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
@@ -12,115 +20,87 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 /// The oldest PostgreSQL that the schema is written for: `security_invoker`, `UNIQUE NULLS NOT DISTINCT`.
 pub const OLDEST: u32 = 15;
 
+/// What [`migrate`] did.
+#[derive(Debug)]
+pub struct Migrated {
+    /// How many migrations were applied.
+    pub applied: usize,
+    /// The roles of servers that were given what they lacked.
+    pub given: Vec<String>,
+}
+
 /// Applies what is missing as the owner (`migrate_url`), then gives the server's role (`server_url`) what it needs: it
-/// may not change or delete audit events. Returns how many were applied.
+/// may not change or delete audit events. Where `server_url` is the owner's, too, the roles that were given it before get what is
+/// new.
 ///
 /// Where nothing is missing it only reads, so a role without the right to change the schema will do.
-pub async fn migrate(migrate_url: &str, server_url: &str) -> Result<usize, Stop> {
+pub async fn migrate(migrate_url: &str, server_url: &str) -> Result<Migrated, Stop> {
     let owner = Target::parse(migrate_url)?;
     let server = Target::parse(server_url)?;
-    let connected = owner.connect_watched().await.map_err(unreachable_database)?;
+    let connected = owner.connect_raw().await.map_err(unreachable_database)?;
     if let Some(version) = connected.version.filter(|version| *version < OLDEST) {
         return Err(Stop::new(format_args!("the database is PostgreSQL {version}, which is too old"))
             .mend(format_args!("use version {OLDEST} or later")));
     }
-    let mut conn = connected.connection;
-    let grantee = server.role().filter(|role| Some(*role) != owner.role());
-    if missing(&conn).await.map_err(failed)?.is_empty() && is_given(&mut conn, grantee).await? {
-        return Ok(0);
+    let conn = connected.for_units(&Arc::<Fleet>::default());
+    let caller = rights::find_caller(&conn).await.map_err(failed)?;
+    let is_new = !missing(&conn).await.map_err(failed)?.is_empty();
+    let lacking = rights::load_lacking(&conn, &roles(&conn, &caller, server.role()).await?).await.map_err(failed)?;
+    if !is_new && lacking.is_empty() {
+        return Ok(Migrated { applied: 0, given: Vec::new() });
     }
-    may_migrate(&mut conn).await?;
+    refuse(&caller, is_new, &lacking, owner.is_pooled())?;
     // Two starting at once: the second waits, then finds nothing to do.
-    conn.batch_execute("SELECT pg_advisory_lock(hashtext('mooring.migrate'))").await.map_err(failed)?;
-    let mut harness = AsyncMigrationHarness::new(conn);
-    let (applied, mut conn) = tokio::task::spawn_blocking(move || {
-        let applied = harness
-            .run_pending_migrations(MIGRATIONS)
-            .map(|versions| versions.len())
-            .map_err(|error| error.to_string());
-        (applied, harness.into_inner())
-    })
-    .await
-    .map_err(Stop::new)?;
-    let applied = applied.map_err(|error| Stop::new(format_args!("migration failed: {error}")))?;
-    if let Some(role) = grantee
-        && (applied > 0 || !has_rights(&mut conn, role).await?)
-    {
-        grant_rights(&mut conn, role).await?;
+    conn.run("SELECT pg_advisory_lock(hashtext('mooring.migrate'))").await.map_err(failed)?;
+    let applied = apply(&owner).await?;
+    let mut given = Vec::new();
+    let roles = roles(&conn, &caller, server.role()).await?;
+    for lacking in rights::load_lacking(&conn, &roles).await.map_err(failed)? {
+        rights::give(&conn, &lacking.role).await.map_err(failed)?;
+        given.push(lacking.role);
     }
-    conn.batch_execute("SELECT pg_advisory_unlock(hashtext('mooring.migrate'))").await.map_err(failed)?;
-    Ok(applied)
+    conn.run("SELECT pg_advisory_unlock(hashtext('mooring.migrate'))").await.map_err(failed)?;
+    Ok(Migrated { applied, given })
 }
 
-/// Whether the server's role has what it needs; the owner has.
-async fn is_given(conn: &mut AsyncPgConnection, grantee: Option<&str>) -> Result<bool, Stop> {
-    match grantee {
-        Some(role) => has_rights(conn, role).await,
-        None => Ok(true),
+/// The roles that are to have what a server needs, as far as the caller can see to it.
+async fn roles(conn: &Conn, caller: &Caller, server: Option<&str>) -> Result<Vec<String>, Stop> {
+    let mut roles = if caller.may_migrate { rights::load_given(conn).await.map_err(failed)? } else { Vec::new() };
+    let server = server.unwrap_or(&caller.role);
+    if (server != caller.role || !caller.may_migrate) && !roles.iter().any(|role| role == server) {
+        roles.push(server.to_owned());
+    }
+    Ok(roles)
+}
+
+/// Refuses where the caller cannot change what has to be changed: a server that is started with its own role alone.
+fn refuse(caller: &Caller, is_new: bool, lacking: &[Lacking], is_pooled: bool) -> Result<(), Stop> {
+    let role = &caller.role;
+    let mend = "run `mooring migrate` with database.migrate_url, which names the role that owns the database";
+    match lacking {
+        _ if is_new && !caller.may_migrate => Err(Stop::new(format_args!(
+            "the database has not the schema of this program, and role {role} may not change it"
+        ))
+        .mend(mend)),
+        [Lacking { role: server, what }, ..] if !caller.may_migrate => {
+            Err(Stop::new(format_args!("role {server} lacks rights on {what}, and role {role} may not give them"))
+                .mend(mend))
+        }
+        _ if is_pooled => Err(Stop::new("the database has to be migrated, and a pooler stands before it")
+            .mend("name PostgreSQL itself in database.migrate_url, not the pooler")),
+        _ => Ok(()),
     }
 }
 
-/// Refuses a role that cannot change the schema: a server that is started with its own alone.
-async fn may_migrate(conn: &mut AsyncPgConnection) -> Result<(), Stop> {
-    #[derive(diesel::QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = diesel::sql_types::Bool)]
-        may: bool,
-        #[diesel(sql_type = diesel::sql_types::Text)]
-        role: String,
-    }
-    let row: Row = diesel::sql_query(
-        "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AND NOT EXISTS (SELECT FROM pg_class \
-         WHERE oid = to_regclass('__diesel_schema_migrations') AND NOT pg_has_role(relowner, 'USAGE')) AS may, \
-         current_user::text AS role",
-    )
-    .get_result(conn)
-    .await
-    .map_err(failed)?;
-    if row.may {
-        return Ok(());
-    }
-    let role = row.role;
-    Err(Stop::new(format_args!("the database has not the schema of this program, and role {role} may not change it"))
-        .mend("run `mooring migrate` with database.migrate_url, which names the role that owns the database"))
-}
-
-/// Whether the rights have been given: giving them again would get in the way of whoever makes partitions just now.
-async fn has_rights(conn: &mut AsyncPgConnection, role: &str) -> Result<bool, Stop> {
-    #[derive(diesel::QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = diesel::sql_types::Bool)]
-        given: bool,
-    }
-    let row: Row = diesel::sql_query(
-        "SELECT has_table_privilege($1, 'partitioned_tables', 'SELECT') AND NOT has_table_privilege($1, 'audit_events', \
-         'UPDATE') AND NOT has_table_privilege($1, 'audit_events', 'DELETE') AS given",
-    )
-    .bind::<diesel::sql_types::Text, _>(role)
-    .get_result(conn)
-    .await
-    .map_err(failed)?;
-    Ok(row.given)
-}
-
-async fn grant_rights(conn: &mut AsyncPgConnection, role: &str) -> Result<(), Stop> {
-    let role = format!("\"{}\"", role.replace('"', "\"\""));
-    conn.batch_execute(&format!(
-        "GRANT USAGE ON SCHEMA public TO {role};
-         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
-         REVOKE UPDATE, DELETE, TRUNCATE ON audit_events FROM {role};
-         REVOKE ALL ON __diesel_schema_migrations, partitioned_tables FROM {role};
-         GRANT SELECT ON __diesel_schema_migrations, partitioned_tables TO {role};
-         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {role};
-         DO $$ DECLARE child regclass; BEGIN
-             FOR child IN SELECT i.inhrelid::regclass FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-                          WHERE c.relkind = 'r' LOOP
-                 EXECUTE format('REVOKE ALL ON %s FROM {role}', child);
-             END LOOP;
-         END $$"
-    ))
-    .await
-    .map_err(failed)
+/// Applies what is missing, and says how many that were.
+async fn apply(owner: &Target) -> Result<usize, Stop> {
+    let connected = owner.connect_raw().await.map_err(unreachable_database)?;
+    let mut harness =
+        AsyncMigrationHarness::new(AsyncPgConnection::try_from(connected.client).await.map_err(unreachable_database)?);
+    let applied = tokio::task::spawn_blocking(move || {
+        harness.run_pending_migrations(MIGRATIONS).map(|versions| versions.len()).map_err(|error| error.to_string())
+    });
+    applied.await.map_err(Stop::new)?.map_err(|error| Stop::new(format_args!("migration failed: {error}")))
 }
 
 /// The versions this program has and the database has not.
@@ -128,7 +108,7 @@ pub async fn load_pending(tx: &mut Tx) -> Result<Vec<String>, Broken> {
     missing(tx.conn()).await.or_broken("read the applied migrations")
 }
 
-async fn missing(mut conn: &AsyncPgConnection) -> QueryResult<Vec<String>> {
+async fn missing(mut conn: &Conn) -> QueryResult<Vec<String>> {
     #[derive(diesel::QueryableByName)]
     struct Applied {
         #[diesel(sql_type = diesel::sql_types::Text)]

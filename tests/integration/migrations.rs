@@ -29,3 +29,35 @@ async fn the_servers_own_role_is_enough_where_nothing_is_to_be_migrated() {
     }
     database.drop_now().await;
 }
+
+/// An update whose migration was run with the owner's URL alone, which does not say who the server is.
+#[tokio::test]
+async fn the_owners_migration_gives_the_server_what_is_new() {
+    let database = TestDatabase::create().await;
+    let owner = Installation::on(&database.owner_url);
+    let server = Installation::on(&database.server_url);
+    let url = url::Url::parse(&database.server_url).unwrap();
+    let role = url.username();
+    // As a release that brought a table and a function left it; or somebody who gave too much.
+    for taken in [
+        format!("REVOKE ALL ON notices FROM {role}"),
+        format!("REVOKE UPDATE ON users FROM {role}"),
+        format!("REVOKE EXECUTE ON FUNCTION maintain_a_partition FROM {role}"),
+        format!("GRANT DELETE ON audit_events TO {role}"),
+    ] {
+        cluster::query(&database.owner_url, &taken).await.unwrap();
+        let refused = server.run(&["serve"]);
+        let said = refused.failed(1);
+        for word in ["lacks rights on", "mooring migrate", "database.migrate_url"] {
+            assert!(said.contains(word), "{taken}: {said}");
+        }
+        let migrated = owner.run(&["migrate"]);
+        assert!(migrated.done().contains("was given what a server needs"), "{taken}: {migrated:?}");
+        assert!(owner.run(&["migrate"]).done().starts_with("the database has the schema"), "once is enough");
+        assert!(server.run(&["migrate"]).done().contains("has the schema of this program"), "{taken}");
+    }
+    let running = server.serve();
+    assert!(running.ask().send().await.unwrap().status().is_success());
+    assert_eq!(running.stop(), Some(0));
+    database.drop_now().await;
+}
