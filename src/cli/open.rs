@@ -10,7 +10,6 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::Arc,
-    time::Duration,
 };
 
 use super::{declared, files};
@@ -81,7 +80,7 @@ pub(super) async fn on(
     embedded: Option<Embedded>,
     db: Database,
 ) -> Result<Opened, Stop> {
-    keep_partitions(&db, &clock).await?;
+    partitions::maintain(&db, clock.now()).await?;
     let master = master_secret(source, &db, &clock).await?;
     let data = whereabouts(&config, embedded.as_ref());
     let app = App::new(config, clock, db, &master)?;
@@ -156,19 +155,6 @@ pub(super) async fn embedded(config: &Config, role: Role) -> Result<Embedded, St
         eprintln!("mooring: made a new embedded database in {}", whereabouts(config, Some(&embedded)));
     }
     Ok(embedded)
-}
-
-/// Makes the partitions of now and soon. The locks it needs are given up at once when somebody is in the way.
-async fn keep_partitions(db: &Database, clock: &Clock) -> Result<(), Stop> {
-    let mut tries = 0;
-    loop {
-        match db.work(clock.now(), &Trace::default(), partitions::maintain).await {
-            Ok(_) => return Ok(()),
-            Err(broken) if tries == 50 => return Err(broken.into()),
-            Err(_) => tries += 1,
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 async fn master_secret(source: &MasterSource, db: &Database, clock: &Clock) -> Result<MasterSecret, Stop> {

@@ -1,27 +1,55 @@
 //! Partitions: made ahead, dropped behind, by a function that runs as the schema's owner.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use diesel::{QueryableByName, sql_types as sql};
 use diesel_async::RunQueryDsl;
 
-use super::{Tx, statement::Cached, work::OrBroken};
+use super::{Database, Trace, Tx, statement::Cached, work::OrBroken};
 use crate::failure::Broken;
 
-#[derive(QueryableByName)]
-struct Changes {
-    #[diesel(sql_type = sql::Integer)]
-    changes: i32,
+/// How long a change that found a lock taken waits before it tries again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often in a row a change tries.
+const TRIES: u32 = 50;
+
+/// Makes the partitions of now and the next three periods and drops expired ones, each in a transaction of its own: what a
+/// change locks is free again after a few milliseconds, and a lock that is not to be had at once is tried for later. Returns how many
+/// were changed.
+pub async fn maintain(db: &Database, now: DateTime<Utc>) -> Result<usize, Broken> {
+    let (mut changes, mut tries) = (0, 0);
+    loop {
+        match db.single(now, &Trace::default(), async |tx| maintain_one(tx).await).await {
+            Ok(None) => return Ok(changes),
+            Ok(Some(change)) => {
+                tracing::debug!(%change, "partition");
+                (changes, tries) = (changes + 1, 0);
+            }
+            Err(broken) if tries == TRIES || !broken.is_locked() => return Err(broken),
+            Err(_) => {
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
 }
 
-/// Makes the partitions of now and the next three periods and drops expired ones. Fails when a lock is not to be had
-/// within 100 ms: try again.
-pub async fn maintain(tx: &mut Tx) -> Result<i32, Broken> {
+/// The first change that is due; what it was.
+async fn maintain_one(tx: &mut Tx) -> Result<Option<String>, Broken> {
+    #[derive(QueryableByName)]
+    struct Change {
+        #[diesel(sql_type = sql::Nullable<sql::Text>)]
+        change: Option<String>,
+    }
     let now = tx.now;
-    let rows: Vec<Changes> =
-        Cached(diesel::sql_query("SELECT maintain_partitions($1) AS changes").bind::<sql::Timestamptz, _>(now))
+    let rows: Vec<Change> =
+        Cached(diesel::sql_query("SELECT maintain_a_partition($1) AS change").bind::<sql::Timestamptz, _>(now))
             .load(&mut tx.conn())
             .await
             .or_broken("maintain partitions")?;
-    Ok(rows.into_iter().next().map_or(0, |row| row.changes))
+    Ok(rows.into_iter().next().and_then(|row| row.change))
 }
 
 /// The tables whose next partition is missing: the server is not ready.

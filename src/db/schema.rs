@@ -402,6 +402,8 @@ diesel::table! {
         period -> Interval,
         /// How long after its upper bound a partition is dropped; null: never.
         keep -> Nullable<Interval>,
+        /// How far a server's clock may be ahead of the database's and still have something dropped.
+        ahead -> Interval,
     }
 }
 
@@ -530,6 +532,8 @@ diesel::table! {
         created_at -> Timestamptz,
         /// It cannot have died by itself before then: when to look again, to tell of its end.
         look_at -> Timestamptz,
+        /// What an operator or an administrator said when they ended it; nothing is decided by it.
+        end_note -> Nullable<Text>,
     }
 }
 

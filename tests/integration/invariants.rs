@@ -196,8 +196,39 @@ async fn the_server_cannot_change_the_trail() {
         assert_eq!(server.as_server(&statement).await, Err("42501".to_owned()), "{statement}");
     }
     // Partition maintenance is the one thing it may have done as the owner.
-    server.as_server("SELECT maintain_partitions(now()); SELECT count(*) FROM audit_events").await.unwrap();
+    server
+        .as_server(
+            "SELECT maintain_partitions(now()); SELECT maintain_a_partition(now()); SELECT count(*) FROM audit_events",
+        )
+        .await
+        .unwrap();
     assert!(server.value("SELECT count(*) FROM audit_events").await.parse::<u32>().unwrap() > 10);
+}
+
+/// What runs with the owner's rights is for the server's role alone, and looks where it was written to look.
+#[tokio::test]
+async fn nobody_else_runs_what_has_the_owners_rights() {
+    let server = Server::usual().await;
+    let loose = "SELECT string_agg(p.proname, ' ') FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace \
+                 AND p.prosecdef AND (p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = 0) \
+                 OR NOT coalesce(p.proconfig::text LIKE '%search_path=public, pg_temp%', false))";
+    assert_eq!(server.rows(loose).await, [[None]], "SECURITY DEFINER functions");
+    let granted = "SELECT string_agg(c.relname, ' ') FROM pg_class c, aclexplode(c.relacl) a \
+                   WHERE c.relnamespace = 'public'::regnamespace AND a.grantee = 0";
+    assert_eq!(server.rows(granted).await, [[None]], "tables that everybody may use");
+    // Nor does the server's role make or drop partitions of any time it likes.
+    for wrong in ["now() + interval '11 years'", "'infinity'", "'-infinity'", "NULL", "'1970-01-01'"] {
+        for function in ["maintain_partitions", "maintain_a_partition"] {
+            let call = format!("SELECT {function}(({wrong})::timestamptz)");
+            assert_eq!(server.as_server(&call).await, Err("22023".to_owned()), "{call}");
+        }
+    }
+    // A clock that is ahead drops nothing that lasts by the database's. Here alone: other tests let time pass.
+    server.rows("UPDATE partitioned_tables SET ahead = DEFAULT").await;
+    let client = server.client("web");
+    let tokens = client.tokens(&server.agent(), "openid").await;
+    server.as_server("SELECT maintain_partitions(now() + interval '300 days')").await.unwrap();
+    client.userinfo(&tokens.access).await.ok();
 }
 
 /// Invariant 4, the other half: each change has its event, in the same transaction.
@@ -331,7 +362,7 @@ async fn partitions_are_made_ahead() {
     server.clock.advance(TimeDelta::days(130));
     let missing = server.work(async |tx| partitions::load_missing(tx).await).await;
     assert_eq!(missing, ["access_tokens", "audit_events", "used_jtis"]);
-    server.work(async |tx| partitions::maintain(tx).await).await;
+    partitions::maintain(&server.app.db, server.clock.now()).await.unwrap();
     assert!(server.work(async |tx| partitions::load_missing(tx).await).await.is_empty());
     server.client("web").tokens(&server.agent(), "openid").await;
 }

@@ -1,7 +1,7 @@
 //! Anonymous visitors as tokens: `acr_values` is exactly `urn:mooring:acr:visitor`, and the client is registered for it.
 
 use chrono::TimeDelta;
-use mooring::db::{partitions, session_ends, sessions};
+use mooring::db::{session_ends, sessions};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -244,7 +244,7 @@ async fn what_a_visitor_can_give() {
     assert_eq!(server.value("SELECT count(*) FROM sessions WHERE kind = 'offline'").await, "0");
 
     let ended: uuid::Uuid = server.value("SELECT id FROM sessions").await.parse().unwrap();
-    server.work(async |tx| session_ends::end(tx, ended, "ended_by_operator").await).await;
+    server.work(async |tx| session_ends::end(tx, ended, "ended_by_operator", None).await).await;
     assert!(!shop.is_active(&refreshed.access).await);
     shop.refresh(&refreshed.refresh).await.refused("invalid_grant");
 }
@@ -260,7 +260,6 @@ async fn a_visit_costs_no_more_than_a_person_and_leaves_nothing_behind() {
     assert_eq!(server.app.db.statements() - before, 4, "two to authorize, two to redeem");
 
     server.advance(TimeDelta::hours(40)).await;
-    server.work(async |tx| partitions::maintain(tx).await).await;
     // Its end is told before it is forgotten.
     assert_eq!(server.work(async |tx| sessions::sweep_visitors(tx, 100).await).await, 0);
     server.work(async |tx| mooring::sessions::end_dead(tx, 100).await).await;
