@@ -74,9 +74,9 @@ pub(super) struct End {
     /// Everything of this person: offline access too, and a sign-in under way
     #[arg(long)]
     user: Option<String>,
-    /// Why, for the audit
-    #[arg(long, default_value = "ended_by_operator", value_parser = reason)]
-    reason: String,
+    /// Why, in your words, for the audit
+    #[arg(long, value_parser = reason)]
+    reason: Option<String>,
 }
 
 fn reason(text: &str) -> Result<String, &'static str> {
@@ -129,7 +129,13 @@ async fn list(opened: &Opened, what: &List) -> Result<(), Stop> {
 
 fn cells(session: &ListedSession) -> [String; 8] {
     let state = match (&session.ended_at, &session.end_reason) {
-        (Some(_), reason) => format!("ended: {}", reason.as_deref().unwrap_or("-")),
+        (Some(_), reason) => {
+            let reason = reason.as_deref().unwrap_or("-");
+            session
+                .end_note
+                .as_ref()
+                .map_or_else(|| format!("ended: {reason}"), |note| format!("ended: {reason}, {note}"))
+        }
         _ if session.live => "live".to_owned(),
         _ if session.locked_at.is_some() => {
             format!("locked: {}", session.lock_reason.as_deref().unwrap_or("-"))
@@ -208,7 +214,7 @@ async fn watched(
     what: &Watch,
     change: impl AsyncFn(&mut Tx, Uuid) -> Result<bool, Broken>,
 ) -> Result<Vec<Uuid>, Stop> {
-    let app = &opened.app;
+    let (app, change) = (&opened.app, &change);
     app.db.work(app.clock.now(), &operator::trace(), async |tx| changed(tx, what.id, change).await).await
 }
 
@@ -232,12 +238,12 @@ fn listed(ids: &[Uuid]) -> String {
 }
 
 async fn end(opened: &Opened, what: &End) -> Result<(), Stop> {
-    let app = &opened.app;
+    let (app, note) = (&opened.app, what.reason.as_deref());
     let said = app
         .db
         .work(app.clock.now(), &operator::trace(), async |tx| -> Result<String, Stop> {
             if let Some(id) = what.id {
-                let end = async |tx: &mut Tx, id| sessions::end(tx, id, &what.reason, Actor::Operator).await;
+                let end = async |tx: &mut Tx, id| sessions::end_by_hand(tx, id, note, Actor::Operator).await;
                 return Ok(match changed(tx, id, end).await?.as_slice() {
                     [] => format!("{id} had ended already"),
                     ids => format!("ended {}", listed(ids)),
@@ -245,7 +251,7 @@ async fn end(opened: &Opened, what: &End) -> Result<(), Stop> {
             }
             let name = what.user.as_deref().unwrap_or_default();
             let user = user::find(tx, name).await?;
-            let count = sessions::end_all_of_user(tx, user.id, &what.reason, Actor::Operator).await?;
+            let count = sessions::end_all_by_hand(tx, user.id, note, Actor::Operator).await?;
             Ok(format!("ended everything of {}; sessions: {count}", user.username))
         })
         .await?;

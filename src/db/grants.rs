@@ -23,7 +23,7 @@ pub struct EndedFamily {
 }
 
 /// Ends a family: one UPDATE, whatever came of it. `None` when it had ended.
-pub async fn end(tx: &mut Tx, id: Uuid, reason: &str) -> Result<Option<EndedFamily>, Broken> {
+pub async fn end(tx: &mut Tx, id: Uuid, reason: &'static str) -> Result<Option<EndedFamily>, Broken> {
     use super::schema::grants;
     use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
     let now = tx.now;

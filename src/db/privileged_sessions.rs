@@ -152,9 +152,20 @@ pub struct Open {
     #[diesel(sql_type = sql::Bool)]
     /// Or the user session that it hangs on is.
     pub is_locked: bool,
-    /// Why it is dead all the same; `None`: it lives, or would if nobody had locked it.
     #[diesel(sql_type = sql::Nullable<sql::Text>)]
-    pub died: Option<String>,
+    died: Option<String>,
+}
+
+impl Open {
+    /// Why it is dead all the same, as the reason of its end; `None`: it lives, or would if nobody had locked it.
+    #[must_use]
+    pub fn died(&self) -> Option<&'static str> {
+        self.died.as_deref().map(|reason| match reason {
+            "expired" => "expired",
+            "idle" => "idle",
+            _ => "ended_with_parent",
+        })
+    }
 }
 
 /// Makes everybody else who is about to begin one for this person wait.

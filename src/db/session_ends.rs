@@ -58,17 +58,25 @@ fn told(tx: &mut Tx, rows: Vec<EndedRow>) -> Vec<EndedSession> {
     rows.into_iter().map(|row| row.session).collect()
 }
 
-/// Ends a session: one UPDATE of one row, whatever hangs on it. `None` when it was ended already or never was.
-pub async fn end(tx: &mut Tx, id: Uuid, reason: &str) -> Result<Option<EndedSession>, Broken> {
+/// Ends a session: one UPDATE of one row, whatever hangs on it. `note` is what somebody said who ended it for another. `None`
+/// when it was ended already or never was.
+pub async fn end(
+    tx: &mut Tx,
+    id: Uuid,
+    reason: &'static str,
+    note: Option<&str>,
+) -> Result<Option<EndedSession>, Broken> {
     let now = tx.now;
     let rows: Vec<EndedRow> = Cached(
         diesel::sql_query(concat!(
-            "WITH ended AS (UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL",
+            "WITH ended AS (UPDATE sessions SET ended_at = $2, end_reason = $3, end_note = $4 WHERE id = $1 \
+             AND ended_at IS NULL",
             and_tell!()
         ))
         .bind::<sql::Uuid, _>(id)
         .bind::<sql::Timestamptz, _>(now)
-        .bind::<sql::Text, _>(reason),
+        .bind::<sql::Text, _>(reason)
+        .bind::<sql::Nullable<sql::Text>, _>(note),
     )
     .load(&mut tx.conn())
     .await
@@ -82,20 +90,21 @@ pub async fn end_of_user(
     user_id: Uuid,
     keep: Option<Uuid>,
     offline: bool,
-    reason: &str,
+    (reason, note): (&'static str, Option<&str>),
 ) -> Result<Vec<EndedSession>, Broken> {
     let now = tx.now;
     let rows: Vec<EndedRow> = Cached(
         diesel::sql_query(concat!(
-            "WITH ended AS (UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE user_id = $1 AND ended_at IS NULL \
-             AND ($4 IS NULL OR (id <> $4 AND parent_id IS DISTINCT FROM $4)) AND ($5 OR kind <> 'offline')",
+            "WITH ended AS (UPDATE sessions SET ended_at = $2, end_reason = $3, end_note = $6 WHERE user_id = $1 \
+             AND ended_at IS NULL AND ($4 IS NULL OR (id <> $4 AND parent_id IS DISTINCT FROM $4)) AND ($5 OR kind <> 'offline')",
             and_tell!()
         ))
         .bind::<sql::Uuid, _>(user_id)
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::Text, _>(reason)
         .bind::<sql::Nullable<sql::Uuid>, _>(keep)
-        .bind::<sql::Bool, _>(offline),
+        .bind::<sql::Bool, _>(offline)
+        .bind::<sql::Nullable<sql::Text>, _>(note),
     )
     .load(&mut tx.conn())
     .await
@@ -104,7 +113,11 @@ pub async fn end_of_user(
 }
 
 /// Ends the person's privileged sessions.
-pub async fn end_privileged_of_user(tx: &mut Tx, user_id: Uuid, reason: &str) -> Result<Vec<EndedSession>, Broken> {
+pub async fn end_privileged_of_user(
+    tx: &mut Tx,
+    user_id: Uuid,
+    reason: &'static str,
+) -> Result<Vec<EndedSession>, Broken> {
     let now = tx.now;
     let rows: Vec<EndedRow> = Cached(
         diesel::sql_query(concat!(

@@ -44,6 +44,9 @@ pub struct ListedSession {
     pub ended_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = sql::Nullable<sql::Text>)]
     pub end_reason: Option<String>,
+    /// What was said with it, where it was ended by hand.
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    pub end_note: Option<String>,
     #[diesel(sql_type = sql::Nullable<sql::Text>)]
     pub place: Option<String>,
     #[diesel(sql_type = sql::Nullable<sql::Text>)]
@@ -73,7 +76,7 @@ pub struct Filter<'a> {
 
 /// Sessions with all that is listed of them; conditions follow.
 const LISTED: &str = "SELECT s.id, s.kind, s.parent_id, s.visitor_id, s.user_id, u.username, s.client_id, s.acr, s.auth_time, \
-     s.created_at, a.last_seen_at, s.expires_at, s.locked_at, s.lock_reason, s.ended_at, s.end_reason, a.place, a.device, \
+     s.created_at, a.last_seen_at, s.expires_at, s.locked_at, s.lock_reason, s.ended_at, s.end_reason, s.end_note, a.place, a.device, \
      l.id IS NOT NULL AS live, coalesce(k.clients, '{}') AS clients, coalesce(k.sids, '{}') AS sids FROM sessions s \
      JOIN LATERAL (SELECT last_seen_at, place, device FROM session_activity WHERE session_id = s.id OFFSET 0) a ON true \
      LEFT JOIN LATERAL (SELECT username FROM users WHERE id = s.user_id OFFSET 0) u ON true \

@@ -1,6 +1,7 @@
 //! Ending sessions: one UPDATE of one row, with its event and what others must be told, in one transaction (invariants 3
 //! and 4).
 
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
@@ -15,9 +16,26 @@ use crate::{
 };
 
 /// Ends a session and with it all that hangs on it. `false` when it had ended.
-pub async fn end(tx: &mut Tx, session_id: Uuid, reason: &str, actor: Actor) -> Result<bool, Broken> {
-    let ended = session_ends::end(tx, session_id, reason).await?;
-    Ok(tell(tx, ended, actor) > 0)
+///
+/// A reason is one of a closed list, and much is decided by it. What somebody says in their own words goes to
+/// [`end_by_hand`], which decides nothing by it.
+pub async fn end(tx: &mut Tx, session_id: Uuid, reason: &'static str, actor: Actor) -> Result<bool, Broken> {
+    let ended = session_ends::end(tx, session_id, reason, None).await?;
+    Ok(tell(tx, ended, actor, None) > 0)
+}
+
+/// The reason of what an operator or an administrator ends.
+const BY_HAND: &str = "ended_by_operator";
+
+/// Ends a session of somebody else's, for a reason in words. `false` when it had ended.
+pub async fn end_by_hand(tx: &mut Tx, session_id: Uuid, note: Option<&str>, actor: Actor) -> Result<bool, Broken> {
+    let ended = session_ends::end(tx, session_id, BY_HAND, note).await?;
+    Ok(tell(tx, ended, actor, note) > 0)
+}
+
+/// Ends everything of somebody else, for a reason in words. Returns how many sessions.
+pub async fn end_all_by_hand(tx: &mut Tx, user_id: Uuid, note: Option<&str>, actor: Actor) -> Result<usize, Broken> {
+    end_all(tx, user_id, (BY_HAND, note), actor).await
 }
 
 /// Ends the session of the browser at hand, because the person or visitor at it wants it. Returns the parties that this
@@ -25,7 +43,7 @@ pub async fn end(tx: &mut Tx, session_id: Uuid, reason: &str, actor: Actor) -> R
 pub async fn sign_out(
     tx: &mut Tx,
     session_id: Uuid,
-    reason: &str,
+    reason: &'static str,
     actor: Actor,
 ) -> Result<Vec<FrontChannelParty>, Broken> {
     if !end(tx, session_id, reason, actor).await? {
@@ -39,28 +57,32 @@ pub async fn sign_out(
 pub async fn end_others(tx: &mut Tx, user_id: Uuid, keep: Uuid, actor: Actor) -> Result<usize, Broken> {
     let here = tx.trace.device_cookie.clone();
     devices::forget(tx, user_id, None, here.as_deref()).await?;
-    let ended = session_ends::end_of_user(tx, user_id, Some(keep), false, "ended_by_user").await?;
-    Ok(tell(tx, ended, actor))
+    let ended = session_ends::end_of_user(tx, user_id, Some(keep), false, ("ended_by_user", None)).await?;
+    Ok(tell(tx, ended, actor, None))
 }
 
 /// Ends everything of a person: their sessions, offline ones too, and whatever sign-in is in flight at this moment. None of
 /// their devices is known any more.
-pub async fn end_all_of_user(tx: &mut Tx, user_id: Uuid, reason: &str, actor: Actor) -> Result<usize, Broken> {
+pub async fn end_all_of_user(tx: &mut Tx, user_id: Uuid, reason: &'static str, actor: Actor) -> Result<usize, Broken> {
+    end_all(tx, user_id, (reason, None), actor).await
+}
+
+async fn end_all(tx: &mut Tx, user_id: Uuid, why: (&'static str, Option<&str>), actor: Actor) -> Result<usize, Broken> {
     devices::forget(tx, user_id, None, None).await?;
     users::bump_epoch(tx, user_id).await?;
-    let ended = session_ends::end_of_user(tx, user_id, None, true, reason).await?;
-    Ok(tell(tx, ended, actor))
+    let ended = session_ends::end_of_user(tx, user_id, None, true, why).await?;
+    Ok(tell(tx, ended, actor, why.1))
 }
 
 /// Ends the person's privileged sessions; the sessions that these hang on go on. Returns how many. The caller holds the
 /// person, so that none begins meanwhile.
-pub async fn end_privileged(tx: &mut Tx, user_id: Uuid, reason: &str, actor: Actor) -> Result<usize, Broken> {
+pub async fn end_privileged(tx: &mut Tx, user_id: Uuid, reason: &'static str, actor: Actor) -> Result<usize, Broken> {
     let ended = session_ends::end_privileged_of_user(tx, user_id, reason).await?;
-    Ok(tell(tx, ended, actor))
+    Ok(tell(tx, ended, actor, None))
 }
 
 /// Ends a family, and with it the offline session that was begun for it. `false` when it had ended.
-pub async fn end_family(tx: &mut Tx, grant_id: Uuid, reason: &str, actor: Actor) -> Result<bool, Broken> {
+pub async fn end_family(tx: &mut Tx, grant_id: Uuid, reason: &'static str, actor: Actor) -> Result<bool, Broken> {
     let Some(family) = grants::end(tx, grant_id, reason).await? else { return Ok(false) };
     if let Some(offline) = family.offline_session_id {
         end(tx, offline, reason, actor).await?;
@@ -72,12 +94,12 @@ pub async fn end_family(tx: &mut Tx, grant_id: Uuid, reason: &str, actor: Actor)
 /// whether there may be more.
 pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<bool, Broken> {
     let (looked, ended) = session_ends::end_dead(tx, limit).await?;
-    tell(tx, ended, Actor::Server);
+    tell(tx, ended, Actor::Server, None);
     Ok(looked == limit)
 }
 
 /// Records what was ended, and says how many.
-fn tell(tx: &mut Tx, ended: impl IntoIterator<Item = EndedSession>, actor: Actor) -> usize {
+fn tell(tx: &mut Tx, ended: impl IntoIterator<Item = EndedSession>, actor: Actor, note: Option<&str>) -> usize {
     let mut count = 0;
     for session in ended {
         let subject = Subject {
@@ -86,7 +108,15 @@ fn tell(tx: &mut Tx, ended: impl IntoIterator<Item = EndedSession>, actor: Actor
             user_id: session.user_id,
             client_id: session.client_id,
         };
-        audit::record(tx, Event::done(Action::SessionEnded, actor, subject).reason(session.end_reason));
+        let event = Event::done(Action::SessionEnded, actor, subject);
+        // As of a lock, the words of who did it by hand; nothing is decided by an event.
+        audit::record(
+            tx,
+            match note {
+                Some(note) => event.reason(note).detail(json!({ "end_reason": session.end_reason })),
+                None => event.reason(session.end_reason),
+            },
+        );
         count += 1;
     }
     count

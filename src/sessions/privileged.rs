@@ -66,7 +66,7 @@ pub async fn elevate(
     }
     let mut open = Vec::new();
     for session in privileged_sessions::load_open(tx, user_id).await? {
-        match &session.died {
+        match session.died() {
             Some(reason) => {
                 super::end(tx, session.id, reason, Actor::Server).await?;
             }

@@ -207,7 +207,8 @@ async fn a_watcher_locks_unlocks_and_ends_and_it_bites_on_every_replica() {
     let sid = server.client("web2").introspect(&tokens.access).await.ok()["sid"].as_str().unwrap().to_owned();
     let ended =
         post(&server, &token, &format!("/sessions/{sid}/end"), &json!({ "reason": "stolen laptop" })).await.ok();
-    assert_eq!((&ended["id"], &ended["end_reason"]), (&json!(id), &json!("stolen laptop")), "{ended}");
+    let why = (&ended["end_reason"], &ended["end_note"]);
+    assert_eq!((&ended["id"], why), (&json!(id), (&json!("ended_by_operator"), &json!("stolen laptop"))), "{ended}");
     assert!(!is_active().await);
     change("end", json!({ "reason": "again" })).await.refused_with(409, "invalid_request");
     change("unlock", json!({ "reason": "again" })).await.refused_with(409, "invalid_request");

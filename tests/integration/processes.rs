@@ -286,7 +286,8 @@ async fn commands_work_beside_a_server_and_a_second_server_does_not() {
     assert_eq!(timeline, ["session.started", "session.locked", "session.unlocked"], "{shown}");
     assert!(installation.run(&["session", "end", id, "--reason", "stolen laptop"]).done().contains(id));
     assert!(agent.open(&server.at("/account")).await.asks_for_password(), "the session is over at once");
-    assert_eq!(installation.run(&["session", "show", id]).json()["end_reason"], "stolen laptop");
+    let ended = installation.run(&["session", "show", id]).json();
+    assert_eq!((&ended["end_reason"], &ended["end_note"]), (&json!("ended_by_operator"), &json!("stolen laptop")));
     let unknown = "00000000-0000-7000-8000-000000000000";
     assert!(installation.run(&["session", "end", unknown]).failed(1).contains(unknown));
 

@@ -149,6 +149,33 @@ async fn an_approver_who_lost_their_rights_has_approved_nothing() {
     alice.look().await.code();
 }
 
+/// An operator's words are words: that they read like a reason of ours makes nothing of them.
+#[tokio::test]
+async fn a_session_ended_by_hand_takes_its_approval_along() {
+    let server = server().await;
+    for note in
+        [Some("expired"), Some("signed_out"), Some("idle"), Some("superseded"), Some("the laptop is gone"), None]
+    {
+        let alice = Requester::arrive(&server, ALICE, SCOPE).await.ask("The gold is due", "5").await;
+        Approver::arrive(&server, CAROL).await.decide("approve", "").await;
+        let approver = "SELECT approver_session_id FROM elevation_requests ORDER BY id DESC LIMIT 1";
+        let session = server.value(approver).await.parse().unwrap();
+        assert!(server.work(async |tx| sessions::end_by_hand(tx, session, note, Actor::Operator).await).await);
+        let id = request_of(&alice.page);
+        let instead = alice.agent.open(&server.at(&format!("/oauth/authorize/{id}"))).await;
+        assert!(instead.url.path().ends_with("/elevation"), "{note:?}: {}", instead.url);
+        let voided = "SELECT void_reason FROM elevation_requests ORDER BY id DESC LIMIT 1";
+        assert_eq!(server.value(voided).await, "approver_lost_rights", "{note:?}");
+        let stored =
+            format!("SELECT end_reason || ' ' || coalesce(end_note, '-') FROM sessions WHERE id = '{session}'");
+        assert_eq!(server.value(&stored).await, format!("ended_by_operator {}", note.unwrap_or("-")));
+        let recorded = "SELECT coalesce(detail->>'end_reason', reason) || ' ' || CASE WHEN detail IS NULL THEN '-' ELSE reason END \
+                        FROM audit_events WHERE action = 'session.ended' ORDER BY id DESC LIMIT 1";
+        assert_eq!(server.value(recorded).await, format!("ended_by_operator {}", note.unwrap_or("-")));
+        end_of(&server, ALICE).await;
+    }
+}
+
 pub async fn end_of(server: &Server, username: &str) {
     let rows = format!(
         "SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.username = '{username}' \

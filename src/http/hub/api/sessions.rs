@@ -150,7 +150,8 @@ pub async fn unlock(app: Data<App>, visit: Visit, id: Path<String>, body: Body) 
     responses((status = 200, description = "The session as it is now.", body = Session), ChangeRefusal),
 )]
 pub async fn end(app: Data<App>, visit: Visit, id: Path<String>, body: Body) -> HttpResponse {
-    change(&app, &visit, &id, body, async |tx, id, reason, by| sessions::end(tx, id, reason, by).await).await
+    change(&app, &visit, &id, body, async |tx, id, reason, by| sessions::end_by_hand(tx, id, Some(reason), by).await)
+        .await
 }
 
 type Body = Result<TypedJson<Reason>, BadBody>;

@@ -31,7 +31,10 @@ pub struct Session {
     locked_at: Option<DateTime<Utc>>,
     lock_reason: Option<String>,
     ended_at: Option<DateTime<Utc>>,
+    /// A code, such as `signed_out`, `expired` or `ended_by_operator`.
     end_reason: Option<String>,
+    /// What was said where it was ended by hand.
+    end_note: Option<String>,
     /// Coarse, such as `203.0.x.x`.
     place: Option<String>,
     /// Coarse, such as `Firefox on Linux`.
@@ -127,6 +130,7 @@ impl From<ListedSession> for Session {
             lock_reason: row.lock_reason,
             ended_at: row.ended_at,
             end_reason: row.end_reason,
+            end_note: row.end_note,
             place: row.place,
             device: row.device,
             clients: parties.map(|(client_id, sid)| Party { client_id, sid }).collect(),
