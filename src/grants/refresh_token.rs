@@ -4,6 +4,8 @@
 //! client that lost the answer or asked twice at once, not a thief. The window closes when the successor is used, for
 //! then the generation has moved on; from there every genuine older token is a replay and ends the family.
 
+use chrono::TimeDelta;
+
 use super::{
     Exchange, Grant, TokenResponse,
     refused::tell_refused,
@@ -135,9 +137,12 @@ async fn on_privileged(exchange: &Exchange<'_>, state: RefreshState) -> Outcome<
 /// Rotates, or hands the same successor out again. `false`: it was neither the newest nor within the window.
 async fn store(exchange: &Exchange<'_>, state: &RefreshState, generation: i32, prepared: &Prepared) -> Outcome<bool> {
     let grace_from = exchange.now - exchange.config.tokens.refresh_grace;
+    // Without a window a duplicate is a replay, however close it comes (RFC 9700 §4.14.2): no comparison of instants, for
+    // those of two requests or of two replicas may stand in the wrong order.
+    let has_window = exchange.config.tokens.refresh_grace > TimeDelta::zero();
     // Two at once: the second finds the generation moved on, and is then the duplicate of the first.
     for rotate in [true, false] {
-        if rotate && generation != state.generation {
+        if if rotate { generation != state.generation } else { !has_window } {
             continue;
         }
         let stored = exchange

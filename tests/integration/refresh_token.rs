@@ -1,7 +1,13 @@
 //! Refreshing: rotation, the race of honest clients, and the replay of a stolen token.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::support::{
     Method, Server, Settings,
@@ -124,6 +130,54 @@ async fn the_window_can_be_switched_off() {
     let second = client.refresh(&first.refresh).await.tokens();
     client.refresh(&first.refresh).await.refused("invalid_grant");
     client.refresh(&second.refresh).await.refused("invalid_grant");
+}
+
+/// Off is off: of any number that come at once one is a refresh, and the others are a replay, which ends the grant.
+#[tokio::test]
+async fn without_a_window_one_of_a_hundred_wins() {
+    for id in ["web", "spa"] {
+        let server = Server::start(Settings::default().set("tokens.refresh_grace", "0s")).await;
+        let client = server.client(id);
+        let first = client.tokens(&server.agent(), "openid").await;
+        let answers = join_all((0..100).map(|_| client.refresh(&first.refresh))).await;
+        let winners: Vec<_> = answers.iter().filter(|answer| answer.status == 200).collect();
+        assert_eq!(winners.len(), 1, "{id}");
+        for answer in answers.iter().filter(|answer| answer.status != 200) {
+            answer.clone().refused("invalid_grant");
+        }
+        assert_eq!(server.events("token.refreshed", "done").await, 1);
+        assert_eq!(server.events("refresh.replayed", "refused").await, 1);
+        client.refresh(&winners[0].clone().tokens().refresh).await.refused("invalid_grant");
+        client.userinfo(&first.access).await.token_refused();
+    }
+}
+
+/// A request is as old as its last octet: a head that came before the rotation makes no duplicate of a replay.
+#[tokio::test]
+async fn a_body_that_comes_late_is_late() {
+    for (grace, pause) in [("0s", 1), ("10s", 11)] {
+        let server = Server::start(Settings::default().set("tokens.refresh_grace", grace)).await;
+        let client = server.client("spa");
+        let first = client.tokens(&server.agent(), "openid").await;
+        let address = server.issuer.strip_prefix("http://").unwrap();
+        let body = format!("grant_type=refresh_token&client_id=spa&refresh_token={}", first.refresh);
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /oauth/token HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let second = client.refresh(&first.refresh).await.tokens();
+        server.clock.advance(TimeDelta::seconds(pause));
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("invalid_grant"), "{grace}: {answer}");
+        assert_eq!(server.events("refresh.replayed", "refused").await, 1, "{grace}");
+        client.refresh(&second.refresh).await.refused("invalid_grant");
+    }
 }
 
 /// What is not a genuine token of this client changes nothing.

@@ -30,7 +30,8 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, TokenRes
     let credentials = credentials(app, visit, parameters).await?;
     let audiences = audiences(app, "/oauth/token");
     let audiences = audiences.each_ref().map(String::as_str);
-    let context =
-        Exchange { db: &app.db, mint: &app.mint, config: &app.config, now: visit.now, trace: &visit.trace, parameters };
+    // The body may have come seconds after the head, and what expired meanwhile has expired.
+    let now = app.clock.now();
+    let context = Exchange { db: &app.db, mint: &app.mint, config: &app.config, now, trace: &visit.trace, parameters };
     exchange(&context, &authenticator(app, visit, &audiences), &credentials).await
 }

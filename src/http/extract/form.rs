@@ -17,8 +17,8 @@ use crate::{
     oauth::{Error, ErrorCode, Parameters, parameters::MAX_ENCODED},
 };
 
-/// How long a body may take to arrive once its head has. A request is judged as of its head: whoever lets it wait would
-/// have what expires meanwhile taken for good.
+/// How long a body may take to arrive once its head has. A request is judged as of its head, but for the token endpoint's: whoever
+/// lets it wait would have what expires meanwhile taken for good.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The parameters of an `application/x-www-form-urlencoded` body (RFC 6749 appendix B).
