@@ -90,8 +90,9 @@ pub fn decide(request: &AuthorizationRequest, standing: &Standing<'_>) -> Decisi
             "nobody is signed in who is asked for and has consented",
         ));
     }
-    // Signed in since the request came: that is what prompt=login and max_age=0 ask for.
-    let just_now = standing.stored.is_some_and(|stored| session.auth_time.is_some_and(|at| at >= stored.created_at));
+    // Signed in for this very request: that is what prompt=login and max_age=0 ask for (OIDC Core §3.1.2.1). The sign-in noted
+    // it; the instants of two replicas, whose clocks differ, say nothing.
+    let just_now = standing.stored.is_some_and(|stored| stored.proved_by == Some(user_id));
     if !request.is_about(standing.known_as.as_deref()) {
         // OIDC Core §3.1.2.1: an answer for another person than the hint names would be a mix-up. Whoever has just
         // signed in chose to be somebody else.

@@ -120,7 +120,7 @@ fn metrics_server(opened: &Opened) -> Option<MetricsServer> {
     }
 }
 
-/// A new one-time link, while there is no administrator; the ones before it are dead.
+/// A new one-time link, while there is no administrator.
 async fn set_up_link(app: &App) -> Result<Option<String>, Broken> {
     let token = base64url(&random_bytes::<32>());
     let made = app
@@ -129,7 +129,7 @@ async fn set_up_link(app: &App) -> Result<Option<String>, Broken> {
             if users::an_admin_exists(tx).await? {
                 return Ok(false);
             }
-            set_up_links::replace(tx, &sha256(&[token.as_bytes()]), tx.now + SET_UP).await?;
+            set_up_links::insert(tx, &sha256(&[token.as_bytes()]), tx.now + SET_UP).await?;
             Ok(true)
         })
         .await?;

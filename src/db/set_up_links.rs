@@ -7,21 +7,10 @@ use diesel_async::RunQueryDsl;
 use super::{Tx, statement::Cached, work::OrBroken};
 use crate::failure::Broken;
 
-/// Makes this the only link: the ones before it are dead. Of two servers that start at once each waits for the other, so
-/// that the second finds the link of the first.
-pub async fn replace(tx: &mut Tx, secret_hash: &[u8], expires_at: DateTime<Utc>) -> Result<(), Broken> {
+/// Adds a link. Those before it stay good for their hour: they may have been printed by another replica, and an operator holds
+/// one of them in their hand. All of them die with the first administrator.
+pub async fn insert(tx: &mut Tx, secret_hash: &[u8], expires_at: DateTime<Utc>) -> Result<(), Broken> {
     let now = tx.now;
-    Cached(diesel::sql_query("SELECT pg_advisory_xact_lock(hashtext('mooring.set_up_links'))"))
-        .execute(&mut tx.conn())
-        .await
-        .or_broken("lock set-up links")?;
-    Cached(
-        diesel::sql_query("UPDATE set_up_links SET used_at = $1 WHERE used_at IS NULL")
-            .bind::<sql::Timestamptz, _>(now),
-    )
-    .execute(&mut tx.conn())
-    .await
-    .or_broken("end set-up links")?;
     Cached(
         diesel::sql_query("INSERT INTO set_up_links (secret_hash, created_at, expires_at) VALUES ($1, $2, $3)")
             .bind::<sql::Bytea, _>(secret_hash)
@@ -47,9 +36,14 @@ pub async fn is_good(tx: &mut Tx, secret_hash: &[u8]) -> Result<bool, Broken> {
     .or_broken("look at set-up link")
 }
 
-/// Uses the link; `false` when it is not good. Two racing uses: the second waits for the first and finds it used.
+/// Uses the link; `false` when it is not good. Of two racing uses, of one link or of two, the second waits for the first: after
+/// this the caller sees whether there is an administrator.
 pub async fn consume(tx: &mut Tx, secret_hash: &[u8]) -> Result<bool, Broken> {
     let now = tx.now;
+    Cached(diesel::sql_query("SELECT pg_advisory_xact_lock(hashtext('mooring.set_up_links'))"))
+        .execute(&mut tx.conn())
+        .await
+        .or_broken("lock set-up links")?;
     let changed = Cached(
         diesel::sql_query(
             "UPDATE set_up_links SET used_at = $2 WHERE secret_hash = $1 AND used_at IS NULL AND expires_at > $2",

@@ -87,13 +87,15 @@ impl Keys {
         Ok(())
     }
 
-    /// The key of an algorithm that signs at `now`: the newest that may.
+    /// The key of an algorithm that signs at `now`: the newest that may. The first key of a database signs at once, so where the
+    /// clock of the replica that made it is ahead of ours it signs before its time: nothing else can.
     pub fn signing(&self, algorithm: Algorithm, now: DateTime<Utc>) -> Result<Arc<SigningKey>, Broken> {
         let set = self.current_set();
-        set.keys
-            .iter()
-            .rev()
-            .find(|(from, key)| key.algorithm() == algorithm && *from <= now)
+        let mut of_algorithm = set.keys.iter().filter(|(_, key)| key.algorithm() == algorithm);
+        let first = of_algorithm.clone().next();
+        of_algorithm
+            .rfind(|(from, _)| *from <= now)
+            .or(first)
             .map(|(_, key)| key.clone())
             .ok_or_else(|| Broken::new(format_args!("no {algorithm} key signs now")))
     }

@@ -58,6 +58,27 @@ async fn prompt_login_re_authenticates_and_keeps_the_sid() {
     assert!(after["auth_time"].as_i64().unwrap() - before["auth_time"].as_i64().unwrap() >= 120);
 }
 
+/// The request is stored by one replica and the sign-in made by another, whose clock is behind; then one whose clock is ahead.
+#[tokio::test]
+async fn a_sign_in_counts_whatever_the_clock_says() {
+    for (parameter, value) in [("prompt", "login"), ("max_age", "0"), ("max_age", "1")] {
+        for skew in [-5, 5] {
+            let server = Server::usual().await;
+            let client = server.client("web");
+            let agent = server.agent();
+            client.tokens(&agent, "openid").await;
+            server.clock.advance(TimeDelta::minutes(2));
+            let page = agent.open(&client.request("openid").with(parameter, value).url()).await;
+            assert!(page.asks_for_password(), "{parameter}={value}: {}", page.body);
+            server.clock.advance(TimeDelta::seconds(skew));
+            agent.sign_in(&page, ALICE, PASSWORD).await.code();
+            // What was proved for one request is nothing to another.
+            let page = agent.open(&client.request("openid").with("prompt", "login").url()).await;
+            assert!(page.asks_for_password(), "{parameter}={value}: {}", page.body);
+        }
+    }
+}
+
 #[tokio::test]
 async fn prompt_login_with_another_person_is_another_session() {
     let server = Server::usual().await;

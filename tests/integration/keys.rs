@@ -77,6 +77,22 @@ async fn one_algorithm_can_have_a_new_key_alone() {
     assert!(kids.iter().all(|kid| new.contains(kid) || first.contains(kid)));
 }
 
+/// The replica that made the first keys has a clock that is ahead of ours.
+#[tokio::test]
+async fn a_first_key_from_another_clocks_future_signs() {
+    let server = Server::usual().await;
+    server
+        .rows("UPDATE signing_keys SET created_at = now() + interval '5 s', signs_from = now() + interval '5 s'")
+        .await;
+    reload(&server).await;
+    let ready = server.http().get(server.at("/readyz")).send().await.unwrap();
+    assert_eq!(ready.status(), 200);
+    let first = tokens_of(&server, &server.agent()).await.0;
+    // A second one waits for its time all the same.
+    rotate(&server).await;
+    assert_eq!(tokens_of(&server, &server.agent()).await.0, first);
+}
+
 #[tokio::test]
 async fn a_new_key_is_published_before_it_signs() {
     let server = Server::usual().await;
