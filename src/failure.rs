@@ -25,6 +25,17 @@ impl From<oauth::Error> for Failure {
     }
 }
 
+impl Failure {
+    /// The failure of ours, unless the caller was refused.
+    #[must_use]
+    pub fn broken(&self) -> Option<&Broken> {
+        match self {
+            Self::Broken(broken) => Some(broken),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
 impl From<Broken> for Failure {
     fn from(broken: Broken) -> Self {
         Self::Broken(broken)
@@ -36,26 +47,91 @@ impl From<Broken> for Failure {
 pub struct Broken {
     what: String,
     at: &'static Location<'static>,
-    retryable: bool,
+    kind: Kind,
+}
+
+/// What a failure says about a second try.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    /// It would fail again.
+    Defect,
+    /// It may succeed later.
+    Busy,
+    /// A lock was not to be had in time.
+    Locked,
+    /// The connection to the database was lost; whether the last statement was carried out is not known.
+    Lost,
+    /// The connection to the database is of no more use; the last statement was not carried out.
+    Undone,
 }
 
 impl Broken {
     /// `what` is for the log: the operation and the cause, never a secret.
     #[track_caller]
     pub fn new(what: impl fmt::Display) -> Self {
-        Self { what: what.to_string(), at: Location::caller(), retryable: false }
+        Self::of(Kind::Defect, what)
     }
 
-    /// The database could not be reached: the caller may try again (503 rather than 500).
+    /// Something is not to be had just now: the caller may try again (503 rather than 500).
     #[track_caller]
     pub fn unavailable(what: impl fmt::Display) -> Self {
-        Self { what: what.to_string(), at: Location::caller(), retryable: true }
+        Self::of(Kind::Busy, what)
+    }
+
+    /// A lock of the database was not to be had in time (503).
+    #[track_caller]
+    pub fn locked(what: impl fmt::Display) -> Self {
+        Self::of(Kind::Locked, what)
+    }
+
+    /// The database went away with a statement under way (503). What only reads, and what was not committed, may be done again.
+    #[track_caller]
+    pub fn lost(what: impl fmt::Display) -> Self {
+        Self::of(Kind::Lost, what)
+    }
+
+    /// The database refused to go on with this connection (503). The statement may be sent again on another.
+    #[track_caller]
+    pub fn undone(what: impl fmt::Display) -> Self {
+        Self::of(Kind::Undone, what)
+    }
+
+    #[track_caller]
+    fn of(kind: Kind, what: impl fmt::Display) -> Self {
+        Self { what: what.to_string(), at: Location::caller(), kind }
+    }
+
+    /// The same, of a transaction that was not committed: losing its connection undid it.
+    #[must_use]
+    pub fn before_commit(mut self) -> Self {
+        if self.kind == Kind::Lost {
+            self.kind = Kind::Undone;
+        }
+        self
     }
 
     /// Whether trying the same thing again may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        self.retryable
+        self.kind != Kind::Defect
+    }
+
+    /// Whether a lock of the database was not to be had in time.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.kind == Kind::Locked
+    }
+
+    /// Whether the connection to the database is of no more use.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self.kind, Kind::Lost | Kind::Undone)
+    }
+
+    /// Whether the connection is of no more use, and the last statement was surely not carried out.
+    #[must_use]
+    pub fn is_undone(&self) -> bool {
+        self.kind == Kind::Undone
     }
 }
 
@@ -130,6 +206,6 @@ impl From<Broken> for Stop {
     /// Where in the source it was met is for the log, not for whoever called a command.
     fn from(broken: Broken) -> Self {
         let stop = Self::new(&broken.what);
-        if broken.retryable { stop.mend("check DATABASE_URL, and that PostgreSQL is running") } else { stop }
+        if broken.is_retryable() { stop.mend("check DATABASE_URL, and that PostgreSQL is running") } else { stop }
     }
 }

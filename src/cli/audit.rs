@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{Opened, open::opened};
@@ -47,7 +48,7 @@ pub(super) async fn run(config: Config, command: &Audit) -> Result<(), Stop> {
 
 async fn export(opened: &Opened, what: &Export) -> Result<(), Stop> {
     let app = &opened.app;
-    let mut out = Pipe { out: BufWriter::new(io::stdout()), closed: false };
+    let out = Mutex::new(Pipe { out: BufWriter::new(io::stdout()), closed: false });
     let exported = app
         .db
         .single(app.clock.now(), &Trace::default(), async |tx| {
@@ -59,13 +60,14 @@ async fn export(opened: &Opened, what: &Export) -> Result<(), Stop> {
             let kind = Some(what.kind.clone()).filter(|kind| kind != "all");
             let filter = ExportFilter { kind, since: what.since, session_id };
             let unsettled = audit::settle(tx).await?;
-            audit::export(tx, &filter, &mut out).await?;
+            audit::export(tx, &filter, &mut *out.lock().await).await?;
             match unsettled {
                 Some(end) => audit::count_held_back(tx, &filter, &end).await,
                 None => Ok(0),
             }
         })
         .await;
+    let mut out = out.into_inner();
     match (exported, out.flush()) {
         _ if out.closed => Ok(()),
         (Err(broken), _) => Err(broken.into()),

@@ -29,11 +29,16 @@ impl Value for DatabaseUrl {
 static URL: Key<DatabaseUrl> = Key::optional(
     "url",
     "the embedded cluster in `data_dir`",
-    "A PostgreSQL of version 15 or later; `?sslmode=verify-full` for TLS.",
+    "A PostgreSQL of version 15 or later; `?sslmode=verify-full` for TLS. Several hosts may stand in it: the one that takes writes \
+     is used, unless `target_session_attrs` says otherwise. Behind PgBouncer in transaction mode it works, with less speed: statements \
+     are not prepared.",
 )
 .also("DATABASE_URL");
-static MIGRATE_URL: Key<DatabaseUrl> =
-    Key::optional("migrate_url", "`url`", "The same database as the role that owns it, for migrations.");
+static MIGRATE_URL: Key<DatabaseUrl> = Key::optional(
+    "migrate_url",
+    "`url`",
+    "The same database as the role that owns it, for migrations; PostgreSQL itself, not a pooler.",
+);
 static MAX_CONNECTIONS: Key<NonZeroUsize> = Key::or(
     "max_connections",
     "16",

@@ -21,15 +21,17 @@ use diesel::{
     query_builder::{BoxedSqlQuery, SqlQuery},
     sql_types::{Array, Bytea, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use tokio::{
     sync::{Semaphore, oneshot},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use uuid::Uuid;
 
-use super::{Database, Tx, audit_events::AuditEvent, ids::event_id, statement::Cached, work::OrBroken};
+use super::{
+    Database, Tx, audit_events::AuditEvent, connection::Conn, ids::event_id, statement::Cached, work::OrBroken,
+};
 use crate::failure::Broken;
 
 /// The most changes that go in one statement. Each number of them is prepared by itself, once a connection.
@@ -180,7 +182,7 @@ impl Statement {
         }))
     }
 
-    async fn make(&self, mut conn: &AsyncPgConnection, changes: &[&Change]) -> Result<Vec<Uuid>, Broken> {
+    async fn make(&self, mut conn: &Conn, changes: &[&Change]) -> Result<Vec<Uuid>, Broken> {
         #[derive(QueryableByName)]
         struct Made {
             #[diesel(sql_type = SqlUuid)]
@@ -265,7 +267,7 @@ impl Company {
                 }
             }
             // Rolled back. Not so where the connection was lost, for then they may have been made.
-            Err(broken) if waiting.len() > 1 && !broken.is_retryable() => {
+            Err(broken) if waiting.len() > 1 && !broken.is_lost() => {
                 tracing::warn!(%broken, changes = waiting.len(), "made one by one, for they cannot be made together");
                 for alone in waiting {
                     let db = db.clone();
@@ -296,13 +298,29 @@ impl Company {
     }
 }
 
-/// Makes what is still waited for: whoever went away before it was begun has asked for nothing.
+/// Makes what is still waited for, and once more on another connection where the database refuses to go on with the first.
 async fn make_all(
     db: &Database,
     statement: &'static Statement,
     waiting: &mut Vec<Waiting>,
 ) -> Result<Vec<Uuid>, Broken> {
-    db.lend(async |conn| {
+    let deadline = db.deadline();
+    match make_once(db, deadline, statement, waiting).await {
+        Err(broken) if broken.is_undone() && Instant::now() < deadline => {
+            make_once(db, deadline, statement, waiting).await
+        }
+        made => made,
+    }
+}
+
+/// Whoever went away before the statement was begun has asked for nothing.
+async fn make_once(
+    db: &Database,
+    deadline: Instant,
+    statement: &'static Statement,
+    waiting: &mut Vec<Waiting>,
+) -> Result<Vec<Uuid>, Broken> {
+    db.lend(deadline, async |conn| {
         waiting.retain(|waiting| !waiting.told.is_closed());
         let changes: Vec<&Change> = waiting.iter().map(|waiting| &waiting.change).collect();
         if changes.is_empty() { Ok(Vec::new()) } else { statement.make(conn, &changes).await }

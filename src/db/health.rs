@@ -1,10 +1,10 @@
-//! What `doctor` asks of the database itself.
+//! What `doctor` and readiness ask of the database itself.
 
 use chrono::{DateTime, Utc};
 use diesel::{QueryableByName, sql_types as sql};
 use diesel_async::RunQueryDsl;
 
-use super::{Tx, work::OrBroken};
+use super::{Tx, statement::Cached, work::OrBroken};
 use crate::failure::Broken;
 
 /// The server as it presents itself to this connection.
@@ -55,4 +55,20 @@ pub async fn may_change_audit_events(tx: &mut Tx) -> Result<bool, Broken> {
     .await
     .or_broken("look at the rights on audit events")?;
     Ok(row.may)
+}
+
+/// Writes something, and takes it back: what a server does all day. It fails where the database only reads, has no room, or lets
+/// this role do less than it needs.
+pub async fn try_write(tx: &mut Tx) -> Result<(), Broken> {
+    let (key, now) = (tx.new_id(), tx.now);
+    for statement in [
+        "INSERT INTO throttles (key, level, updated_at) VALUES (uuid_send($1), 0, $2)",
+        "DELETE FROM throttles WHERE key = uuid_send($1) AND updated_at = $2",
+    ] {
+        Cached(diesel::sql_query(statement).bind::<sql::Uuid, _>(key).bind::<sql::Timestamptz, _>(now))
+            .execute(&mut tx.conn())
+            .await
+            .or_broken("write, to see whether that goes")?;
+    }
+    Ok(())
 }

@@ -4,26 +4,19 @@ use std::{
     cell::{Cell, RefCell},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use deadpool::managed::QueueMode;
-use diesel::connection::InstrumentationEvent;
-use diesel_async::{
-    AsyncConnection, AsyncPgConnection,
-    pooled_connection::{
-        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
-        deadpool::{Object, Pool, PoolError},
-    },
-};
-use futures_util::FutureExt;
+use deadpool::managed::{Manager, Metrics, PoolError, QueueMode, RecycleError, RecycleResult};
+use diesel::ConnectionError;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
     batch::Company,
-    target::{Connected, Target},
+    connection::{Conn, Fleet},
+    target::Target,
 };
 use crate::failure::{Broken, Stop};
 
@@ -37,6 +30,31 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// What is not a request (a migration, an export, a job) may take as long as it takes.
 const LONG: Duration = Duration::from_hours(24 * 365);
 
+type Pool = deadpool::managed::Pool<Maker>;
+
+/// A connection that goes back into its pool.
+pub(super) type Lease = deadpool::managed::Object<Maker>;
+
+/// Makes the connections of a pool, and takes none back that is of no more use.
+pub(super) struct Maker {
+    target: Arc<Target>,
+    fleet: Arc<Fleet>,
+}
+
+impl Manager for Maker {
+    type Type = Conn;
+    type Error = ConnectionError;
+
+    async fn create(&self) -> Result<Conn, ConnectionError> {
+        self.target.connect(&self.fleet).await
+    }
+
+    /// Asks nothing: a connection that is closed is noticed without.
+    async fn recycle(&self, conn: &mut Conn, _: &Metrics) -> RecycleResult<ConnectionError> {
+        if conn.is_spent() { Err(RecycleError::message("the connection was lost")) } else { Ok(()) }
+    }
+}
+
 /// The server's way to PostgreSQL; cheap to clone.
 ///
 /// A worker thread that calls [`Database::adopt_thread`] has connections of its own, which are driven on that very
@@ -44,9 +62,9 @@ const LONG: Duration = Duration::from_hours(24 * 365);
 /// the same time are made together ([`batch`](super::batch)).
 #[derive(Clone)]
 pub struct Database {
-    shared: Pool<AsyncPgConnection>,
+    shared: Pool,
     workers: Arc<Workers>,
-    statements: Arc<AtomicU64>,
+    fleet: Arc<Fleet>,
     outbox: Arc<Notify>,
     /// Absent: what is usual on the thread.
     patience: Option<Duration>,
@@ -54,11 +72,10 @@ pub struct Database {
 
 /// The pools of worker threads.
 struct Workers {
-    url: String,
     target: Arc<Target>,
     /// Connections for each; 0: they share.
     each: usize,
-    pools: Mutex<Vec<Pool<AsyncPgConnection>>>,
+    pools: Mutex<Vec<Pool>>,
 }
 
 thread_local! {
@@ -78,25 +95,29 @@ struct Own {
 
 /// A worker thread's connections.
 struct Connections {
-    pool: Pool<AsyncPgConnection>,
+    pool: Pool,
     /// The one that its look-ups share; made at the first, and again when it was lost.
     reader: Arc<tokio::sync::Mutex<Option<Arc<Reader>>>>,
 }
 
 /// A connection that many look-ups use at once: they are sent one behind the other without waiting for answers.
 pub(super) struct Reader {
-    connection: AsyncPgConnection,
-    lost: Arc<AtomicBool>,
+    connection: Conn,
+    given_up: AtomicBool,
 }
 
 impl Reader {
-    pub(super) fn connection(&self) -> &AsyncPgConnection {
+    pub(super) fn connection(&self) -> &Conn {
         &self.connection
     }
 
     /// Lets the next look-up make another.
     pub(super) fn give_up(&self) {
-        self.lost.store(true, Ordering::Relaxed);
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    fn is_spent(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed) || self.connection.is_spent()
     }
 }
 
@@ -110,11 +131,11 @@ impl Database {
     /// With too few to divide they share.
     pub fn for_workers(url: &str, size: usize, workers: usize) -> Result<Self, Stop> {
         let target = Arc::new(Target::parse(url)?);
-        let statements = Arc::new(AtomicU64::new(0));
+        let fleet = Arc::<Fleet>::default();
         let each = size.saturating_sub(1).checked_div(workers).filter(|each| *each >= 3).unwrap_or(0);
-        let shared = pool(url, &target, &statements, size - each * workers)?;
-        let workers = Workers { url: url.to_owned(), target, each, pools: Mutex::default() };
-        Ok(Self { shared, workers: Arc::new(workers), statements, outbox: Arc::default(), patience: None })
+        let shared = pool(&target, &fleet, size - each * workers)?;
+        let workers = Workers { target, each, pools: Mutex::default() };
+        Ok(Self { shared, workers: Arc::new(workers), fleet, outbox: Arc::default(), patience: None })
     }
 
     /// Gives the calling thread connections of its own, company for its changes, and an end to the patience of what runs there. To
@@ -125,7 +146,7 @@ impl Database {
             0 => None,
             each => {
                 // One of them is the reader.
-                let own = pool(&self.workers.url, &self.workers.target, &self.statements, each - 1)?;
+                let own = pool(&self.workers.target, &self.fleet, each - 1)?;
                 self.workers.pools.lock().unwrap_or_else(PoisonError::into_inner).push(own.clone());
                 Some(Connections { pool: own, reader: Arc::default() })
             }
@@ -157,7 +178,7 @@ impl Database {
         })
     }
 
-    fn pool(&self) -> Pool<AsyncPgConnection> {
+    fn pool(&self) -> Pool {
         self.own(|own| Some(own.connections.as_ref()?.pool.clone())).unwrap_or_else(|| self.shared.clone())
     }
 
@@ -171,23 +192,23 @@ impl Database {
         let Some(slot) = self.own(|own| Some(own.connections.as_ref()?.reader.clone())) else { return Ok(None) };
         let mut held = slot.lock().await;
         if let Some(reader) = held.as_ref()
-            && !reader.lost.load(Ordering::Relaxed)
+            && !reader.is_spent()
         {
             return Ok(Some(reader.clone()));
         }
-        let Connected { mut connection, lost, .. } = self
-            .workers
-            .target
-            .connect_watched()
-            .await
-            .map_err(|why| Broken::unavailable(format_args!("the database cannot be reached: {why}")))?;
-        count(&mut connection, &self.statements);
-        let reader = Arc::new(Reader { connection, lost });
+        if self.workers.target.is_pooled() {
+            // The pooler gives a connection to others between two statements, so nothing is gained.
+            return Ok(None);
+        }
+        let connection = self.workers.target.connect(&self.fleet).await;
+        let connection =
+            connection.map_err(|why| Broken::unavailable(format_args!("the database cannot be reached: {why}")))?;
+        let reader = Arc::new(Reader { connection, given_up: AtomicBool::new(false) });
         *held = Some(reader.clone());
         Ok(Some(reader))
     }
 
-    pub(super) async fn connection(&self) -> Result<Object<AsyncPgConnection>, Broken> {
+    pub(super) async fn connection(&self) -> Result<Lease, Broken> {
         let pool = self.pool();
         match pool.get().await {
             Ok(conn) => Ok(conn),
@@ -216,7 +237,7 @@ impl Database {
     /// Statements sent since the start, `BEGIN` and `COMMIT` included.
     #[must_use]
     pub fn statements(&self) -> u64 {
-        self.statements.load(Ordering::Relaxed)
+        self.fleet.statements.load(Ordering::Relaxed)
     }
 
     /// Connections: (in the pools, idle, requests waiting for one).
@@ -232,43 +253,14 @@ impl Database {
         self.pools().iter().for_each(Pool::close);
     }
 
-    fn pools(&self) -> Vec<Pool<AsyncPgConnection>> {
+    fn pools(&self) -> Vec<Pool> {
         let own = self.workers.pools.lock().unwrap_or_else(PoisonError::into_inner);
         own.iter().chain([&self.shared]).cloned().collect()
     }
 }
 
-/// Counts the statements of a connection.
-fn count(conn: &mut AsyncPgConnection, statements: &Arc<AtomicU64>) {
-    let counter = statements.clone();
-    conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-        if let InstrumentationEvent::StartQuery { .. } = event {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    });
-}
-
-fn pool(
-    url: &str,
-    target: &Arc<Target>,
-    statements: &Arc<AtomicU64>,
-    size: usize,
-) -> Result<Pool<AsyncPgConnection>, Stop> {
-    let mut manager = ManagerConfig::default();
-    // No query at check-out: a closed connection is noticed without one.
-    manager.recycling_method = RecyclingMethod::Fast;
-    let (target, counter) = (target.clone(), statements.clone());
-    manager.custom_setup = Box::new(move |_| {
-        let target = target.clone();
-        let counter = counter.clone();
-        async move {
-            let mut conn = target.connect().await?;
-            count(&mut conn, &counter);
-            Ok(conn)
-        }
-        .boxed()
-    });
-    Pool::builder(AsyncDieselConnectionManager::new_with_config(url, manager))
+fn pool(target: &Arc<Target>, fleet: &Arc<Fleet>, size: usize) -> Result<Pool, Stop> {
+    Pool::builder(Maker { target: target.clone(), fleet: fleet.clone() })
         .max_size(size)
         .wait_timeout(Some(PATIENCE))
         .create_timeout(Some(PATIENCE))

@@ -11,14 +11,19 @@ use std::{
 };
 
 use diesel::ConnectionError;
-use diesel_async::AsyncPgConnection;
+use futures_util::future::BoxFuture;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_postgres::{Client, Connection, NoTls};
+use tokio_postgres::{Client, Connection, NoTls, config::TargetSessionAttrs, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{pool::PATIENCE, socket::Socket};
+use super::{
+    connection::{Conn, Fleet, Prepares},
+    pool::PATIENCE,
+    session_settings::{self, Found},
+    socket::Socket,
+};
 use crate::failure::Stop;
 
 /// How long a connection is silent before the system asks whether the other side is still there, and how long what was sent
@@ -27,7 +32,14 @@ const QUIET: Duration = Duration::from_mins(1);
 
 /// A database URL, understood.
 pub(super) struct Target {
+    /// With what each connection relies on.
     config: tokio_postgres::Config,
+    /// Without, for a pooler that refuses it.
+    plain: tokio_postgres::Config,
+    /// Whether there is such a pooler.
+    is_plain: AtomicBool,
+    /// Whether a pooler stands in between that keeps nothing from one unit of work to the next.
+    is_pooled: AtomicBool,
     tls: Option<MakeRustlsConnect>,
 }
 
@@ -60,13 +72,10 @@ impl Target {
             tokio_postgres::config::SslMode::Disable
         });
         config.application_name("mooring");
-        // Plans are made once a connection and must not depend on how small the tables were then. Nothing waits for anything
-        // but the database within a transaction: one that does was left behind by a machine that is gone, with its locks.
-        let settings = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off \
-                        -c from_collapse_limit=16 -c join_collapse_limit=16 -c geqo=off \
-                        -c idle_in_transaction_session_timeout=10s";
-        let options = config.get_options().map_or_else(|| settings.to_owned(), |own| format!("{settings} {own}"));
-        config.options(options);
+        // A server that only reads is of no use, unless somebody asks for one.
+        if !url.contains("target_session_attrs=") {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         config.connect_timeout(PATIENCE);
         if config.get_keepalives_idle() == tokio_postgres::Config::new().get_keepalives_idle() {
             config.keepalives_idle(QUIET);
@@ -75,33 +84,69 @@ impl Target {
             config.tcp_user_timeout(QUIET);
         }
         let tls = encrypted.then(|| tls(root_certificate.as_deref())).transpose()?;
-        Ok(Self { config, tls })
+        let plain = config.clone();
+        config.options(session_settings::options(config.get_options()));
+        Ok(Self { config, plain, is_plain: AtomicBool::new(false), is_pooled: AtomicBool::new(false), tls })
     }
 
-    pub(super) async fn connect(&self) -> Result<AsyncPgConnection, ConnectionError> {
-        Ok(self.connect_watched().await?.connection)
+    /// A connection for units of work.
+    pub(super) async fn connect(&self, fleet: &Arc<Fleet>) -> Result<Conn, ConnectionError> {
+        Ok(self.connect_raw().await?.for_units(fleet))
     }
 
-    pub(super) async fn connect_watched(&self) -> Result<Connected, ConnectionError> {
-        let bad = |error: tokio_postgres::Error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            ConnectionError::BadConnection(format!("{error}{cause}"))
+    /// A connection that the driver alone knows, on which everything that the server relies on is set.
+    ///
+    /// Connecting is large and rare, so it is on the heap: each unit of work would have to make room for it.
+    pub(super) fn connect_raw(&self) -> BoxFuture<'_, Result<Connected, ConnectionError>> {
+        Box::pin(self.connect_and_check())
+    }
+
+    async fn connect_and_check(&self) -> Result<Connected, ConnectionError> {
+        let connected = if self.is_plain.load(Ordering::Relaxed) {
+            self.connect_with(&self.plain).await
+        } else {
+            match self.connect_with(&self.config).await {
+                // PgBouncer refuses parameters that it cannot keep apart for each client: 08P01, "unsupported startup parameter".
+                Err(Unconnected { code: Some(code), .. }) if code == SqlState::PROTOCOL_VIOLATION => {
+                    let connected = self.connect_with(&self.plain).await;
+                    self.is_plain.store(connected.is_ok(), Ordering::Relaxed);
+                    connected
+                }
+                connected => connected,
+            }
         };
+        let mut connected = connected.map_err(|Unconnected { why, .. }| ConnectionError::BadConnection(why))?;
+        let found = Found::ask(&connected.client).await;
+        let found = found.map_err(|error| ConnectionError::BadConnection(Unconnected::from(error).why))?;
+        found.check(self.config.get_target_session_attrs()).map_err(ConnectionError::BadConnection)?;
+        connected.prepares = if found.are_ours { Prepares::Once } else { Prepares::Never };
+        self.is_pooled.store(!found.are_ours, Ordering::Relaxed);
+        Ok(connected)
+    }
+
+    /// Whether a pooler stands in between that keeps nothing from one unit of work to the next, as the latest connection shows.
+    pub(super) fn is_pooled(&self) -> bool {
+        self.is_pooled.load(Ordering::Relaxed)
+    }
+
+    async fn connect_with(&self, config: &tokio_postgres::Config) -> Result<Connected, Unconnected> {
         if let Some(tls) = &self.tls {
-            return Connected::new(self.config.connect(tls.clone()).await.map_err(bad)?).await;
+            return Ok(Connected::new(config.connect(tls.clone()).await?));
         }
         let Some(path) = self.socket() else {
-            return Connected::new(self.config.connect(NoTls).await.map_err(bad)?).await;
+            return Ok(Connected::new(config.connect(NoTls).await?));
         };
         let connecting = async {
-            let socket = Socket::connect(&path).await.map_err(|error| error.to_string())?;
-            self.config.connect_raw(socket, NoTls).await.map_err(|error| bad(error).to_string())
+            let socket = Socket::connect(&path).await.map_err(|error| Unconnected::because(error.to_string()))?;
+            config.connect_raw(socket, NoTls).await.map_err(Unconnected::from)
         };
         let connected = tokio::time::timeout(PATIENCE, connecting).await;
-        let connected = connected.unwrap_or_else(|_| Err("it does not answer".to_owned()));
-        let connected = connected
-            .map_err(|why| ConnectionError::BadConnection(format!("connecting to {}: {why}", path.display())))?;
-        Connected::new(connected).await
+        let connected = connected.unwrap_or_else(|_| Err(Unconnected::because("it does not answer".to_owned())));
+        let connected = connected.map_err(|Unconnected { code, why }| {
+            let why = format!("connecting to {}: {why}", path.display());
+            Unconnected { code, why }
+        })?;
+        Ok(Connected::new(connected))
     }
 
     /// The socket of a server on this machine, where the URL names one and nothing else.
@@ -119,16 +164,17 @@ impl Target {
 
 /// A connection that was made.
 pub(super) struct Connected {
-    pub(super) connection: AsyncPgConnection,
+    pub(super) client: Client,
     /// Set when the connection is lost.
-    pub(super) lost: Arc<AtomicBool>,
+    lost: Arc<AtomicBool>,
     /// The major version of PostgreSQL, as it says itself without being asked.
     pub(super) version: Option<u32>,
+    pub(super) prepares: Prepares,
 }
 
 impl Connected {
     /// Drives the connection of `client`, for as long as there is one.
-    async fn new<S, T>((client, connection): (Client, Connection<S, T>)) -> Result<Self, ConnectionError>
+    fn new<S, T>((client, connection): (Client, Connection<S, T>)) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -136,7 +182,31 @@ impl Connected {
         let version = connection.parameter("server_version").and_then(major);
         let lost = Arc::new(AtomicBool::new(false));
         tokio::spawn(watch(connection, lost.clone()));
-        Ok(Self { connection: AsyncPgConnection::try_from(client).await?, lost, version })
+        Self { client, lost, version, prepares: Prepares::Never }
+    }
+
+    pub(super) fn for_units(self, fleet: &Arc<Fleet>) -> Conn {
+        Conn::new(self.client, self.prepares, self.lost, fleet.clone())
+    }
+}
+
+/// A connection that was not made.
+struct Unconnected {
+    /// What PostgreSQL or a pooler answered, if they did.
+    code: Option<SqlState>,
+    why: String,
+}
+
+impl Unconnected {
+    fn because(why: String) -> Self {
+        Self { code: None, why }
+    }
+}
+
+impl From<tokio_postgres::Error> for Unconnected {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Self { code: error.code().cloned(), why: format!("{error}{cause}") }
     }
 }
 

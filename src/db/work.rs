@@ -3,13 +3,20 @@
 use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use diesel_async::{AsyncPgConnection, TransactionManager, pooled_connection::deadpool::Object};
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, error::Elapsed, timeout_at};
 use uuid::Uuid;
 
-use super::{Database, audit_events, audit_events::AuditEvent, batch::Company, ids, pool::Reader};
-use crate::failure::{Broken, Failure};
+use super::{
+    Database, audit_events,
+    audit_events::AuditEvent,
+    batch::Company,
+    connection::Conn,
+    ids,
+    pool::{Lease, Reader},
+    sqlstate::Trouble,
+};
+use crate::failure::{Broken, Failure, Stop};
 
 /// Who is asking, as far as the audit and the activity of a session record it. Addresses and agents only as keyed
 /// hashes, with a coarse form for people.
@@ -35,7 +42,7 @@ pub struct Trace {
 /// Whose connection a unit of work runs on.
 #[expect(clippy::large_enum_variant, reason = "it is moved once, and most are the large one")]
 enum Lent {
-    Own(Object<AsyncPgConnection>),
+    Own(Lease),
     Reader(Arc<Reader>),
     /// None yet: its change is made together with those of other units.
     Company(Database, Arc<Company>),
@@ -54,10 +61,12 @@ pub struct Tx {
     /// Whether notices wait for the commit.
     queued: bool,
     in_transaction: bool,
+    /// What the connection had answered when the unit got it.
+    answered_before: u64,
 }
 
 impl Tx {
-    pub(super) fn conn(&self) -> &AsyncPgConnection {
+    pub(super) fn conn(&self) -> &Conn {
         match &self.conn {
             Lent::Own(conn) => conn,
             Lent::Reader(reader) => reader.connection(),
@@ -67,8 +76,8 @@ impl Tx {
     }
 
     /// The connection, for what no other unit may see half of.
-    fn own(&mut self) -> Result<&mut AsyncPgConnection, Broken> {
-        match &mut self.conn {
+    fn own(&self) -> Result<&Conn, Broken> {
+        match &self.conn {
             Lent::Own(conn) => Ok(conn),
             Lent::Reader(_) | Lent::Company(..) | Lent::Closed => {
                 Err(Broken::new("a transaction on a connection that is shared"))
@@ -87,7 +96,9 @@ impl Tx {
     /// Takes a connection, for what cannot be made together with what others do.
     pub(super) async fn connect(&mut self) -> Result<(), Broken> {
         if let Lent::Company(db, _) = &self.conn {
-            self.conn = Lent::Own(db.connection().await?);
+            let conn = db.connection().await?;
+            self.answered_before = conn.answered();
+            self.conn = Lent::Own(conn);
         }
         Ok(())
     }
@@ -131,21 +142,18 @@ impl Tx {
     async fn begin(&mut self) -> Result<(), Broken> {
         // Before it is: whoever waits for it may go away meanwhile.
         self.in_transaction = true;
-        <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::begin_transaction(self.own()?)
-            .await
-            .or_broken("begin")
+        self.own()?.run("BEGIN ISOLATION LEVEL READ COMMITTED").await.or_broken("begin")
     }
 
     /// Writes the events and commits.
     async fn finish(&mut self) -> Result<(), Broken> {
         if !self.events.is_empty() {
             self.connect().await?;
-            audit_events::insert(self).await?;
+            let written = audit_events::insert(self).await;
+            written.map_err(|broken| if self.in_transaction { broken.before_commit() } else { broken })?;
         }
         if self.in_transaction {
-            <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::commit_transaction(self.own()?)
-                .await
-                .or_broken("commit")?;
+            self.own()?.run("COMMIT").await.or_broken("commit")?;
             self.in_transaction = false;
         }
         Ok(())
@@ -155,10 +163,7 @@ impl Tx {
         if self.in_transaction
             && let Ok(conn) = self.own()
         {
-            let rolled_back =
-                <AsyncPgConnection as diesel_async::AsyncConnection>::TransactionManager::rollback_transaction(conn)
-                    .await;
-            match rolled_back {
+            match conn.run("ROLLBACK").await {
                 Ok(()) => self.in_transaction = false,
                 Err(error) => tracing::warn!(%error, "rollback failed"),
             }
@@ -168,13 +173,35 @@ impl Tx {
 
 impl Tx {
     fn on(conn: Lent, now: DateTime<Utc>, trace: &Trace) -> Self {
-        Self { conn, now, trace: trace.clone(), events: Vec::new(), told: 0, queued: false, in_transaction: false }
+        let answered_before = match &conn {
+            Lent::Own(conn) => conn.answered(),
+            Lent::Reader(_) | Lent::Company(..) | Lent::Closed => 0,
+        };
+        Self {
+            conn,
+            now,
+            trace: trace.clone(),
+            events: Vec::new(),
+            told: 0,
+            queued: false,
+            in_transaction: false,
+            answered_before,
+        }
+    }
+
+    /// Whether nothing that the unit asked by itself was answered yet.
+    fn is_untouched(&self) -> bool {
+        match &self.conn {
+            Lent::Own(conn) => conn.answered() == self.answered_before,
+            // A batch tries once more by itself.
+            Lent::Reader(_) | Lent::Company(..) | Lent::Closed => false,
+        }
     }
 
     /// Closes the connection: what was asked on it may be answered at any time, or never.
     fn close(&mut self) {
         match std::mem::replace(&mut self.conn, Lent::Closed) {
-            Lent::Own(conn) => drop(Object::take(conn)),
+            Lent::Own(conn) => drop(Lease::take(conn)),
             Lent::Reader(reader) => reader.give_up(),
             Lent::Company(..) | Lent::Closed => {}
         }
@@ -191,17 +218,12 @@ impl Drop for Tx {
     }
 }
 
-/// Does what belongs to a unit until the database has been waited for long enough, and then closes its connection.
-async fn by<T, E: From<Broken>>(
-    deadline: Instant,
-    tx: &mut Tx,
-    part: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
-) -> Result<T, E> {
-    if let Ok(done) = timeout_at(deadline, part(tx)).await {
-        return done;
-    }
-    tx.close();
-    Err(unanswered().into())
+/// What came of a part of a unit. Where the database was waited for long enough, the connection is closed.
+fn in_time<T, E: From<Broken>>(outcome: Result<Result<T, E>, Elapsed>, tx: &mut Tx) -> Result<T, E> {
+    outcome.unwrap_or_else(|_| {
+        tx.close();
+        Err(unanswered().into())
+    })
 }
 
 #[track_caller]
@@ -209,101 +231,114 @@ fn unanswered() -> Broken {
     Broken::unavailable("the database does not answer")
 }
 
-/// Units of work. Each ends with its answer or, where a request waits for it, with "try again" within a few seconds,
+/// Units of work. Each is a closure that can be copied, so that it can run once more; so it changes nothing but the database. Each ends with its answer or, where a request waits for it, with "try again" within a few seconds,
 /// however long the database is silent.
 impl Database {
     /// Runs `work` in one transaction; its events are committed with it. An `Err` rolls everything back, so a refusal
     /// that changes state has to be a value inside `Ok`.
-    pub async fn work<T, E: From<Broken>>(
+    ///
+    /// Where the database goes away before the commit, nothing has happened, and a copy of `work` runs
+    /// on another connection.
+    pub async fn work<T, E: From<Broken> + Cause>(
         &self,
         now: DateTime<Utc>,
         trace: &Trace,
-        work: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T, E> + Clone,
     ) -> Result<T, E> {
         let deadline = self.deadline();
-        let mut tx = self.transaction(now, trace, deadline).await?;
-        by(deadline, &mut tx, async |tx| match work(tx).await {
-            Ok(value) => {
-                self.finish(tx).await?;
-                Ok(value)
+        let mut again = true;
+        loop {
+            let mut tx = self.unit(now, trace, deadline).await?;
+            let work = work.clone();
+            let part = async {
+                tx.begin().await.map_err(Broken::before_commit)?;
+                match work(&mut tx).await {
+                    Ok(value) => {
+                        self.finish(&mut tx).await?;
+                        Ok(value)
+                    }
+                    Err(error) if error.is_lost() => Err(error.before_commit()),
+                    Err(error) => {
+                        tx.abandon().await;
+                        Err(error)
+                    }
+                }
+            };
+            let outcome = timeout_at(deadline, part).await;
+            match in_time(outcome, &mut tx) {
+                Err(error) if again && error.is_undone() && Instant::now() < deadline => again = false,
+                outcome => return outcome,
             }
-            Err(error) => {
-                tx.abandon().await;
-                Err(error)
-            }
-        })
-        .await
+        }
     }
 
     /// Runs `work` without a transaction: each of its statements is its own. For reads, and for paths whose whole
-    /// change, events included, is one statement.
-    pub async fn single<T, E: From<Broken>>(
+    /// change, events included, is one statement. Where the database refuses the first of them because of the connection, `work`
+    /// runs once more on another.
+    pub async fn single<T, E: From<Broken> + Cause>(
         &self,
         now: DateTime<Utc>,
         trace: &Trace,
-        work: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T, E> + Clone,
     ) -> Result<T, E> {
         let deadline = self.deadline();
-        let mut tx = self.unit(now, trace, deadline).await?;
-        self.by_itself(deadline, &mut tx, work).await
+        let tx = self.unit(now, trace, deadline).await?;
+        self.by_itself(deadline, tx, work).await
     }
 
     /// Runs `work`, whose change, events included, is one statement, and may be made together with those of other units of
     /// this worker thread (`db::batch`).
-    pub async fn change<T, E: From<Broken>>(
+    pub async fn change<T, E: From<Broken> + Cause>(
         &self,
         now: DateTime<Utc>,
         trace: &Trace,
-        work: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T, E> + Clone,
     ) -> Result<T, E> {
         let deadline = self.deadline();
-        let mut tx = match self.company() {
+        let tx = match self.company() {
             Some(company) => Tx::on(Lent::Company(self.clone(), company), now, trace),
             None => self.unit(now, trace, deadline).await?,
         };
-        self.by_itself(deadline, &mut tx, work).await
+        self.by_itself(deadline, tx, work).await
     }
 
-    async fn by_itself<T, E: From<Broken>>(
+    async fn by_itself<T, E: From<Broken> + Cause>(
         &self,
         deadline: Instant,
-        tx: &mut Tx,
-        work: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
+        mut tx: Tx,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T, E> + Clone,
     ) -> Result<T, E> {
-        by(deadline, tx, async |tx| {
-            let value = work(tx).await?;
-            self.finish(tx).await?;
-            Ok(value)
-        })
-        .await
+        let mut again = true;
+        loop {
+            let work = work.clone();
+            let part = async {
+                let value = work(&mut tx).await?;
+                self.finish(&mut tx).await?;
+                Ok::<_, E>(value)
+            };
+            let outcome = timeout_at(deadline, part).await;
+            match in_time(outcome, &mut tx) {
+                Err(error) if again && error.is_undone() && tx.is_untouched() && Instant::now() < deadline => {
+                    again = false;
+                    tx = self.unit(tx.now, &tx.trace, deadline).await?;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
-    /// Lends a connection for what belongs to several units.
+    /// Lends a connection for one statement that belongs to several units.
     pub(super) async fn lend<T>(
         &self,
-        work: impl AsyncFnOnce(&AsyncPgConnection) -> Result<T, Broken>,
+        deadline: Instant,
+        work: impl AsyncFnOnce(&Conn) -> Result<T, Broken>,
     ) -> Result<T, Broken> {
-        let deadline = self.deadline();
         let conn = timeout_at(deadline, self.connection()).await.map_err(|_| unanswered())??;
         if let Ok(done) = timeout_at(deadline, work(&conn)).await {
             return done;
         }
-        drop(Object::take(conn));
+        drop(Lease::take(conn));
         Err(unanswered())
-    }
-
-    /// What does not depend on the work is compiled once, not for each.
-    async fn transaction(&self, now: DateTime<Utc>, trace: &Trace, deadline: Instant) -> Result<Tx, Broken> {
-        let mut tx = self.unit(now, trace, deadline).await?;
-        if let Err(broken) = by(deadline, &mut tx, Tx::begin).await {
-            // The connection died in the pool (PostgreSQL was restarted): nothing has been done yet, so try once more.
-            if !broken.is_retryable() || Instant::now() >= deadline {
-                return Err(broken);
-            }
-            tx = self.unit(now, trace, deadline).await?;
-            by(deadline, &mut tx, Tx::begin).await?;
-        }
-        Ok(tx)
     }
 
     /// Finishes the unit, and wakes whoever delivers notices once there are some to be seen.
@@ -318,7 +353,7 @@ impl Database {
     /// Runs a look-up: statements that change nothing. A worker thread's look-ups share a connection, where many at once
     /// travel in one packet; so nothing here may begin a transaction or rely on the session's state. A look-up whose
     /// connection is lost (PostgreSQL was restarted) is tried once more: it is the first of its request, and changed nothing.
-    pub async fn read<T, E: From<Broken> + Lost>(
+    pub async fn read<T, E: From<Broken> + Cause>(
         &self,
         now: DateTime<Utc>,
         trace: &Trace,
@@ -326,10 +361,12 @@ impl Database {
     ) -> Result<T, E> {
         let deadline = self.deadline();
         let mut tx = self.look(now, trace, deadline).await?;
-        match by(deadline, &mut tx, &look).await {
+        let found = timeout_at(deadline, look(&mut tx)).await;
+        match in_time(found, &mut tx) {
             Err(error) if error.is_lost() && Instant::now() < deadline => {
                 tx = self.look(now, trace, deadline).await?;
-                by(deadline, &mut tx, &look).await
+                let found = timeout_at(deadline, look(&mut tx)).await;
+                in_time(found, &mut tx)
             }
             found => found,
         }
@@ -363,51 +400,63 @@ impl<T> OrBroken<T> for diesel::QueryResult<T> {
     fn or_broken(self, what: impl fmt::Display) -> Result<T, Broken> {
         match self {
             Ok(value) => Ok(value),
-            Err(error) if is_lost(&error) => Err(Broken::unavailable(format_args!("{what}: {error}"))),
+            Err(diesel::result::Error::QueryBuilderError(error)) => Err(match error.downcast_ref::<Trouble>() {
+                Some(trouble) => trouble.broken(what),
+                None => Broken::new(format_args!("{what}: {error}")),
+            }),
             Err(error) => Err(Broken::new(format_args!("{what}: {error}"))),
         }
     }
 }
 
-/// Whether the connection went away, rather than the statement being wrong: PostgreSQL was stopped, killed, or is not
-/// ready. The driver tells it by kind or, where it knows none, by words.
-fn is_lost(error: &diesel::result::Error) -> bool {
-    use diesel::result::{DatabaseErrorKind, Error};
-    match error {
-        Error::BrokenTransactionManager
-        | Error::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => true,
-        Error::DatabaseError(_, information) => {
-            let words = information.message();
-            [
-                "connection closed",
-                "terminating connection",
-                "the database system is",
-                "error communicating",
-                // Said by a pooler in between.
-                "server conn crashed",
-                "server closed the connection",
-            ]
-            .iter()
-            .any(|lost| words.contains(lost))
+/// An error of a unit of work, which may come from its connection.
+pub trait Cause: Sized {
+    fn broken(&self) -> Option<&Broken>;
+
+    /// The same, of a transaction that was not committed: losing its connection undid it.
+    #[must_use]
+    fn before_commit(self) -> Self;
+
+    fn is_lost(&self) -> bool {
+        self.broken().is_some_and(Broken::is_lost)
+    }
+
+    fn is_undone(&self) -> bool {
+        self.broken().is_some_and(Broken::is_undone)
+    }
+}
+
+impl Cause for Broken {
+    fn broken(&self) -> Option<&Broken> {
+        Some(self)
+    }
+
+    fn before_commit(self) -> Self {
+        Self::before_commit(self)
+    }
+}
+
+impl Cause for Failure {
+    fn broken(&self) -> Option<&Broken> {
+        Self::broken(self)
+    }
+
+    fn before_commit(self) -> Self {
+        match self {
+            Self::Broken(broken) => Self::Broken(broken.before_commit()),
+            refused @ Self::Refused(_) => refused,
         }
-        _ => false,
     }
 }
 
-/// An error that may be a lost connection.
-pub trait Lost {
-    fn is_lost(&self) -> bool;
-}
-
-impl Lost for Broken {
-    fn is_lost(&self) -> bool {
-        self.is_retryable()
+/// A command ends with what it met; it is not run again.
+impl Cause for Stop {
+    fn broken(&self) -> Option<&Broken> {
+        None
     }
-}
 
-impl Lost for Failure {
-    fn is_lost(&self) -> bool {
-        matches!(self, Self::Broken(broken) if broken.is_retryable())
+    fn before_commit(self) -> Self {
+        self
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::{Notify, oneshot},
+    sync::Notify,
 };
 use uuid::Uuid;
 
@@ -248,17 +248,17 @@ async fn a_code_whose_family_ends_while_it_is_redeemed_is_worth_nothing() {
     let client = server.client("web");
     let code = client.code(&server.agent(), "openid offline_access").await;
     let grant: Uuid = server.value("SELECT id FROM grants").await.parse().unwrap();
-    let (ended, is_ended) = oneshot::channel();
+    let ended = Notify::new();
     let ending = server.work(async |tx| {
         sessions::end_family(tx, grant, "consent_withdrawn", Actor::Operator).await?;
-        ended.send(()).unwrap();
+        ended.notify_one();
         let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks WHERE database = \
                      (SELECT oid FROM pg_database WHERE datname = current_database()))";
         until(async || server.value(waits).await == "1").await;
         Ok(())
     });
     let redeeming = async {
-        is_ended.await.unwrap();
+        ended.notified().await;
         client.redeem(&code).await
     };
     tokio::join!(ending, redeeming).1.refused("invalid_grant");

@@ -24,6 +24,7 @@ mod demo;
 mod devices;
 mod elevations;
 mod endings;
+mod failover;
 mod front_channel_logout;
 mod groups;
 mod guessing;

@@ -284,23 +284,24 @@ async fn issue(
         };
         authorize::issue(tx, &app.mint.codes, &app.config.tokens, &what).await.map_err(Failure::from)
     };
-    let mut begun = None;
     let issued = match &known.session {
-        Some(session) => app.db.change(visit.now, &visit.trace, async |tx| issue(tx, session).await).await,
+        Some(session) => {
+            let code = app.db.change(visit.now, &visit.trace, async |tx| issue(tx, session).await).await;
+            code.map(|code| (code, None))
+        }
         // A visitor's first request: the session begins with its code.
         None => {
             app.db
                 .work(visit.now, &visit.trace, async |tx| {
                     admit_stranger(app, tx).await??;
                     let session = sessions::start_visitor(tx, &app.config.sessions).await?;
-                    begun = Some(session.id);
-                    issue(tx, &session).await
+                    Ok((issue(tx, &session).await?, Some(session.id)))
                 })
                 .await
         }
     };
     match issued {
-        Ok(code) => {
+        Ok((code, begun)) => {
             let mut response = answer_with(app, visit, known, request, stored, code);
             if let Some(session_id) = begun {
                 give_cookie(&mut response, app, session_id, 0);

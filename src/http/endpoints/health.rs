@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     app::App,
-    db::{migrations, partitions},
+    db::{health, migrations, partitions},
     failure::Broken,
     http::{extract::Visit, render::json},
 };
@@ -20,15 +20,19 @@ pub async fn healthz() -> HttpResponse {
     json::private(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
-/// It can do its work: database, migrations, partitions ahead, keys.
+/// It can do its work: a database that takes what is written, migrations, partitions ahead, keys.
 pub async fn readyz(app: Data<App>, visit: Visit) -> HttpResponse {
     let looked = app
         .db
         .within(PATIENCE)
-        .single(visit.now, &visit.trace, async |tx| {
+        .work(visit.now, &visit.trace, async |tx| {
+            health::try_write(tx).await?;
             Ok::<_, Broken>((migrations::load_pending(tx).await?, partitions::load_missing(tx).await?))
         })
         .await;
+    if let Err(broken) = &looked {
+        tracing::warn!(%broken, "not ready");
+    }
     let keys = app.mint.keys.are_complete(visit.now);
     let migrations = looked.as_ref().is_ok_and(|(pending, _)| pending.is_empty());
     let partitions = looked.as_ref().is_ok_and(|(_, missing)| missing.is_empty());

@@ -67,13 +67,13 @@ pub async fn finish(app: Data<App>, visit: Visit, body: JsonBody) -> HttpRespons
     }
 }
 
-async fn add(app: &App, visit: &Visit, passkeys: &Passkeys, mut call: Call) -> Outcome<HttpResponse> {
+async fn add(app: &App, visit: &Visit, passkeys: &Passkeys, call: Call) -> Outcome<HttpResponse> {
     let Some(ceremony) = call.id("ceremony") else { return Ok(out_of_date()) };
     let label = call.text("label").and_then(label).unwrap_or_else(|| "Passkey".to_owned());
     app.db
         .work(visit.now, &visit.trace, async |tx| {
             let Some((session, user_id)) = caller(app, visit, tx, &call).await? else { return Ok(out_of_date()) };
-            let answer = Answer { ceremony, session: &session, request_id: None, credential: call.take("credential") };
+            let answer = Answer { ceremony, session: &session, request_id: None, credential: call.value("credential") };
             let made = match ceremony::take_new(tx, passkeys, answer).await? {
                 Ok(made) => made,
                 Err(refusal) => return Ok(refused(visit, refusal)),

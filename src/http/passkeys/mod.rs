@@ -41,8 +41,9 @@ impl Call {
         self.text(name)?.parse().ok()
     }
 
-    fn take(&mut self, name: &str) -> Value {
-        self.0.get_mut(name).map(Value::take).unwrap_or_default()
+    /// As it came: a unit of work may run twice.
+    fn value(&self, name: &str) -> Value {
+        self.0.get(name).cloned().unwrap_or_default()
     }
 }
 

@@ -69,12 +69,12 @@ pub async fn finish(app: Data<App>, visit: Visit, body: JsonBody) -> HttpRespons
     }
 }
 
-async fn set_up(app: &App, visit: &Visit, passkeys: &Passkeys, mut call: Call) -> Outcome<HttpResponse> {
+async fn set_up(app: &App, visit: &Visit, passkeys: &Passkeys, call: Call) -> Outcome<HttpResponse> {
     let Some(ceremony) = call.id("ceremony") else { return Ok(out_of_date()) };
     app.db
         .work(visit.now, &visit.trace, async |tx| {
             let Some(session) = Browser::find(app, visit, tx).await?.session else { return Ok(out_of_date()) };
-            let answer = Answer { ceremony, session: &session, request_id: None, credential: call.take("credential") };
+            let answer = Answer { ceremony, session: &session, request_id: None, credential: call.value("credential") };
             let made = match ceremony::take_new(tx, passkeys, answer).await? {
                 Ok(made) => made,
                 Err(refusal) => return Ok(refused(visit, refusal)),

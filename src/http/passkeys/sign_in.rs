@@ -71,7 +71,7 @@ async fn sign_in(
     visit: &Visit,
     passkeys: &Passkeys,
     purpose: &Purpose,
-    mut call: Call,
+    call: Call,
 ) -> Outcome<HttpResponse> {
     let (Some(session), Some(ceremony)) = (&purpose.browser().session, call.id("ceremony")) else {
         return Ok(out_of_date());
@@ -80,7 +80,7 @@ async fn sign_in(
         .db
         .work(visit.now, &visit.trace, async |tx| {
             let answer =
-                Answer { ceremony, session, request_id: purpose.request_id(), credential: call.take("credential") };
+                Answer { ceremony, session, request_id: purpose.request_id(), credential: call.value("credential") };
             let proved = match ceremony::take_passkey(tx, passkeys, answer).await? {
                 Ok(proved) => proved,
                 Err(refusal) => return Ok(Err(refusal)),

@@ -223,14 +223,14 @@ impl Server {
     }
 
     /// Does what an operator's command would, in one transaction, at the server's time.
-    pub async fn work<T>(&self, work: impl AsyncFnOnce(&mut Tx) -> Result<T, Broken>) -> T {
+    pub async fn work<T>(&self, work: impl AsyncFnOnce(&mut Tx) -> Result<T, Broken> + Clone) -> T {
         self.operator.work(self.clock.now(), &Trace::default(), work).await.expect("the operator's work")
     }
 
     /// Lets time pass for everyone; the partitions follow, as the server's job would have them.
     pub async fn advance(&self, by: TimeDelta) {
         self.clock.advance(by);
-        self.work(async |tx| partitions::maintain(tx).await).await;
+        partitions::maintain(&self.operator, self.clock.now()).await.expect("partitions");
     }
 
     /// What is stored, as the owner sees it: every value as text.

@@ -9,7 +9,7 @@ use crate::{
     app::App,
     authentication::Refusal,
     authorize::{self, AuthorizationRequest, HeldProof, Issue, Privileged},
-    db::{Tx, authorization_requests, privileged_sessions},
+    db::{Cause, Tx, authorization_requests, privileged_sessions},
     elevations::{self, Approval, Approvers, Need},
     failure::{Broken, Failure},
     http::{access, extract::Visit, pending::Known, render::answer},
@@ -45,6 +45,22 @@ enum Halt {
 impl From<Broken> for Halt {
     fn from(broken: Broken) -> Self {
         Self::Failure(broken.into())
+    }
+}
+
+impl Cause for Halt {
+    fn broken(&self) -> Option<&Broken> {
+        match self {
+            Self::Failure(failure) => failure.broken(),
+            _ => None,
+        }
+    }
+
+    fn before_commit(self) -> Self {
+        match self {
+            Self::Failure(failure) => Self::Failure(failure.before_commit()),
+            other => other,
+        }
     }
 }
 

@@ -122,9 +122,11 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid, door: Door<'_>) -> Outcome<
                     .work(visit.now, &visit.trace, async |tx| {
                         admit_stranger(app, tx).await??;
                         let session = sessions::start_visitor(tx, &app.config.sessions).await?;
-                        claim(tx, begun.insert(session).id).await
+                        let claimed = claim(tx, session.id).await?;
+                        Ok::<_, Failure>(claimed.map(|_| session))
                     })
                     .await?
+                    .map(|session| begun.insert(session).id)
             };
             let Some(holder) = claimed else { return Ok(None) };
             (stored.session_id, stored.created_at) = (Some(holder), visit.now);
