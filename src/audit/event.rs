@@ -38,6 +38,8 @@ pub enum Action {
     RefreshReplayed,
     TokenRevoked,
     GrantRevoked,
+    /// A client signed somebody out without their browser.
+    ClientSignedOut,
     /// A person left before they were asked for consent.
     AuthorizationCancelled,
     ConsentGranted,
@@ -117,6 +119,7 @@ impl Action {
             Self::TokenRefreshed => "token.refreshed",
             Self::RefreshReplayed => "refresh.replayed",
             Self::TokenRevoked => "token.revoked",
+            Self::ClientSignedOut => "client.signed_out",
             Self::GrantRevoked => "grant.revoked",
             Self::AuthorizationCancelled => "authorization.cancelled",
             Self::ConsentGranted => "consent.granted",

@@ -74,12 +74,14 @@ impl Reader<'_> {
         let refused = |error| refuse(sent, client, self.issuer, error);
         // RFC 9126 §6.
         if self.endpoint == Endpoint::Authorization && client.metadata.require_pushed_authorization_requests {
-            return Err(refused(Error::invalid_request("this client must push its requests (request_uri of PAR)")));
+            let error = Error::invalid_request("this client must push its requests (request_uri of PAR)");
+            return Err(refused(error.mend("switch on PAR, or set require_pushed_authorization_requests = false")));
         }
         let text = match arrival {
             // RFC 9101 §10.5.
             Arrival::Plain if client.metadata.require_signed_request_object => {
-                return Err(refused(Error::invalid_request("this client must ask by signed request objects")));
+                let error = Error::invalid_request("this client must ask by signed request objects");
+                return Err(refused(error.mend("sign the request, or set require_signed_request_object = false")));
             }
             Arrival::Plain => return Ok(Cow::Borrowed(sent)),
             Arrival::Object(text) => Cow::Borrowed(text),
@@ -127,12 +129,14 @@ impl Reader<'_> {
 
     async fn fetch(&self, client: &Client, uri: &str) -> Result<String, Error> {
         if !self.settings.by_reference {
-            return Err(Error::new(ErrorCode::RequestUriNotSupported, "request_uri is taken only from PAR"));
+            let error = Error::new(ErrorCode::RequestUriNotSupported, "request_uri is taken only from PAR");
+            return Err(error.mend("push the request, or set request_objects.by_reference = true"));
         }
         // OIDC Registration §2, and what keeps strangers from sending us anywhere: only where the client said before.
         if !client.metadata.request_uris.iter().any(|registered| registered == uri) {
             let problem = "the request_uri is not one registered for this client";
-            return Err(Error::new(ErrorCode::InvalidRequestUri, problem));
+            let error = Error::new(ErrorCode::InvalidRequestUri, problem).mend("add it to the client's request_uris");
+            return Err(error.sent("request_uri", uri));
         }
         self.objects.get(self.outbound, uri).await.map_err(|unfetched| {
             Error::new(ErrorCode::InvalidRequestUri, "the request_uri could not be fetched").detail(unfetched.0)

@@ -44,8 +44,8 @@ pub fn owner(
     if before.is_some_and(|before| before == held_by || holder.is_some_and(|held| held.visitor_id == Some(before))) {
         return Owner::Successor;
     }
-    // What was answered before the visit became a sign-in stays with the visit.
-    if session.is_some_and(|session| session.visitor_id == Some(held_by)) {
+    // The person left in one tab while they signed in in another: the refusal stayed with the visit.
+    if request.denied_at.is_some() && session.is_some_and(|session| session.visitor_id == Some(held_by)) {
         return Owner::Successor;
     }
     match holder {

@@ -36,6 +36,10 @@ fn sayable() -> Targets {
     Targets::new()
         .with_default(LevelFilter::INFO)
         .with_target("mooring", LevelFilter::TRACE)
+        // Errors of whoever connects (a head that is too long, a body that breaks off): no defect of ours.
+        .with_target("actix_http::h1::decoder", LevelFilter::OFF)
+        .with_target("actix_http::h1::dispatcher", LevelFilter::OFF)
+        .with_target("actix_http::h2::dispatcher", LevelFilter::OFF)
         // Pages of what our own line says in a few words.
         .with_target("reqwest_retry", LevelFilter::ERROR)
 }

@@ -48,11 +48,13 @@ pub fn negotiate(
         !is_ignored(token) && ((is_known(token) && !registered.contains(token)) || (!for_person && is_standard(token)))
     });
     if let Some(foreign) = foreign {
-        return Err(Error::invalid_scope(format!("this client may not ask for {foreign}")));
+        let mend = format!("add {foreign} to the client's scope");
+        return Err(Error::invalid_scope(format!("this client may not ask for {foreign}")).mend(mend));
     }
     let granted = requested.filtered(|token| registered.contains(token) && !is_ignored(token));
     if granted.is_empty() && !requested.is_empty() {
-        return Err(Error::invalid_scope("none of the requested scopes can be given"));
+        let error = Error::invalid_scope("none of the requested scopes can be given");
+        return Err(error.mend(format!("declare {requested} with [[scope]], and add it to the client's scope")));
     }
     Ok(granted)
 }

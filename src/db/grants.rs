@@ -37,6 +37,47 @@ pub async fn end(tx: &mut Tx, id: Uuid, reason: &'static str) -> Result<Option<E
     Ok(ended.map(|offline_session_id| EndedFamily { offline_session_id }))
 }
 
+/// What a client had in a session.
+#[derive(Clone, Copy, Debug, QueryableByName)]
+pub struct EndedOfClient {
+    #[diesel(sql_type = sql::BigInt)]
+    pub grants: i64,
+    /// Of grants that go on with offline access.
+    #[diesel(sql_type = sql::BigInt)]
+    pub access_tokens: i64,
+}
+
+/// Ends the client's grants in a session. Of one that was given offline access only the access tokens of the session are
+/// revoked: the rest hangs on a session of its own.
+pub async fn end_of_client(
+    tx: &mut Tx,
+    session_id: Uuid,
+    client_id: &str,
+    reason: &str,
+) -> Result<EndedOfClient, Broken> {
+    let now = tx.now;
+    let rows: Vec<EndedOfClient> = Cached(
+        diesel::sql_query(
+            "WITH ended AS (UPDATE grants SET ended_at = $3, end_reason = $4 WHERE session_id = $1 AND client_id = $2 \
+                 AND ended_at IS NULL AND offline_session_id IS NULL RETURNING id), \
+             kept AS (SELECT id, privileged_session_id FROM grants WHERE session_id = $1 AND client_id = $2 \
+                 AND ended_at IS NULL AND offline_session_id IS NOT NULL), \
+             revoked AS (UPDATE access_tokens SET revoked_at = $3 WHERE session_id = ANY (ARRAY(SELECT $1 \
+                     UNION SELECT privileged_session_id FROM kept WHERE privileged_session_id IS NOT NULL)) \
+                 AND grant_id = ANY (ARRAY(SELECT id FROM kept)) AND revoked_at IS NULL AND expires_at > $3 RETURNING id) \
+             SELECT (SELECT count(*) FROM ended) AS grants, (SELECT count(*) FROM revoked) AS access_tokens",
+        )
+        .bind::<sql::Uuid, _>(session_id)
+        .bind::<sql::Text, _>(client_id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Text, _>(reason),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("end what a client has in a session")?;
+    rows.into_iter().next().ok_or_else(|| Broken::new("what a client has in a session has no row"))
+}
+
 /// From now on the family's refresh token hangs on this session.
 pub async fn hang_on_offline(tx: &mut Tx, id: Uuid, session_id: Uuid) -> Result<(), Broken> {
     use super::schema::grants;

@@ -58,12 +58,16 @@ impl Request for RedemptionFacts<'_> {
     }
 }
 
+const SAME_SIGN_IN: &str =
+    "the client keeps the code_verifier with the state of the same sign-in, and sends it with the code";
+
 /// Drives the machine through one redemption. Every refusal is `invalid_grant`, and consumes nothing.
 pub fn redeem(facts: &RedemptionFacts<'_>) -> Result<(), Failure> {
     // The machine compares parsed URLs; RFC 6749 §4.1.3 wants identical values.
     if facts.redirect_uri.is_some_and(|sent| sent != facts.issued_for) {
         let error = Error::invalid_grant("redirect_uri is not the one of the authorization request");
-        return Err(error.detail("wrong_redirect_uri").into());
+        let mend = "send the redirect_uri of the authorization request, character by character";
+        return Err(error.detail("wrong_redirect_uri").mend(mend).into());
     }
     // Without PKCE nothing else binds the code to the place it was sent to (RFC 6749 §4.1.3, RFC 9700 §4.5).
     if facts.code_challenge.is_none() && facts.redirect_uri.is_none() {
@@ -88,9 +92,15 @@ pub fn redeem(facts: &RedemptionFacts<'_>) -> Result<(), Failure> {
                     .detail("verifier_without_challenge")
                     .into());
                 }
+                if challenge.is_some() && facts.code_verifier.is_none() {
+                    let error = Error::invalid_grant(
+                        "code_verifier is missing: the authorization request had a code_challenge",
+                    );
+                    return Err(error.detail("no_verifier").mend(SAME_SIGN_IN).into());
+                }
                 pkce.verify(challenge, facts.code_verifier.map(Into::into))
                     .map_err(|()| Error::invalid_grant("code_verifier does not fit the code_challenge"))
-                    .map_err(|error| error.detail("wrong_verifier"))?;
+                    .map_err(|error| error.detail("wrong_verifier").mend(SAME_SIGN_IN))?;
                 Input::Extended { access_extensions: Extensions::new() }
             }
             Output::Issue { .. } => Input::Issued(IssuedToken {

@@ -32,6 +32,8 @@ pub struct AuthorizationFacts<'a> {
     pub code_challenge: Option<&'a str>,
     pub code_challenge_method: Option<&'a str>,
     pub pkce_required: bool,
+    /// It has no secret, so it cannot be registered without PKCE.
+    pub is_public: bool,
     /// The scope to go on with, computed from the client's registration.
     pub negotiated_scope: &'a str,
 }
@@ -103,9 +105,14 @@ fn challenge(facts: &AuthorizationFacts<'_>) -> Result<Extensions, Error> {
         .challenge(facts.code_challenge_method.map(Into::into), facts.code_challenge.map(Into::into))
         .map_err(|()| {
             if facts.code_challenge.is_none() {
-                Error::invalid_request("code_challenge is missing: this client must use PKCE")
+                let mend = if facts.is_public {
+                    "switch on PKCE (S256) in the client's library; a public client cannot do without"
+                } else {
+                    "switch on PKCE (S256) in the client's library, or set require_pkce = false for this client"
+                };
+                Error::invalid_request("code_challenge is missing: this client must use PKCE").mend(mend)
             } else {
-                Error::invalid_request("code_challenge_method must be S256")
+                Error::invalid_request("code_challenge_method must be S256").mend("switch the client's library to S256")
             }
         })?;
     if let Some(value) = value {
@@ -121,7 +128,9 @@ fn refusal(error: MachineError) -> Failure {
                 Error::invalid_scope("scope has a character that is not allowed").into()
             }
             AuthorizationErrorType::UnsupportedResponseType => {
-                Error::new(ErrorCode::UnsupportedResponseType, "response_type must be code").into()
+                Error::new(ErrorCode::UnsupportedResponseType, "response_type must be code")
+                    .mend("switch the client to the authorization code flow")
+                    .into()
             }
             _ => Error::invalid_request("the request is malformed").into(),
         },

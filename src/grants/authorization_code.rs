@@ -176,7 +176,8 @@ async fn end_family(exchange: &Exchange<'_>, code: &Code) -> Outcome<(Client, To
 }
 
 fn not_live() -> Failure {
-    Error::invalid_grant("the code is not valid").detail("code_not_live").into()
+    let mend = "a code is good for the client it was issued to, while its session lives: sign in again";
+    Error::invalid_grant("the code is not valid").detail("code_not_live").mend(mend).into()
 }
 
 fn used_already() -> Failure {
@@ -184,7 +185,8 @@ fn used_already() -> Failure {
 }
 
 fn expired() -> Failure {
-    Error::invalid_grant("the code has expired").into()
+    let mend = "redeem it at once, or set tokens.code to more; compare the clocks of replicas";
+    Error::invalid_grant("the code has expired").mend(mend).into()
 }
 
 fn subject(code: &Code) -> Subject {

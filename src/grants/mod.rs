@@ -105,7 +105,8 @@ async fn run<G: Grant>(
     let (client, elsewhere) = authenticator.identify(credentials, row).await?;
     if !client.metadata.has_grant(G::NAME) {
         let description = format!("this client is not registered for {}", G::NAME);
-        return Err(Error::new(ErrorCode::UnauthorizedClient, description).into());
+        let mend = format!("add {} to the client's grant_types", G::NAME);
+        return Err(Error::new(ErrorCode::UnauthorizedClient, description).mend(mend).into());
     }
     if let Some(error) = elsewhere {
         // Libraries try the header first, and after any refusal the body, and report the second answer. So what is wrong with

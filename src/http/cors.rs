@@ -10,6 +10,7 @@ use actix_web::{
 use super::{
     client_call::named,
     extract::{BadBody, Visit},
+    refusals,
     render::json,
 };
 use crate::{
@@ -34,12 +35,14 @@ pub async fn answer(
     match answered {
         Ok((client, mut response)) => {
             allow_client(visit, Some(&client.metadata), &mut response);
+            log_unread(app, visit, Some(&client.id), &response);
             response
         }
         Err(failure) => {
             let named = named(visit, parameters);
             let mut response = json::failure(visit, named.as_deref(), &failure);
             allow_named(app, visit, named.as_deref(), &mut response).await;
+            log_unread(app, visit, named.as_deref(), &response);
             response
         }
     }
@@ -56,6 +59,14 @@ pub fn allow_client(visit: &Visit, client: Option<&ClientMetadata>, response: &m
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers
             .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("WWW-Authenticate, Retry-After"));
+    }
+}
+
+/// Leaves a trace where a script may not read an answer: its browser tells nobody but the person who looks into the console.
+pub fn log_unread(app: &App, visit: &Visit, client: Option<&str>, response: &HttpResponse) {
+    let Some(origin) = visit.origin.as_deref().filter(|origin| *origin != app.config.issuer.origin()) else { return };
+    if !response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        refusals::log_foreign_origin(visit, client, origin);
     }
 }
 
@@ -79,7 +90,11 @@ pub async fn preflight(app: Data<App>, visit: Visit, request: HttpRequest) -> Ht
             .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"))
             .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"))
             .finish(),
-        Ok(false) => response.finish(),
+        Ok(false) => {
+            let response = response.finish();
+            log_unread(&app, &visit, None, &response);
+            response
+        }
         Err(failure) => json::failure(&visit, None, &failure),
     }
 }
@@ -113,6 +128,7 @@ async fn allow_named(app: &App, visit: &Visit, client_id: Option<&str>, response
 pub async fn unread(app: &App, visit: &Visit, bad: &BadBody) -> HttpResponse {
     let mut response = bad.error_response();
     allow_known_origin(app, visit, &mut response).await;
+    log_unread(app, visit, None, &response);
     response
 }
 

@@ -53,7 +53,7 @@ pub async fn locked(
             authorization_requests::find_situation(tx, &stored.client_id, None).await.map_err(Failure::from)
         })
         .await?;
-    let known = Known::of(app, visit, situation)?;
+    let known = Known::of(app, visit, &stored.client_id, situation)?;
     let parameters = Parameters::parse(stored.parameters.as_bytes())?;
     Ok(match understand(app, visit, &parameters, &known.client) {
         Ok(request) => refuse_locked(app, visit, browser, &known.client, &request).err(),

@@ -20,6 +20,7 @@ pub mod own_address;
 mod pages;
 mod passkeys;
 mod pending;
+mod refusals;
 pub mod render;
 pub mod resource_server;
 mod routes;

@@ -7,6 +7,7 @@ use super::{
     csrf as session_csrf,
     extract::{Browser, Visit},
     locked::locked,
+    refusals,
     render::{Page, PageName, answer, views},
 };
 use crate::{
@@ -33,8 +34,12 @@ pub struct Known {
 }
 
 impl Known {
-    pub fn of(app: &App, visit: &Visit, situation: Situation) -> Outcome<Self> {
-        let row = situation.client.ok_or_else(|| Error::invalid_request("there is no client of this client_id"))?;
+    pub fn of(app: &App, visit: &Visit, client_id: &str, situation: Situation) -> Outcome<Self> {
+        let row = situation.client.ok_or_else(|| {
+            Error::invalid_request("there is no client of this client_id")
+                .mend("correct the client_id, or add the client; one that is disabled is not found either")
+                .sent("client_id", client_id)
+        })?;
         let client = Client::from_row(row)?;
         let session = Browser::recognise(app, visit, situation.session);
         let (sid, consented) =
@@ -69,9 +74,9 @@ pub fn judge(app: &App, parameters: &Parameters, client: &Client) -> Result<Auth
 /// Says why, where that may be said.
 pub fn answer_misunderstood(app: &App, visit: &Visit, client: &Client, misunderstood: Misunderstood) -> HttpResponse {
     match misunderstood {
-        Misunderstood::Untrusted(error) => answer::refusal(app, visit, &error),
+        Misunderstood::Untrusted(error) => answer::refusal_of(app, visit, Some(&client.id), &error),
         Misunderstood::Refused(response, error) => {
-            told(visit, &error);
+            told(visit, client, &error);
             answer::respond(app, visit, client, &response)
         }
         Misunderstood::Broken(failure) => answer::failure(app, visit, &failure),
@@ -99,10 +104,9 @@ pub fn known_as(app: &App, client: &Client, session: Option<&LiveSession>) -> Op
 }
 
 /// A relying party is told: counted and logged.
-pub fn told(visit: &Visit, error: &Error) {
+pub fn told(visit: &Visit, client: &Client, error: &Error) {
     crate::metrics::refused(error.code.as_str());
-    tracing::info!(request_id = %visit.trace.request_id, code = error.code.as_str(), detail = error.detail.as_deref(),
-        description = %error.description, "refused to a relying party");
+    refusals::log(visit, Some(&client.id), error);
 }
 
 /// The stored request has expired, or is another browser's.
@@ -161,7 +165,8 @@ pub async fn pending(
     if stored.completed_at.is_some() {
         return Err(answer::see_other(&address(app, id)));
     }
-    let known = Known::of(app, visit, situation).map_err(|failure| answer::failure(app, visit, &failure))?;
+    let known =
+        Known::of(app, visit, &stored.client_id, situation).map_err(|failure| answer::failure(app, visit, &failure))?;
     let parameters =
         Parameters::parse(stored.parameters.as_bytes()).map_err(|error| answer::refusal(app, visit, &error))?;
     let request = understand(app, visit, &parameters, &known.client)?;

@@ -30,7 +30,7 @@ use super::{
         reset_password, second_factor, select_account, set_up, step_up, welcome,
     },
     passkeys::{self, related_origins},
-    render::answer,
+    render::{answer, json},
 };
 use crate::{app::App, oauth::metadata::well_known_paths};
 
@@ -234,8 +234,10 @@ fn at(path: &str, served: Vec<Served>) -> Resource {
 
 /// In words for whoever came here with a browser: it has none of its own that would help.
 fn not_allowed(app: &App, visit: &Visit, request: &HttpRequest, allow: &str) -> HttpResponse {
-    let accepts = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let mut response = if accepts.is_some_and(|accept| accept.contains("text/html")) {
+    let mut response = if wants_json(app, visit, request) {
+        let said = format!("this address does not take {}; it takes {allow}", request.method());
+        json::plain_error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &said)
+    } else if visit.accepts.pages {
         let (title, message) = ("Nothing to see here", "This address is not one that is opened like this.");
         let hint = "Go back to the page that you came from, and try it from there.";
         answer::error_page(app, visit, StatusCode::METHOD_NOT_ALLOWED, title, message, Some(hint), None)
@@ -248,7 +250,18 @@ fn not_allowed(app: &App, visit: &Visit, request: &HttpRequest, allow: &str) -> 
     response
 }
 
-async fn not_found(app: web::Data<App>, visit: Visit) -> HttpResponse {
+/// Whether it is a program that came: it says so, or it says nothing and the address is one of the API.
+fn wants_json(app: &App, visit: &Visit, request: &HttpRequest) -> bool {
+    let path = request.path().strip_prefix(app.config.issuer.path()).unwrap_or(request.path());
+    let is_page = path.starts_with("/oauth/authorize") || path == "/oauth/end_session";
+    let is_api = ["/oauth/", "/hub/api/", "/.well-known/"].iter().any(|prefix| path.starts_with(prefix)) && !is_page;
+    visit.accepts.only_json() || (is_api && !visit.accepts.pages)
+}
+
+async fn not_found(app: web::Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
     let message = "There is nothing at this address.";
+    if wants_json(&app, &visit, &request) {
+        return json::plain_error(StatusCode::NOT_FOUND, "not_found", message);
+    }
     answer::error_page(&app, &visit, StatusCode::NOT_FOUND, "Not found", message, None, None)
 }

@@ -25,7 +25,7 @@ pub struct Onward<'a> {
 pub fn ended(app: &App, visit: &Visit, parties: &[FrontChannelParty], onward: Onward<'_>) -> HttpResponse {
     let frames: Vec<Frame> = parties.iter().filter_map(|party| Frame::new(app.config.issuer.as_str(), party)).collect();
     let mut response = if frames.is_empty() {
-        done(app, visit, onward, true)
+        done(app, visit, onward, Ended::Session)
     } else {
         let context = views::SigningOut {
             client: onward.client.map(|client| answer::client_view(client, None)),
@@ -41,18 +41,59 @@ pub fn ended(app: &App, visit: &Visit, parties: &[FrontChannelParty], onward: On
     response
 }
 
-/// Answers a sign-out where nobody was signed in. It does not say that anything ended: an application may have asked for a
-/// session whose cookie this browser has lost.
-pub fn nothing_to_end(app: &App, visit: &Visit, onward: Onward<'_>) -> HttpResponse {
-    done(app, visit, onward, false)
+/// What a sign-out ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Session,
+    /// What one client had in a session that goes on.
+    Grants,
+    /// Nothing: nothing said which session is meant.
+    NotNamed,
+    /// Nothing: the session that is meant is over, or locked.
+    NotLive,
+    /// Nothing: the client has nothing in that session any more.
+    NothingLeft,
 }
 
-fn done(app: &App, visit: &Visit, onward: Onward<'_>, ended: bool) -> HttpResponse {
+impl Ended {
+    /// In a word, for programs and the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Grants => "grants",
+            Self::NotNamed | Self::NotLive | Self::NothingLeft => "nothing",
+        }
+    }
+
+    /// In a sentence for developers and operators.
+    pub fn cause(self) -> &'static str {
+        match self {
+            Self::Session => "the session has ended, and with it everything that hangs on it",
+            Self::Grants => {
+                "the tokens and codes of this client in the session have ended; the session goes on. To end the session, \
+                 send the browser here, or authenticate the client in a POST"
+            }
+            Self::NotNamed => {
+                "the request has no cookie of a session and no id_token_hint, so it does not say which session to end"
+            }
+            Self::NotLive => "the session of the id_token_hint is over, or locked",
+            Self::NothingLeft => "the client has no tokens or codes in the session of the id_token_hint any more",
+        }
+    }
+}
+
+/// Answers a sign-out that came without the session of the browser at hand. It does not say that more has ended than has.
+pub fn ended_elsewhere(app: &App, visit: &Visit, onward: Onward<'_>, ended: Ended) -> HttpResponse {
+    done(app, visit, onward, ended)
+}
+
+fn done(app: &App, visit: &Visit, onward: Onward<'_>, ended: Ended) -> HttpResponse {
     if let Some(uri) = onward.uri {
         return answer::see_other(&uri);
     }
     let context = views::SignedOut {
-        ended,
+        ended: ended.word(),
+        cause: ended.cause(),
         account: app.config.issuer.url("/account"),
         client: onward.client.map(|client| answer::client_view(client, None)),
         continue_uri: onward.client.and_then(|client| client.metadata.client_uri.clone()),

@@ -84,19 +84,37 @@ pub struct Error {
     pub code: ErrorCode,
     pub description: Cow<'static, str>,
     pub detail: Option<Cow<'static, str>>,
+    /// What an operator can change so that it works, such as a setting; for our log only.
+    pub mend: Option<Cow<'static, str>>,
+    /// The parameter that is refused, and its value: a page shows it as text.
+    pub sent: Option<(&'static str, String)>,
     /// Seconds after which trying again makes sense: the answer is 429 with `Retry-After`.
     pub retry_after: Option<u32>,
 }
 
 impl Error {
     pub fn new(code: ErrorCode, description: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, description: description.into(), detail: None, retry_after: None }
+        Self { code, description: description.into(), detail: None, mend: None, sent: None, retry_after: None }
     }
 
     /// Adds what only we may know.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds what an operator can change.
+    #[must_use]
+    pub fn mend(mut self, mend: impl Into<Cow<'static, str>>) -> Self {
+        self.mend = Some(mend.into());
+        self
+    }
+
+    /// Adds the parameter that is refused.
+    #[must_use]
+    pub fn sent(mut self, name: &'static str, value: &str) -> Self {
+        self.sent = Some((name, value.to_owned()));
         self
     }
 

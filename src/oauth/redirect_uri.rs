@@ -86,7 +86,10 @@ impl TrustedRedirectUri {
             }
             (Some(requested), _) => {
                 let refused = Error::invalid_request("the redirect_uri is not one registered for this client");
-                Err(refused.detail(format!("{requested:?} is none of {registered:?}")))
+                Err(refused
+                    .detail(format!("{requested:?} is none of {registered:?}"))
+                    .mend("add it to the client's redirect_uris, character by character")
+                    .sent("redirect_uri", requested))
             }
             (None, [only]) if may_omit && is_plain(only) => Ok(Self(only.clone())),
             (None, _) => Err(Error::invalid_request("the parameter redirect_uri is missing")),

@@ -10,6 +10,7 @@ use crate::{
         Tx, devices, grants,
         session_clients::{self, FrontChannelParty},
         session_ends::{self, EndedSession},
+        sessions::LiveSession,
         users,
     },
     failure::Broken,
@@ -50,6 +51,31 @@ pub async fn sign_out(
         return Ok(Vec::new());
     }
     session_clients::load_front_channel(tx, session_id).await
+}
+
+/// Ends a session at the word of a client that takes part in it and has proved that it is the client. `false` when it had
+/// ended.
+pub async fn end_by_client(tx: &mut Tx, session: &LiveSession, client_id: &str) -> Result<bool, Broken> {
+    if !end(tx, session.root_id, "signed_out", Actor::Client).await? {
+        return Ok(false);
+    }
+    let subject = super::subject(session).with_client(client_id);
+    let event = Event::done(Action::ClientSignedOut, Actor::Client, subject);
+    audit::record(tx, event.detail(json!({ "ended": "session" })));
+    Ok(true)
+}
+
+/// Ends what one client has in a session: its grants, with their codes and refresh tokens, and its access tokens. The
+/// session goes on, as does what other clients have in it, and offline access. Says whether there was anything.
+pub async fn end_client(tx: &mut Tx, session: &LiveSession, client_id: &str) -> Result<bool, Broken> {
+    let ended = grants::end_of_client(tx, session.root_id, client_id, "signed_out").await?;
+    if ended.grants == 0 && ended.access_tokens == 0 {
+        return Ok(false);
+    }
+    let subject = super::subject(session).with_client(client_id);
+    let event = Event::done(Action::ClientSignedOut, Actor::Client, subject);
+    audit::record(tx, event.detail(json!({ "ended": "grants", "grants": ended.grants })));
+    Ok(true)
 }
 
 /// Ends the person's other browser sessions, keeping `keep` and offline access, and forgets their other devices. Returns how

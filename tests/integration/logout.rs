@@ -1,5 +1,7 @@
 //! RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0).
 
+mod elsewhere;
+
 use chrono::TimeDelta;
 use url::Url;
 

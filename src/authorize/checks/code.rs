@@ -12,9 +12,8 @@ pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<()
     let (parameters, client) = (asked.parameters, asked.client);
     // Before anything of the request is looked at more closely: RFC 6749 §4.1.2.1.
     if parameters.get("response_type") == Some("code") && !client.metadata.has_grant("authorization_code") {
-        return Err(
-            Error::new(ErrorCode::UnauthorizedClient, "this client is not registered for authorization_code").into()
-        );
+        let error = Error::new(ErrorCode::UnauthorizedClient, "this client is not registered for authorization_code");
+        return Err(error.mend("add authorization_code to the client's grant_types").into());
     }
     let is_public = client.metadata.is_public();
     let facts = AuthorizationFacts {
@@ -25,6 +24,7 @@ pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<()
         code_challenge: parameters.get("code_challenge"),
         code_challenge_method: parameters.get("code_challenge_method"),
         // OAuth 2.1 §7.5.1; only a confidential client can be registered without.
+        is_public,
         pkce_required: is_public || client.metadata.require_pkce,
         negotiated_scope: "",
     };

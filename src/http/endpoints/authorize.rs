@@ -82,7 +82,7 @@ async fn find(app: &App, visit: &Visit, client_id: &str) -> Outcome<Known> {
             authorization_requests::find_situation(tx, client_id, session_id).await.map_err(Failure::from)
         })
         .await?;
-    Known::of(app, visit, situation)
+    Known::of(app, visit, client_id, situation)
 }
 
 /// The parameters that count; `Err`: what to answer instead.
@@ -332,7 +332,7 @@ fn answer_with(
 }
 
 fn refuse(app: &App, visit: &Visit, known: &Known, request: &AuthorizationRequest, error: &Error) -> HttpResponse {
-    told(visit, error);
+    told(visit, &known.client, error);
     let response = request.refuse(app.config.issuer.as_str(), error);
     answer::respond(app, visit, &known.client, &response)
 }

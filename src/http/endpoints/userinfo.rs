@@ -24,11 +24,13 @@ pub async fn userinfo(app: Data<App>, visit: Visit, request: HttpRequest, body: 
     match run(&app, &visit, &request, &body.0).await {
         Ok((client, mut response)) => {
             cors::allow_client(&visit, Some(&client), &mut response);
+            cors::log_unread(&app, &visit, client.client_id.as_deref(), &response);
             response
         }
         Err(failure) => {
             let mut response = json::bearer_failure(&visit, &failure);
             cors::allow_known_origin(&app, &visit, &mut response).await;
+            cors::log_unread(&app, &visit, None, &response);
             response
         }
     }

@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use super::Visit;
 use crate::{
     app::App,
-    http::render::json,
+    http::{refusals, render::json},
     oauth::{Error, ErrorCode, Parameters, parameters::MAX_ENCODED},
 };
 
@@ -35,7 +35,7 @@ impl BadBody {
     /// Writes it to the log, as any refusal is.
     pub(super) fn logged(self, request: &HttpRequest) -> Self {
         if let Some(app) = request.app_data::<Data<App>>() {
-            json::log(&Visit::of(request, app), None, &self.error);
+            refusals::log(&Visit::of(request, app), None, &self.error);
         }
         self
     }

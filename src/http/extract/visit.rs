@@ -28,6 +28,36 @@ pub struct Inner {
     pub cookie: Option<PresentedCookie>,
     pub authorization: Option<String>,
     pub origin: Option<String>,
+    pub accepts: Accepts,
+}
+
+/// What the caller says it reads (RFC 9110 §12.5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepts {
+    pub pages: bool,
+    pub json: bool,
+}
+
+impl Accepts {
+    fn of(request: &HttpRequest) -> Self {
+        let mut accepts = Self::default();
+        let lines = request.headers().get_all(header::ACCEPT).filter_map(|line| line.to_str().ok());
+        for range in lines.flat_map(|line| line.split(',')) {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+            if parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000")) {
+                continue;
+            }
+            accepts.pages |= matches!(name.as_str(), "text/html" | "application/xhtml+xml");
+            accepts.json |= name == "application/json" || name.starts_with("application/") && name.ends_with("+json");
+        }
+        accepts
+    }
+
+    /// Whether it is a program that reads JSON and no pages.
+    pub fn only_json(self) -> bool {
+        self.json && !self.pages
+    }
 }
 
 impl std::ops::Deref for Visit {
@@ -70,6 +100,7 @@ impl Visit {
             cookie: cookies::presented(request.headers(), &app.cookies).into_iter().next(),
             authorization: authorization(request),
             origin: text(header::ORIGIN).map(str::to_owned),
+            accepts: Accepts::of(request),
         }));
         request.extensions_mut().insert(visit.clone());
         visit

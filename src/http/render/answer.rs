@@ -1,6 +1,6 @@
 //! Answers for browsers: redirects, form posts and error pages.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _};
 
 use actix_web::{
     HttpResponse,
@@ -8,7 +8,11 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use super::{Page, PageName, json::SOON, last_resort, views};
+use super::{
+    Page, PageName,
+    json::{self, SOON},
+    last_resort, views,
+};
 use crate::{
     app::App,
     authorize::{Carrier, Response},
@@ -17,6 +21,7 @@ use crate::{
     http::{
         csrf::OUT_OF_DATE,
         extract::{Lock, Visit},
+        refusals,
     },
     metrics,
     oauth::{Error, TrustedRedirectUri},
@@ -91,7 +96,7 @@ pub fn failure(app: &App, visit: &Visit, failure: &Failure) -> HttpResponse {
     match failure {
         Failure::Refused(error) => refusal(app, visit, error),
         Failure::Broken(broken) => {
-            tracing::error!(request_id = %visit.trace.request_id, %broken, "broken");
+            refusals::log_broken(visit, broken);
             let (status, message) = if broken.is_retryable() {
                 (StatusCode::SERVICE_UNAVAILABLE, "The server cannot answer right now. Please try again in a moment.")
             } else {
@@ -108,9 +113,13 @@ pub fn failure(app: &App, visit: &Visit, failure: &Failure) -> HttpResponse {
 
 /// A refusal that cannot be told to a relying party.
 pub fn refusal(app: &App, visit: &Visit, error: &Error) -> HttpResponse {
+    refusal_of(app, visit, None, error)
+}
+
+/// The same, of this client's request.
+pub fn refusal_of(app: &App, visit: &Visit, client: Option<&str>, error: &Error) -> HttpResponse {
     metrics::refused(error.code.as_str());
-    tracing::info!(request_id = %visit.trace.request_id, code = error.code.as_str(), detail = error.detail.as_deref(),
-        description = %error.description, "refused on a page");
+    refusals::log(visit, client, error);
     let status = if error.retry_after.is_some() { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::BAD_REQUEST };
     let hint = if error.detail.as_deref() == Some(OUT_OF_DATE) {
         "Nothing was done. Go back, load the page again, and do it once more."
@@ -124,10 +133,48 @@ pub fn refusal(app: &App, visit: &Visit, error: &Error) -> HttpResponse {
         hint: Some(hint.to_owned()),
         code: Some(error.code.as_str().to_owned()),
         request_id: Some(visit.trace.request_id.clone()),
+        sent: error.sent.as_ref().map(|(name, value)| ((*name).to_owned(), shown(value))),
         leave: None,
     };
-    let retry_after = error.retry_after.map(u64::from);
-    page(app, visit, Page::new(PageName::Error).status(status).retry_after(retry_after), &context)
+    let mut response = error_answer(app, visit, status, &context);
+    if let Some(seconds) = error.retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// An error as a page, or as JSON for a program that reads no pages.
+fn error_answer(app: &App, visit: &Visit, status: StatusCode, context: &views::ErrorPage) -> HttpResponse {
+    if visit.accepts.only_json() && status.as_u16() >= 400 {
+        let code = context.code.as_deref().unwrap_or(match status {
+            StatusCode::NOT_FOUND => "not_found",
+            StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+            StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
+            status if status.is_server_error() => "server_error",
+            _ => "invalid_request",
+        });
+        return json::plain_error(status, code, &context.message);
+    }
+    let shown = Page::new(PageName::Error).status(status).may_lead_elsewhere(context.leave.is_some());
+    page(app, visit, shown, context)
+}
+
+/// A value that somebody sent, as a page shows it: the beginning, and what is no plain character as its octets, so that it
+/// can neither speak to the reader nor turn the text around.
+fn shown(value: &str) -> String {
+    const LONGEST: usize = 200;
+    let mut shown = String::new();
+    for octet in value.bytes().take(LONGEST) {
+        if octet.is_ascii_graphic() {
+            shown.push(char::from(octet));
+        } else {
+            let _ = write!(shown, "%{octet:02X}");
+        }
+    }
+    if value.len() > LONGEST {
+        shown.push('…');
+    }
+    shown
 }
 
 /// An error page with words of the caller's.
@@ -146,9 +193,10 @@ pub fn error_page(
         hint: hint.map(str::to_owned),
         code: code.map(str::to_owned),
         request_id: Some(visit.trace.request_id.clone()),
+        sent: None,
         leave: None,
     };
-    page(app, visit, Page::new(PageName::Error).status(status), &context)
+    error_answer(app, visit, status, &context)
 }
 
 /// The session of this browser is locked: why, what can be done about it, and the way back to a client that waits.
@@ -167,10 +215,10 @@ pub fn locked(app: &App, visit: &Visit, lock: &Lock, leave: Option<views::Leave>
         hint: Some(hint.to_owned()),
         code: Some("session_locked".to_owned()),
         request_id: Some(visit.trace.request_id.clone()),
+        sent: None,
         leave,
     };
-    let locked = Page::new(PageName::Error).status(StatusCode::FORBIDDEN).may_lead_elsewhere(context.leave.is_some());
-    page(app, visit, locked, &context)
+    error_answer(app, visit, StatusCode::FORBIDDEN, &context)
 }
 
 /// The client as pages show it.

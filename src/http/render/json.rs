@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     failure::Failure,
-    http::extract::Visit,
+    http::{extract::Visit, refusals},
     metrics,
     oauth::{Error, ErrorCode},
 };
@@ -34,6 +34,11 @@ fn no_store(builder: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
 }
 
+/// An error in the form of RFC 6749 §5.2 that no specification has a code for, such as a path that does not exist.
+pub fn plain_error(status: StatusCode, code: &str, description: &str) -> HttpResponse {
+    private(status, &json!({ "error": code, "error_description": description }))
+}
+
 /// A refusal as RFC 6749 §5.2 writes it.
 pub fn error(status: StatusCode, error: &Error) -> HttpResponse {
     metrics::refused(error.code.as_str());
@@ -50,7 +55,7 @@ pub fn failure(visit: &Visit, client: Option<&str>, failure: &Failure) -> HttpRe
         Failure::Refused(refused) => refused,
         Failure::Broken(_) => return broken(visit, failure),
     };
-    log(visit, client, refused);
+    refusals::log(visit, client, refused);
     let status = match refused.code {
         _ if refused.retry_after.is_some() => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
@@ -70,19 +75,13 @@ pub fn failure(visit: &Visit, client: Option<&str>, failure: &Failure) -> HttpRe
     response
 }
 
-/// Every refusal is in the log, with its code.
-pub fn log(visit: &Visit, client: Option<&str>, refused: &Error) {
-    tracing::info!(request_id = %visit.trace.request_id, client, code = refused.code.as_str(),
-        detail = refused.detail.as_deref(), description = %refused.description, "refused");
-}
-
 /// A failure at an endpoint that takes access tokens (RFC 6750 §3).
 pub fn bearer_failure(visit: &Visit, failure: &Failure) -> HttpResponse {
     let refused = match failure {
         Failure::Refused(refused) => refused,
         Failure::Broken(_) => return broken(visit, failure),
     };
-    log(visit, None, refused);
+    refusals::log(visit, None, refused);
     // §3.1: a request without any token is told no error.
     if refused.code == ErrorCode::InvalidToken && refused.description.is_empty() {
         metrics::refused("no_token");
@@ -119,7 +118,7 @@ fn reason(refused: &Error) -> String {
 fn broken(visit: &Visit, failure: &Failure) -> HttpResponse {
     let (status, code) = match failure {
         Failure::Broken(broken) => {
-            tracing::error!(request_id = %visit.trace.request_id, %broken, "broken");
+            refusals::log_broken(visit, broken);
             if broken.is_retryable() {
                 (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::TemporarilyUnavailable)
             } else {

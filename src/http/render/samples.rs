@@ -170,7 +170,8 @@ fn leaving() -> [(PageName, Value); 3] {
         (
             PageName::SignedOut,
             shown(SignedOut {
-                ended: true,
+                ended: "session",
+                cause: "",
                 account: "https://id.example/account".into(),
                 client: Some(client()),
                 continue_uri: Some("https://notes.example/".into()),
@@ -214,6 +215,7 @@ pub fn all() -> Vec<(PageName, Value)> {
                 hint: Some("Go back to the application and try again.".into()),
                 code: Some("invalid_redirect_uri".into()),
                 request_id: Some("0198c0de-7a11-7bee-8f00-5ca1ab1e0001".into()),
+                sent: Some(("redirect_uri".into(), "https://notes.example/other".into())),
                 leave: Some(Leave {
                     address: "https://notes.example/callback?error=access_denied".into(),
                     fields: Vec::new(),

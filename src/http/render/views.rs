@@ -110,6 +110,8 @@ pub struct ErrorPage {
     pub hint: Option<String>,
     pub code: Option<String>,
     pub request_id: Option<String>,
+    /// The parameter that was refused, and its value.
+    pub sent: Option<(String, String)>,
     /// The way back to the client, where an authorization request waits.
     pub leave: Option<Leave>,
 }

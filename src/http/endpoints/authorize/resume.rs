@@ -139,7 +139,7 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid, door: Door<'_>) -> Outcome<
             authorization_requests::find_situation(tx, &stored.client_id, session_id).await.map_err(Failure::from)
         })
         .await?;
-    let mut known = Known::of(app, visit, situation)?;
+    let mut known = Known::of(app, visit, &stored.client_id, situation)?;
     let begun_id = begun.as_ref().map(|session: &LiveSession| session.id);
     // The browser will have its cookie with this answer.
     known.session = begun.or(known.session);

@@ -17,8 +17,10 @@ pub struct SignOut {
 /// `signed_out.html`.
 #[derive(Clone, Debug, Serialize)]
 pub struct SignedOut {
-    /// Whether a session has ended; else there was none.
-    pub ended: bool,
+    /// What has ended: `session`, `grants` (of the client, in a session that goes on) or `nothing`.
+    pub ended: &'static str,
+    /// Why nothing has.
+    pub cause: &'static str,
     /// Where people see and end their sessions in other browsers.
     pub account: String,
     pub client: Option<Client>,
