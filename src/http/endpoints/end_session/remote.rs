@@ -13,7 +13,7 @@ use crate::{
     db::{Outcome, Tx, clients as client_rows, sessions as session_rows},
     failure::Failure,
     http::{
-        client_call::{audiences, authenticator, credentials},
+        client_call::{audiences, authenticator, credentials, named},
         extract::Visit,
         refusals,
         render::json,
@@ -36,15 +36,12 @@ pub fn is_authenticated(visit: &Visit, parameters: &Parameters) -> bool {
 pub async fn by_client(app: &App, visit: &Visit, parameters: &Parameters) -> HttpResponse {
     match authenticated(app, visit, parameters).await {
         Ok(response) => response,
-        Err(failure) => {
-            let named = credentials(visit, parameters).ok().map(|credentials| credentials.client_id);
-            json::failure(visit, named.as_deref(), &failure)
-        }
+        Err(failure) => json::failure(visit, named(visit, parameters).as_deref(), &failure),
     }
 }
 
 async fn authenticated(app: &App, visit: &Visit, parameters: &Parameters) -> Outcome<HttpResponse> {
-    let credentials = credentials(visit, parameters)?;
+    let credentials = credentials(app, visit, parameters).await?;
     let (asked, row) = app
         .db
         .single(visit.now, &visit.trace, async |tx| {
