@@ -301,6 +301,19 @@ class Browser:
                 return page
         raise Failed(f"sign-in does not end: {page.url} {page.text}")
 
+    def cancel(self, page):
+        """Leaves the sign-in page."""
+        self.walk.say("    … and alice cancels")
+        return self.submit(page, page.form_with("cancel"), cancel="yes")
+
+    def deny(self, page, person="alice"):
+        """Signs in where that is asked for, and denies the application everything."""
+        if form := page.form_with("password"):
+            self.walk.say(f"    … {person} types name and password")
+            page = self.submit(page, form, username=person, password=PEOPLE[person])
+        self.walk.say("    … and denies what is asked for")
+        return self.submit(page, page.form_with("decision"), decision="deny")
+
 
 def shortened(url):
     """A URL whose long values do not hide what matters."""
@@ -428,6 +441,14 @@ class Chromium:
         self.walk.say(f"    … {person} types name and password at {self.url().split('?')[0]}")
         self.type("input[name=password]", PEOPLE[person])
         self.click("form button[type=submit]")
+
+    def deny(self):
+        self.click("button[name=decision][value=deny]")
+        self.walk.say("    … and denies what is asked for")
+
+    def cancel(self):
+        self.click("button[name=cancel]")
+        self.walk.say("    … and cancels")
 
     def allow(self):
         self.click("button[name=decision][value=allow]")

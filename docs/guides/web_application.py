@@ -8,6 +8,7 @@ from harness import Browser
 
 def walk(at, client, api=None):
     browser = Browser(at)
+    refusal(at, browser)
     sign_in(at, browser)
     tokens(at, browser, api)
     ending(at, browser)
@@ -15,8 +16,20 @@ def walk(at, client, api=None):
     signing_out(at, browser)
     at.heading("What Mooring has on record")
     actions = at.trail(client)
-    for action in ("code.redeemed", "token.refreshed", "notice.delivered"):
+    for action in ("authorization.cancelled", "consent.denied", "code.redeemed", "token.refreshed", "notice.delivered"):
         at.check(action in actions, f"{action} is in the audit trail")
+
+
+def refusal(at, browser):
+    at.heading("A refusal")
+    for leaves in (browser.cancel, browser.deny):
+        is_told(at, leaves(browser.open(at.application + "/")))
+
+
+def is_told(at, page):
+    """The application says that nothing was allowed, and waits: to ask again at once would go round in circles."""
+    there = page.url.startswith(at.application) and 400 <= page.status < 500 and "access_denied" in page.body
+    at.check(there, "the application says so, and does not ask again", f"{page.status} {page.url} {page.body}")
 
 
 def sign_in(at, browser):

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use self::relying_party::{RelyingParty, Visit};
 use crate::support::{
-    ALICE, Server, Settings,
+    ALICE, PASSWORD, Server, Settings,
     agent::Agent,
     declared::{POST_LOGOUT_URI, REDIRECT_URI, RESOURCE, SECRET},
     token,
@@ -35,6 +35,12 @@ async fn a_foreign_relying_party_signs_a_person_in() {
             .await
             .unwrap_or_else(|refused| panic!("{id}: {refused}"));
         let agent = server.agent();
+        // A refusal arrives as one, and not as an answer to another question.
+        let (url, attempt) = party.begin();
+        let consent = agent.sign_in(&agent.open(url.as_str()).await, ALICE, PASSWORD).await;
+        let denied = agent.decide(&consent, "deny").await.answer();
+        let refused = party.finish(attempt, &denied).await.err().expect("a refusal");
+        assert_eq!(refused.to_string(), "access_denied", "{id}");
         let mut visit = sign_in(&server, &party, &agent).await;
         let name = |visit: &Visit| visit.person.name().and_then(|name| name.get(None)).map(|name| name.to_string());
         assert_eq!(name(&visit).as_deref(), Some("Alice Example"), "{id}");

@@ -22,6 +22,12 @@ def walk(at):
         WORK=str(work), HTDOCS=str(work / "htdocs"), ready="/bye.html",
     )
     browser = Browser(at)
+    at.heading("A refusal")
+    for leaves in (browser.cancel, browser.deny):
+        page = leaves(browser.open(at.application + "/"))
+        there = page.url.startswith(at.application) and "access_denied" in page.body
+        at.check(there, "Apache says so, and does not ask again", f"{page.status} {page.url} {page.body}")
+
     at.heading("Sign-in")
     page = browser.sign_in(browser.open(at.application + "/"))
     at.check("Hello Alice Example" in page.text, "the page behind Apache greets Alice by her name", page.text)

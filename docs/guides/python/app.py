@@ -13,6 +13,7 @@ from flask import Flask, jsonify, redirect, request, session
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+from markupsafe import escape
 
 ISSUER = os.environ.get("ISSUER", "http://localhost:8080")
 HERE = os.environ.get("HERE", "http://127.0.0.1:3000")
@@ -51,7 +52,11 @@ def home():
 
 @app.get("/callback")
 def callback():
-    token = mooring.authorize_access_token()
+    try:
+        token = mooring.authorize_access_token()
+    except OAuthError as refused:
+        # Such as access_denied: the person said no. To ask again at once would go round in circles.
+        return f"<!doctype html><title>Application</title><h1>Not signed in</h1><p>{escape(refused.error)}</p>", 403
     # The ID token says who signed in and how (sub, sid, acr, auth_time); name and email are userinfo's to tell.
     person = mooring.userinfo(token=token)
     session["id"] = secrets.token_urlsafe()

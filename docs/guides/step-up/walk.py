@@ -20,6 +20,12 @@ def walk(at):
     browser = Chromium(at)
     browser.add_authenticator()
 
+    at.heading("A refusal")
+    browser.open(at.application + "/")
+    browser.cancel()
+    browser.wait("#said", "access_denied")
+    at.check(browser.url().startswith(at.application), "the shop says so, and does not ask again", browser.url())
+
     at.heading("Sign-in, by password")
     browser.open(at.application + "/")
     browser.sign_in()
