@@ -191,15 +191,14 @@ async fn nothing_that_is_written_becomes_markup() {
 #[tokio::test]
 async fn a_wrong_method_is_told_the_right_ones() {
     let server = Server::usual().await;
-    for (path, allowed) in [
-        ("/account", "GET, HEAD"),
-        ("/login", "GET, HEAD, POST"),
-        ("/oauth/jwks", "GET, HEAD, OPTIONS"),
-        ("/healthz", "GET, HEAD"),
-    ] {
+    for (path, allowed) in [("/account", "GET, HEAD"), ("/login", "GET, HEAD, POST"), ("/healthz", "GET, HEAD")] {
         let answer = Answer::of(server.http().delete(server.at(path))).await;
         assert_eq!((answer.status, answer.header("allow"), answer.text.as_str()), (405, allowed, ""), "{path}");
     }
+    // The API answers in JSON, whoever asks.
+    let answer = Answer::of(server.http().delete(server.at("/oauth/jwks"))).await;
+    assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD, OPTIONS"));
+    assert_eq!(answer.json()["error"], "method_not_allowed");
     // Whoever has an address of a form in their history is told so, and not shown the browser's own error page.
     for path in ["/account/end", "/account/passkeys/rename", "/passkeys/sign-in"] {
         let page = server.agent().open(&server.at(path)).await;

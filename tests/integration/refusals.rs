@@ -193,9 +193,9 @@ async fn strangers_write_no_error_lines() {
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let _ = stream.read_to_end(&mut Vec::new());
     };
-    let long = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}", "y".repeat(400_000));
+    let endless = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}", "y".repeat(400_000));
     for bytes in [
-        long.as_bytes(),
+        endless.as_bytes(),
         b"\x16\x03\x01\x02\x00garbage",
         b"POST /oauth/token HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\ncontent-type: application/x-www-form-urlencoded\r\n\r\nabc",
         b"POST /oauth/token HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",

@@ -61,14 +61,12 @@ impl Asked {
     /// §3: exactly one of the registered ones, or nowhere.
     fn redirect(&self, uri: &str, client_id: Option<&str>) -> Result<String, Error> {
         let Some(client) = &self.client else {
-            return Err(match client_id {
-                Some(id) => Error::invalid_request("there is no client of this client_id").sent("client_id", id),
-                None => {
-                    let problem = "post_logout_redirect_uri needs id_token_hint or client_id beside it: nothing else says \
-                                   whose it is";
-                    Error::invalid_request(problem).sent("post_logout_redirect_uri", uri)
-                }
-            });
+            if let Some(id) = client_id {
+                return Err(Error::invalid_request("there is no client of this client_id").sent("client_id", id));
+            }
+            let problem =
+                "post_logout_redirect_uri needs id_token_hint or client_id beside it: nothing else says whose it is";
+            return Err(Error::invalid_request(problem).sent("post_logout_redirect_uri", uri));
         };
         let registered = &client.metadata.post_logout_redirect_uris;
         if registered.iter().any(|registered| registered == uri) {
