@@ -21,6 +21,7 @@ use crate::{
     failure::Failure,
     http::{
         extract::{BadBody, JsonBody, Visit},
+        refusals,
         render::json,
     },
     oauth::{Error, ErrorCode},
@@ -31,7 +32,7 @@ use crate::{
 pub async fn off(visit: Visit) -> HttpResponse {
     let description = "dynamic client registration is turned off here; ask the operator to register the client";
     let error = Error::new(ErrorCode::RegistrationNotSupported, description);
-    json::log(&visit, None, &error);
+    refusals::log(&visit, None, &error);
     json::error(StatusCode::NOT_FOUND, &error)
 }
 
