@@ -53,6 +53,8 @@ pub enum Action {
     CredentialRenamed,
     CredentialRemoved,
     CredentialSuspended,
+    /// A passkey that was attested as hardware can be backed up by now.
+    CredentialDowngraded,
     RecoveryCodesMade,
     RecoveryCodeUsed,
     PasswordChanged,
@@ -133,6 +135,7 @@ impl Action {
             Self::CredentialRenamed => "credential.renamed",
             Self::CredentialRemoved => "credential.removed",
             Self::CredentialSuspended => "credential.suspended",
+            Self::CredentialDowngraded => "credential.downgraded",
             Self::RecoveryCodesMade => "recovery_codes.made",
             Self::RecoveryCodeUsed => "recovery_code.used",
             Self::PasswordChanged => "password.changed",

@@ -46,6 +46,8 @@ pub struct Answer<'a> {
 pub struct Proved {
     pub user: User,
     pub proof: Proof,
+    /// Which passkey it was.
+    pub passkey: Uuid,
 }
 
 /// Asks for a passkey: of `user_id`, or of whoever has one. `None`: that person has none that could be used.
@@ -122,7 +124,10 @@ async fn verify(
     match passkeys.verify(&asked.state, &assertion, kept, passkey.attested_at.is_some())? {
         Ok(verified) => {
             credentials::note_passkey_use(tx, passkey.id, &verified.passkey).await?;
-            Ok(Ok(Proved { user, proof: verified.proof }))
+            if verified.lost_attestation {
+                lose_attestation(tx, &user, &passkey).await?;
+            }
+            Ok(Ok(Proved { user, proof: verified.proof, passkey: passkey.id }))
         }
         Err(Refusal::CounterWentBack) => {
             suspend(tx, &user, &passkey).await?;
@@ -132,14 +137,26 @@ async fn verify(
     }
 }
 
-/// Withdraws a passkey, with the event of whoever does, and tells its person. `false`: it was withdrawn before.
-pub async fn withdraw(tx: &mut Tx, passkey: &Passkey, event: Event) -> Result<bool, Broken> {
+/// Withdraws a passkey, ends the privileged work that it proved, and tells its person. The caller holds the person. `false`:
+/// it was withdrawn before.
+pub async fn withdraw(tx: &mut Tx, passkey: &Passkey, actor: Actor, event: Event) -> Result<bool, Broken> {
     if !credentials::end_passkey(tx, passkey.user_id, passkey.id).await? {
         return Ok(false);
     }
     audit::record(tx, event);
+    sessions::end_unproved(tx, passkey.user_id, actor).await?;
     notices::tell(tx, passkey.user_id, &Message::PasskeyRemoved { label: passkey.name() }).await?;
     Ok(true)
+}
+
+/// Its key can leave its hardware after all: what it proved as hardware counts no more, and it goes on as any other passkey.
+async fn lose_attestation(tx: &mut Tx, user: &User, passkey: &Passkey) -> Result<(), Broken> {
+    credentials::end_attestation(tx, passkey.id).await?;
+    sessions::end_unproved(tx, user.id, Actor::Server).await?;
+    let subject = Subject { user_id: Some(user.id), ..Subject::default() };
+    let event = Event::done(Action::CredentialDowngraded, Actor::Server, subject).reason("backup_eligible");
+    audit::record(tx, event.detail(json!({ "credential": passkey.id, "kind": "passkey" })));
+    Ok(())
 }
 
 /// There may be a copy of its key: nobody uses it any more, what it may have been used for ends, and its person is told.
@@ -178,10 +195,11 @@ pub async fn ask_for_first(
     passkeys: &Passkeys,
     session: &LiveSession,
     username: &str,
+    claims: &Value,
 ) -> Result<Asked, Broken> {
     let user_id = tx.new_id();
     let begun = passkeys.begin_enrolment(&Enrolee { user_id, username, name: username, has: &[] })?;
-    let state = json!({ "registration": begun.state, "user_id": user_id, "username": username });
+    let state = json!({ "registration": begun.state, "user_id": user_id, "username": username, "claims": claims });
     keep(tx, session, None, begun.options, state).await
 }
 
@@ -206,8 +224,8 @@ async fn keep(
 /// A passkey that was made, and for whom.
 pub struct Made {
     pub enrolled: Enrolled,
-    /// Nobody yet: the id and the name that were chosen when it was asked for.
-    pub newcomer: Option<(Uuid, String)>,
+    /// Nobody yet: the id, name and claims that were chosen when it was asked for.
+    pub newcomer: Option<(Uuid, String, Value)>,
 }
 
 /// Verifies the new passkey that was asked for; [`add`] keeps it.
@@ -216,7 +234,9 @@ pub async fn take_new(tx: &mut Tx, passkeys: &Passkeys, answer: Answer<'_>) -> R
     let made = match take(tx, &answer, Purpose::Enrol).await? {
         Some(asked) if asked.user_id == answer.session.user_id => {
             let newcomer = asked.state["user_id"].as_str().and_then(|id| id.parse().ok());
-            let newcomer = newcomer.zip(asked.state["username"].as_str().map(str::to_owned));
+            let username = asked.state["username"].as_str().map(str::to_owned);
+            let claims = asked.state.get("claims").cloned().unwrap_or_else(|| json!({}));
+            let newcomer = newcomer.zip(username).map(|(id, username)| (id, username, claims));
             let enrolled = passkeys.finish_enrolment(&asked.state["registration"], answer.credential)?;
             enrolled.map(|enrolled| Made { enrolled, newcomer })
         }

@@ -10,7 +10,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::passkey::PATIENCE;
 pub use crate::db::credentials::Factors;
 use crate::{
-    db::{Tx, credentials, sessions::LiveSession},
+    db::{
+        Tx, credentials,
+        sessions::{self, LiveSession},
+    },
     failure::Broken,
     oauth::Acr,
     sessions::Proof,
@@ -81,7 +84,9 @@ impl Required {
 pub async fn may_change_factors(tx: &mut Tx, session: &LiveSession) -> Result<bool, Broken> {
     let Some(user_id) = session.user_id else { return Ok(false) };
     let factors = Factors::load(tx, user_id).await?;
-    Ok(factors.allow(&session.acr, &session.amr, session.auth_time, tx.now))
+    let is_allowed = factors.allow(&session.acr, &session.amr, session.auth_time, tx.now);
+    // A proof by a credential that has died since is none.
+    Ok(is_allowed && !sessions::has_lost_proof(tx, session.root_id).await?)
 }
 
 /// Whether a change that the session's person was allowed to begin may be finished: they are as strong as it takes by now, and
@@ -89,7 +94,8 @@ pub async fn may_change_factors(tx: &mut Tx, session: &LiveSession) -> Result<bo
 pub async fn may_finish_change(tx: &mut Tx, session: &LiveSession) -> Result<bool, Broken> {
     let Some(user_id) = session.user_id else { return Ok(false) };
     let factors = Factors::load(tx, user_id).await?;
-    Ok(factors.allow(&session.acr, &session.amr, session.auth_time, tx.now - PATIENCE))
+    let is_allowed = factors.allow(&session.acr, &session.amr, session.auth_time, tx.now - PATIENCE);
+    Ok(is_allowed && !sessions::has_lost_proof(tx, session.root_id).await?)
 }
 
 #[cfg(test)]

@@ -140,6 +140,11 @@ impl Assertion {
         self.0.response.user_handle.as_deref()
     }
 
+    /// Whether its authenticator data say that the passkey may be backed up (§6.1, the flag BE); signed, but not verified yet.
+    fn is_backup_eligible(&self) -> bool {
+        self.0.response.authenticator_data.get(32).is_some_and(|flags| flags & 0x08 != 0)
+    }
+
     /// §7.2 step 12: our pages are in nobody's frame. The library looks at this only when a passkey is made.
     fn is_cross_origin(&self) -> bool {
         let said: Option<Value> = serde_json::from_slice(&self.0.response.client_data_json).ok();
@@ -152,6 +157,8 @@ pub struct Verified {
     pub proof: Proof,
     /// The passkey as it is now, its counter risen.
     pub passkey: Value,
+    /// It was attested, and can be backed up by now: its attestation means nothing any more.
+    pub lost_attestation: bool,
 }
 
 impl Passkeys {
@@ -242,7 +249,13 @@ impl Passkeys {
         attested: bool,
     ) -> Result<Result<Verified, Refusal>, Broken> {
         let state: DiscoverableAuthentication = known(state)?;
-        let mut passkey = read(kept)?;
+        // WebAuthn Level 3 §7.2 wants the flag BE to stay as it was. Password managers set it on passkeys that they take over,
+        // and their people must not be locked out: from 0 to 1 it may go, never back. Only `phrh` rests on it.
+        let mut kept = kept.clone();
+        if assertion.is_backup_eligible() && kept["cred"]["backup_eligible"] == false {
+            kept["cred"]["backup_eligible"] = json!(true);
+        }
+        let mut passkey = read(&kept)?;
         if assertion.is_cross_origin() {
             return Ok(Err(Refusal::WrongOrigin));
         }
@@ -259,7 +272,7 @@ impl Passkeys {
         passkey.update_credential(&result);
         let hardware = attested && !result.backup_eligible();
         let proof = if hardware { Proof::HARDWARE_PASSKEY } else { Proof::PASSKEY };
-        Ok(Ok(Verified { proof, passkey: written(&passkey)? }))
+        Ok(Ok(Verified { proof, passkey: written(&passkey)?, lost_attestation: attested && !hardware }))
     }
 }
 

@@ -32,13 +32,11 @@ impl RecoveryCodes {
         Ok(codes.iter().map(|code| grouped(code)).collect())
     }
 
-    /// Uses a code up: `Some` with how many are left, when it was one of the person's.
-    pub async fn take(&self, tx: &mut Tx, user_id: Uuid, typed: &str) -> Result<Option<usize>, Broken> {
+    /// Uses a code up: `Some` with its id and how many are left, when it was one of the person's.
+    pub async fn take(&self, tx: &mut Tx, user_id: Uuid, typed: &str) -> Result<Option<(Uuid, usize)>, Broken> {
         let Some(code) = normalized(typed) else { return Ok(None) };
-        if !rows::consume(tx, user_id, &self.hash(user_id, &code)).await? {
-            return Ok(None);
-        }
-        rows::count(tx, user_id).await.map(Some)
+        let Some(id) = rows::consume(tx, user_id, &self.hash(user_id, &code)).await? else { return Ok(None) };
+        Ok(Some((id, rows::count(tx, user_id).await?)))
     }
 
     /// With the person, so that the same code of two of them would not show it.

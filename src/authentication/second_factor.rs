@@ -78,8 +78,8 @@ pub async fn ask(tx: &mut Tx, session_id: Uuid, fitted: &Fitted<'_>) -> Result<O
 
 /// What came of a code.
 pub enum Answer {
-    /// It is them, by this proof: the caller makes the session and calls [`note`].
-    Right(Box<User>, Proof),
+    /// It is them, by this proof, with these credentials: the caller makes the session and calls [`note`].
+    Right(Box<User>, Proof, [Uuid; 2]),
     Wrong,
     /// It was one too many: the password has to be given again.
     Over,
@@ -96,13 +96,13 @@ pub async fn take(
     typed: &str,
 ) -> Result<Answer, Broken> {
     let Some(guess) = rows::count_guess(tx, ceremony, session.id).await? else { return Ok(Answer::Gone) };
-    let Some(user) = still_them(tx, &guess).await? else {
+    let Some((user, password)) = still_them(tx, &guess).await? else {
         rows::settle(tx, ceremony, &json!({ "void": true })).await?;
         refuse(tx, session, guess.user_id, "person_changed");
         return Ok(Answer::Gone);
     };
     match codes.take(tx, user.id, typed).await? {
-        Code::Right(proof) => Ok(Answer::Right(Box::new(user), proof)),
+        Code::Right(proof, code) => Ok(Answer::Right(Box::new(user), proof, [password, code])),
         Code::Wrong(reason) => {
             refuse(tx, session, Some(user.id), reason);
             if guess.guesses < GUESSES {
@@ -155,8 +155,8 @@ pub async fn find_answered(tx: &mut Tx, ceremony: Uuid, asked: Uuid) -> Result<O
 /// What came of a code by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// After a password it makes this proof.
-    Right(Proof),
+    /// After a password it makes this proof, with this credential.
+    Right(Proof, Uuid),
     /// With a stable reason for the trail.
     Wrong(&'static str),
 }
@@ -169,28 +169,30 @@ impl Codes {
                 return Ok(Code::Wrong("no_authenticator"));
             };
             return Ok(match self.authenticators.take(tx, &authenticator, typed).await? {
-                Taken::Yes => Code::Right(Proof::PASSWORD_AND_CODE),
+                Taken::Yes => Code::Right(Proof::PASSWORD_AND_CODE, authenticator.id),
                 Taken::No => Code::Wrong("wrong_code"),
                 Taken::Again => Code::Wrong("code_replayed"),
             });
         }
-        let Some(left) = self.recovery.take(tx, user_id, typed).await? else { return Ok(Code::Wrong("wrong_code")) };
+        let Some((id, left)) = self.recovery.take(tx, user_id, typed).await? else {
+            return Ok(Code::Wrong("wrong_code"));
+        };
         let subject = Subject { user_id: Some(user_id), ..Subject::default() };
         let event = Event::done(Action::RecoveryCodeUsed, Actor::User, subject);
         audit::record(tx, event.detail(json!({ "left": left })));
         notices::tell(tx, user_id, &Message::RecoveryCodeUsed { left }).await?;
-        Ok(Code::Right(Proof::PASSWORD_AND_RECOVERY_CODE))
+        Ok(Code::Right(Proof::PASSWORD_AND_RECOVERY_CODE, id))
     }
 }
 
-/// The person, if they are who they were when the password fitted.
-async fn still_them(tx: &mut Tx, guess: &Guess) -> Result<Option<User>, Broken> {
+/// The person and the id of their password, if they are who they were when it fitted. Holds the password.
+async fn still_them(tx: &mut Tx, guess: &Guess) -> Result<Option<(User, Uuid)>, Broken> {
     let Some(user_id) = guess.user_id else { return Ok(None) };
-    let Some((user, Some(phc))) = rows::find_person(tx, user_id).await? else { return Ok(None) };
+    let Some((user, Some((password, phc)))) = rows::hold_person(tx, user_id).await? else { return Ok(None) };
     let same = guess.state["password"].as_str() == Some(fingerprint(&phc).as_str())
         && guess.state["epoch"].as_i64() == Some(i64::from(user.session_epoch))
         && user.disabled_at.is_none();
-    Ok(same.then_some(user))
+    Ok(same.then_some((user, password)))
 }
 
 fn refuse(tx: &mut Tx, session: &LiveSession, user_id: Option<Uuid>, reason: &'static str) {

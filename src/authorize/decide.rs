@@ -63,6 +63,27 @@ pub struct HeldProof {
     pub at: DateTime<Utc>,
     /// Of one that was used before: until when that gave something privileged. It gives nothing for longer.
     pub until: Option<DateTime<Utc>>,
+    pub source: ProofSource,
+}
+
+/// Where a proof is remembered. It is looked at again when the code is issued: the credential may have died since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProofSource {
+    /// The stored request, with the credentials that proved it.
+    Request(Vec<Uuid>),
+    /// A privileged session, and it alone: a proof dies with it.
+    Session(Uuid),
+}
+
+impl HeldProof {
+    /// The credentials that it adds to its privileged session.
+    #[must_use]
+    pub fn with(&self) -> &[Uuid] {
+        match &self.source {
+            ProofSource::Request(with) => with,
+            ProofSource::Session(_) => &[],
+        }
+    }
 }
 
 /// Decides. With `prompt=none` whatever would need the person is an error (OIDC Core §3.1.2.6).
@@ -172,7 +193,13 @@ fn held(
     let is_younger = |at: DateTime<Utc>, than: TimeDelta| at >= standing.now - than;
     let for_this = standing.stored.filter(|stored| stored.proved_by == Some(user_id)).and_then(|stored| {
         let acr = stored.proved_acr.as_deref()?.parse().ok()?;
-        Some(HeldProof { acr, amr: stored.proved_amr.clone()?, at: stored.proved_at?, until: None })
+        Some(HeldProof {
+            acr,
+            amr: stored.proved_amr.clone()?,
+            at: stored.proved_at?,
+            until: None,
+            source: ProofSource::Request(stored.proved_with.clone().unwrap_or_default()),
+        })
     });
     let for_these = privilege.step_up.as_ref().filter(|step_up| {
         !request.prompts.contains(Prompt::Login)
@@ -181,7 +208,13 @@ fn held(
     });
     let for_these = for_these.and_then(|step_up| {
         let acr = step_up.acr.parse().ok()?;
-        Some(HeldProof { acr, amr: step_up.amr.clone(), at: step_up.proved_at, until: step_up.until })
+        Some(HeldProof {
+            acr,
+            amr: step_up.amr.clone(),
+            at: step_up.proved_at,
+            until: step_up.until,
+            source: ProofSource::Session(step_up.session_id),
+        })
     });
     let is_good = |proof: &HeldProof| {
         proof.acr.satisfies(demand.acr) && is_younger(proof.at, demand.max_age) && privilege.counts(proof.at)

@@ -17,7 +17,7 @@ mod resume;
 
 pub use arrival::{Arrival, Endpoint, Reader, refuse};
 pub use checks::understand;
-pub use decide::{Decision, HeldProof, Standing, decide};
+pub use decide::{Decision, HeldProof, ProofSource, Standing, decide};
 pub use issue::{Issue, Privileged, issue};
 pub use object_cache::ObjectCache;
 pub use parameters::kept;

@@ -45,6 +45,9 @@ pub struct AuthorizationRequest {
     /// … and by what.
     #[diesel(sql_type = sql::Nullable<sql::Array<sql::Text>>)]
     pub proved_amr: Option<Vec<String>>,
+    /// The credentials that proved it.
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Uuid>>)]
+    pub proved_with: Option<Vec<Uuid>>,
     /// The person went on without the stronger proof that was only wished for.
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub declined_at: Option<DateTime<Utc>>,
@@ -108,7 +111,7 @@ pub async fn find(tx: &mut Tx, id: Uuid) -> Result<Option<AuthorizationRequest>,
     let rows: Vec<AuthorizationRequest> = Cached(
         diesel::sql_query(
             "SELECT id, session_id, client_id, parameters, created_at, pushed_at, selected_at, consented_at, denied_at, \
-             completed_at, code_id, proved_at, proved_by, proved_acr, proved_amr, declined_at, supersede_at FROM authorization_requests WHERE id = $1 AND expires_at > $2",
+             completed_at, code_id, proved_at, proved_by, proved_acr, proved_amr, proved_with, declined_at, supersede_at FROM authorization_requests WHERE id = $1 AND expires_at > $2",
         )
         .bind::<sql::Uuid, _>(id)
         .bind::<sql::Timestamptz, _>(now),
@@ -148,24 +151,51 @@ pub async fn mark(tx: &mut Tx, id: Uuid, mark: Mark) -> Result<bool, Broken> {
     Ok(changed > 0)
 }
 
+/// What a person proved who they are with.
+#[derive(Clone, Copy, Debug)]
+pub struct Proved<'a> {
+    pub acr: &'a str,
+    /// RFC 8176.
+    pub amr: &'a [&'a str],
+    /// The credentials.
+    pub with: &'a [Uuid],
+}
+
 /// Notes that somebody proved who they are for this very request, unless it has been answered.
-pub async fn note_proof(tx: &mut Tx, id: Uuid, user_id: Uuid, acr: &str, amr: &[&str]) -> Result<(), Broken> {
+pub async fn note_proof(tx: &mut Tx, id: Uuid, user_id: Uuid, proved: &Proved<'_>) -> Result<(), Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
-            "UPDATE authorization_requests SET proved_at = $2, proved_by = $3, proved_acr = $4, proved_amr = $5 \
-             WHERE id = $1 AND completed_at IS NULL",
+            "UPDATE authorization_requests SET proved_at = $2, proved_by = $3, proved_acr = $4, proved_amr = $5, \
+             proved_with = $6 WHERE id = $1 AND completed_at IS NULL",
         )
         .bind::<sql::Uuid, _>(id)
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::Uuid, _>(user_id)
-        .bind::<sql::Text, _>(acr)
-        .bind::<sql::Array<sql::Text>, _>(amr),
+        .bind::<sql::Text, _>(proved.acr)
+        .bind::<sql::Array<sql::Text>, _>(proved.amr)
+        .bind::<sql::Array<sql::Uuid>, _>(proved.with),
     )
     .execute(&mut tx.conn())
     .await
     .or_broken("note a proof for a request")?;
     Ok(())
+}
+
+/// Whether the proof of this instant, by this person, still stands for the request: no credential that gave it has died.
+pub async fn is_proved(tx: &mut Tx, id: Uuid, user_id: Uuid, at: DateTime<Utc>) -> Result<bool, Broken> {
+    use super::schema::authorization_requests as requests;
+    use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+    let found: Option<Uuid> = requests::table
+        .find(id)
+        .filter(requests::proved_by.eq(user_id))
+        .filter(requests::proved_at.eq(at))
+        .select(requests::id)
+        .first(&mut tx.conn())
+        .await
+        .optional()
+        .or_broken("look at a proof")?;
+    Ok(found.is_some())
 }
 
 /// A request that came without a browser's cookie (pushed, or by a cross-site POST) is taken by the first browser session
@@ -192,7 +222,7 @@ pub async fn claim(tx: &mut Tx, id: Uuid, session_id: Uuid, expires_at: DateTime
 macro_rules! nothing_noted {
     () => {
         "selected_at = NULL, consented_at = NULL, declined_at = NULL, supersede_at = NULL, proved_at = NULL, \
-         proved_by = NULL, proved_acr = NULL, proved_amr = NULL"
+         proved_by = NULL, proved_acr = NULL, proved_amr = NULL, proved_with = NULL"
     };
 }
 

@@ -134,6 +134,16 @@ pub async fn note_passkey_use(tx: &mut Tx, id: Uuid, passkey: &Value) -> Result<
     Ok(())
 }
 
+/// Nobody vouches any more for its hardware.
+pub async fn end_attestation(tx: &mut Tx, id: Uuid) -> Result<(), Broken> {
+    diesel::update(credentials::table.find(id))
+        .set(credentials::attested_at.eq(None::<DateTime<Utc>>))
+        .execute(&mut tx.conn())
+        .await
+        .or_broken("end an attestation")?;
+    Ok(())
+}
+
 /// Takes a credential out of use, which nobody asked for. `false` when it was suspended already.
 pub async fn suspend(tx: &mut Tx, id: Uuid, reason: &str) -> Result<bool, Broken> {
     let now = tx.now;
@@ -231,7 +241,8 @@ pub async fn lock_person(tx: &mut Tx, user_id: Uuid) -> Result<(), Broken> {
     let _: Uuid = users::table
         .find(user_id)
         .select(users::id)
-        .for_update()
+        // Not FOR UPDATE: a sign-in holds what it proves, and its session, and refers to the person afterwards.
+        .for_no_key_update()
         .first(&mut tx.conn())
         .await
         .or_broken("lock a person")?;

@@ -193,6 +193,7 @@ pub async fn load_open(tx: &mut Tx, user_id: Uuid) -> Result<Vec<Open>, Broken> 
         diesel::sql_query(
             "SELECT s.id, s.parent_id, s.expires_at, s.locked_at IS NOT NULL OR p.locked_at IS NOT NULL AS is_locked, \
              CASE WHEN s.expires_at <= $2 THEN 'expired' \
+                  WHEN s.proof_lost_at IS NOT NULL AND s.locked_at IS NULL AND p.locked_at IS NULL THEN 'credential_removed' \
                   WHEN s.locked_at IS NOT NULL OR p.locked_at IS NOT NULL OR l.id IS NOT NULL THEN NULL \
                   WHEN a.last_seen_at + s.idle_timeout <= $2 THEN 'idle' ELSE 'ended_with_parent' END AS died \
              FROM sessions s \
@@ -201,7 +202,7 @@ pub async fn load_open(tx: &mut Tx, user_id: Uuid) -> Result<Vec<Open>, Broken> 
              LEFT JOIN LATERAL (SELECT id FROM live_sessions($2) WHERE id = s.id OFFSET 0) l ON true \
              WHERE s.user_id = $1 AND s.kind = 'privileged' AND (s.ended_at IS NULL OR (s.expires_at > $2 \
                  AND s.end_reason IN ('signed_out', 'ended_by_user', 'ended_with_parent', 'superseded', 'idle', 'rights_lost', \
-                 'passkey_suspended') \
+                 'passkey_suspended', 'credential_removed') \
                  AND (s.locked_at IS NOT NULL OR p.locked_at IS NOT NULL))) ORDER BY s.created_at",
         )
         .bind::<sql::Uuid, _>(user_id)
@@ -213,18 +214,27 @@ pub async fn load_open(tx: &mut Tx, user_id: Uuid) -> Result<Vec<Open>, Broken> 
 }
 
 /// The person proved themselves anew: the session goes on to the same end with the new facts.
-pub async fn renew(tx: &mut Tx, id: Uuid, acr: &str, amr: &[String], at: DateTime<Utc>) -> Result<(), Broken> {
+/// Both rest on the credentials of every proof in it.
+pub async fn renew(
+    tx: &mut Tx,
+    id: Uuid,
+    (acr, amr): (&str, &[String]),
+    at: DateTime<Utc>,
+    with: &[Uuid],
+) -> Result<(), Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
             "WITH seen AS (UPDATE session_activity SET last_seen_at = $5 WHERE session_id = $1) \
-             UPDATE sessions SET acr = $2, amr = $3, auth_time = $4 WHERE id = $1",
+             UPDATE sessions SET acr = $2, amr = $3, auth_time = $4, \
+             proved_with = ARRAY(SELECT unnest(proved_with) UNION SELECT unnest($6)) WHERE id = $1",
         )
         .bind::<sql::Uuid, _>(id)
         .bind::<sql::Text, _>(acr)
         .bind::<sql::Array<sql::Text>, _>(amr)
         .bind::<sql::Timestamptz, _>(at)
-        .bind::<sql::Timestamptz, _>(now),
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Array<sql::Uuid>, _>(with),
     )
     .execute(&mut tx.conn())
     .await

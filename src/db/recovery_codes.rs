@@ -26,12 +26,13 @@ pub async fn replace(tx: &mut Tx, user_id: Uuid, hashes: &[String]) -> Result<()
     Ok(())
 }
 
-/// Ends all of them. Returns how many there were.
+/// Ends all of them; what those that were used have proved counts no more either. Returns how many there were.
 pub async fn end(tx: &mut Tx, user_id: Uuid) -> Result<usize, Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
-            "UPDATE credentials SET ended_at = $2 WHERE user_id = $1 AND kind = 'recovery' AND ended_at IS NULL",
+            "UPDATE credentials SET ended_at = coalesce(ended_at, $2), withdrawn_at = $2 WHERE user_id = $1 \
+             AND kind = 'recovery' AND withdrawn_at IS NULL",
         )
         .bind::<sql::Uuid, _>(user_id)
         .bind::<sql::Timestamptz, _>(now),
@@ -41,22 +42,27 @@ pub async fn end(tx: &mut Tx, user_id: Uuid) -> Result<usize, Broken> {
     .or_broken("end recovery codes")
 }
 
-/// Uses one up. `false` when it is none of the person's, or was used: of two uses at once one has it.
-pub async fn consume(tx: &mut Tx, user_id: Uuid, hash: &str) -> Result<bool, Broken> {
+/// Uses one up, and returns its id. `None` when it is none of the person's, or was used: of two uses at once one has it.
+pub async fn consume(tx: &mut Tx, user_id: Uuid, hash: &str) -> Result<Option<Uuid>, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql::Uuid)]
+        id: Uuid,
+    }
     let now = tx.now;
-    let used = Cached(
+    let used: Vec<Row> = Cached(
         diesel::sql_query(
             "UPDATE credentials SET ended_at = $3, last_used_at = $3 WHERE user_id = $1 AND kind = 'recovery' \
-             AND ended_at IS NULL AND secret_hash = $2",
+             AND ended_at IS NULL AND withdrawn_at IS NULL AND secret_hash = $2 RETURNING id",
         )
         .bind::<sql::Uuid, _>(user_id)
         .bind::<sql::Text, _>(hash)
         .bind::<sql::Timestamptz, _>(now),
     )
-    .execute(&mut tx.conn())
+    .load(&mut tx.conn())
     .await
     .or_broken("use a recovery code")?;
-    Ok(used > 0)
+    Ok(used.into_iter().next().map(|row| row.id))
 }
 
 /// How many are left.

@@ -114,6 +114,8 @@ diesel::table! {
         declined_at -> Nullable<Timestamptz>,
         /// When the person agreed that their privileged session in another browser ends for this one.
         supersede_at -> Nullable<Timestamptz>,
+        /// With which credentials.
+        proved_with -> Nullable<Array<Nullable<Uuid>>>,
     }
 }
 
@@ -222,6 +224,8 @@ diesel::table! {
         suspended_at -> Nullable<Timestamptz>,
         /// Why: counter_went_back.
         suspend_reason -> Nullable<Text>,
+        /// Recovery code: when its set was withdrawn, so that what a used code proved counts no more.
+        withdrawn_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -414,7 +418,7 @@ diesel::table! {
         id -> Uuid,
         /// Whose password.
         user_id -> Uuid,
-        /// When it was asked for; a password that changed since kills it.
+        /// When it was asked for; a password that changed since kills it. Another link does not.
         created_at -> Timestamptz,
         /// Until when it may be used.
         expires_at -> Timestamptz,
@@ -432,6 +436,30 @@ diesel::table! {
         clients -> Int8,
         /// What their metadata take as text.
         octets -> Int8,
+    }
+}
+
+diesel::table! {
+    /// Requests for password reset links that no job has looked at yet. It opens nothing.
+    reset_requests (id) {
+        /// UUIDv7.
+        id -> Uuid,
+        /// The username or address as it was typed.
+        name -> Text,
+        /// The authorization request that the password is wanted for.
+        request_id -> Nullable<Uuid>,
+        /// When it was asked.
+        asked_at -> Timestamptz,
+        /// Keyed hash of the network address.
+        source_hash -> Nullable<Bytea>,
+        /// Keyed hash of the user agent.
+        agent_hash -> Nullable<Bytea>,
+        /// Coarse network, for the mail.
+        place -> Nullable<Text>,
+        /// Coarse device, for the mail.
+        device -> Nullable<Text>,
+        /// The request id of the log.
+        trace -> Text,
     }
 }
 
@@ -524,7 +552,7 @@ diesel::table! {
         lock_reason -> Nullable<Text>,
         /// When it was ended; rows are kept as tombstones.
         ended_at -> Nullable<Timestamptz>,
-        /// Why: signed_in, signed_out, superseded, ended_by_user, ended_by_operator, consent_withdrawn, renewed, expired, idle, user_disabled, rights_lost, passkey_suspended, client_disabled, ended_with_user, ended_with_client, ended_with_parent.
+        /// Why: signed_in, signed_out, superseded, ended_by_user, ended_by_operator, consent_withdrawn, renewed, expired, idle, user_disabled, rights_lost, passkey_suspended, credential_removed, client_disabled, ended_with_user, ended_with_client, ended_with_parent.
         end_reason -> Nullable<Text>,
         /// Score of the risk rules, 0 to 100.
         risk -> Int2,
@@ -534,6 +562,10 @@ diesel::table! {
         look_at -> Timestamptz,
         /// What an operator or an administrator said when they ended it; nothing is decided by it.
         end_note -> Nullable<Text>,
+        /// The credentials whose proof it rests on; a privileged session: of every proof in it. Null: not known.
+        proved_with -> Nullable<Array<Nullable<Uuid>>>,
+        /// When one of those credentials died: a privileged session is dead, a user session is worth no more than a password.
+        proof_lost_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -620,6 +652,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Names as they are compared, beside users.username_key. Without a row, the name is found as it is written.
+    user_names (user_id) {
+        /// Whose name.
+        user_id -> Uuid,
+        /// NFKC, case folded; null: not computed yet, or somebody else's.
+        key -> Nullable<Text>,
+        /// When it was found to be somebody else's: this name is found only as it is written.
+        conflict_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     /// A person who can sign in.
     users (id) {
         /// UUIDv7; the subject of public clients.
@@ -671,6 +715,7 @@ diesel::joinable!(sessions -> clients (client_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(step_ups -> clients (client_id));
 diesel::joinable!(step_ups -> sessions (session_id));
+diesel::joinable!(user_names -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     access_tokens,
@@ -687,6 +732,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     partitioned_tables,
     password_resets,
     registered_clients,
+    reset_requests,
     resources,
     scopes,
     session_activity,
@@ -697,5 +743,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     step_ups,
     throttles,
     used_jtis,
+    user_names,
     users,
 );

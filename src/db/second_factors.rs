@@ -16,8 +16,9 @@ use super::{
 };
 use crate::failure::Broken;
 
-/// A person, and the hash of their password; `None`: they have none.
-pub async fn find_person(tx: &mut Tx, user_id: Uuid) -> Result<Option<(User, Option<String>)>, Broken> {
+/// A person, and the id and hash of their password; `None`: they have none. Locks the password, as a sign-in without a code
+/// does.
+pub async fn hold_person(tx: &mut Tx, user_id: Uuid) -> Result<Option<(User, Option<(Uuid, String)>)>, Broken> {
     let user = users::table
         .find(user_id)
         .select(User::as_select())
@@ -26,16 +27,17 @@ pub async fn find_person(tx: &mut Tx, user_id: Uuid) -> Result<Option<(User, Opt
         .optional()
         .or_broken("find user")?;
     let Some(user) = user else { return Ok(None) };
-    let hashes = credentials::table
+    let password = credentials::table
         .filter(credentials::user_id.eq(user_id))
         .filter(credentials::kind.eq("password"))
         .filter(credentials::ended_at.is_null())
-        .select(credentials::secret_hash)
-        .first::<Option<String>>(&mut tx.conn())
+        .select((credentials::id, credentials::secret_hash))
+        .for_no_key_update()
+        .first::<(Uuid, Option<String>)>(&mut tx.conn())
         .await
         .optional()
         .or_broken("find password")?;
-    Ok(Some((user, hashes.flatten())))
+    Ok(Some((user, password.and_then(|(id, hash)| Some((id, hash?))))))
 }
 
 /// A code that is about to be looked at.

@@ -90,6 +90,7 @@ pub async fn ensure_service(
         epoch,
         idle_timeout: None,
         expires_at: now + SERVICE_DAY + tokens_live,
+        proved_with: &[],
     };
     let session_id = insert(tx, &new).await?;
     let (grant_id, sid) = (tx.new_id(), tx.new_id());

@@ -135,6 +135,25 @@ pub async fn end_privileged_of_user(
     Ok(told(tx, rows))
 }
 
+/// Ends the person's privileged sessions that rest on a credential that has died.
+pub async fn end_unproved_of_user(tx: &mut Tx, user_id: Uuid, reason: &str) -> Result<Vec<EndedSession>, Broken> {
+    let now = tx.now;
+    let rows: Vec<EndedRow> = Cached(
+        diesel::sql_query(concat!(
+            "WITH ended AS (UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE user_id = $1 AND ended_at IS NULL \
+             AND kind = 'privileged' AND proof_lost_at IS NOT NULL",
+            and_tell!()
+        ))
+        .bind::<sql::Uuid, _>(user_id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Text, _>(reason),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("end unproved sessions of user")?;
+    Ok(told(tx, rows))
+}
+
 /// How long a session has been dead before it is told: another replica's clock may be behind, and a request that came
 /// in time may still be noting its activity.
 const MARGIN: TimeDelta = TimeDelta::seconds(10);
@@ -167,6 +186,7 @@ pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<EndedSession>
                       WHEN c.disabled_at IS NOT NULL THEN 'client_disabled' \
                       WHEN s.user_id IS NULL AND s.epoch < c.session_epoch THEN 'ended_with_client' \
                       WHEN s.expires_at <= $1 THEN 'expired' \
+                      WHEN s.kind = 'privileged' AND s.proof_lost_at IS NOT NULL AND s.locked_at IS NULL THEN 'credential_removed' \
                       WHEN s.locked_at IS NULL AND a.last_seen_at + s.idle_timeout <= $1 THEN 'idle' \
                       WHEN p.ended_at IS NOT NULL OR p.expires_at <= $1 OR (p.locked_at IS NULL AND pa.last_seen_at + p.idle_timeout <= $1) \
                       THEN 'ended_with_parent' END AS reason, \

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Tx, outer_join::Joined, statement::Cached, work::OrBroken};
+use super::{Tx, authorization_requests::Proved, outer_join::Joined, statement::Cached, work::OrBroken};
 use crate::failure::Broken;
 
 /// A session that nothing has ended, as `live_sessions` gives it.
@@ -84,6 +84,8 @@ pub struct NewSession<'a> {
     pub epoch: i32,
     pub idle_timeout: Option<TimeDelta>,
     pub expires_at: DateTime<Utc>,
+    /// The credentials whose proof it rests on; empty: nobody proved anything.
+    pub proved_with: &'a [Uuid],
 }
 
 pub async fn find_live(tx: &mut Tx, id: Uuid) -> Result<Option<LiveSession>, Broken> {
@@ -141,8 +143,8 @@ pub async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<Uuid, Broken> {
     Cached(
         diesel::sql_query(
             "WITH s AS (INSERT INTO sessions (id, kind, visitor_id, user_id, client_id, acr, amr, auth_time, epoch, \
-             idle_timeout, expires_at, created_at, look_at, parent_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
-             make_interval(secs => $10), $11, $12, least($11, $12 + make_interval(secs => $10)), $17) RETURNING id) \
+             idle_timeout, expires_at, created_at, look_at, parent_id, proved_with) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
+             make_interval(secs => $10), $11, $12, least($11, $12 + make_interval(secs => $10)), $17, $18) RETURNING id) \
              INSERT INTO session_activity (session_id, last_seen_at, source_hash, agent_hash, place, device) \
              SELECT id, $12, $13, $14, $15, $16 FROM s",
         )
@@ -162,7 +164,8 @@ pub async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<Uuid, Broken> {
         .bind::<sql::Nullable<sql::Bytea>, _>(trace.agent_hash)
         .bind::<sql::Nullable<sql::Text>, _>(trace.place)
         .bind::<sql::Nullable<sql::Text>, _>(trace.device)
-        .bind::<sql::Nullable<sql::Uuid>, _>(new.parent_id),
+        .bind::<sql::Nullable<sql::Uuid>, _>(new.parent_id)
+        .bind::<sql::Nullable<sql::Array<sql::Uuid>>, _>((!new.proved_with.is_empty()).then_some(new.proved_with)),
     )
     .execute(&mut tx.conn())
     .await
@@ -181,13 +184,13 @@ pub async fn reauthenticate(
     tx: &mut Tx,
     id: Uuid,
     generation: i32,
-    acr: &str,
-    amr: &[&str],
+    proved: &Proved<'_>,
 ) -> Result<Option<i32>, Broken> {
     use super::schema::sessions;
     use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
     let now = tx.now;
-    let amr: Vec<Option<&str>> = amr.iter().copied().map(Some).collect();
+    let amr: Vec<Option<&str>> = proved.amr.iter().copied().map(Some).collect();
+    let with: Vec<Option<Uuid>> = proved.with.iter().copied().map(Some).collect();
     diesel::update(
         sessions::table
             .find(id)
@@ -197,14 +200,31 @@ pub async fn reauthenticate(
     .set((
         sessions::secret_generation.eq(sessions::secret_generation + 1),
         sessions::auth_time.eq(Some(now)),
-        sessions::acr.eq(acr),
+        sessions::acr.eq(proved.acr),
         sessions::amr.eq(amr),
+        sessions::proved_with.eq(Some(with)),
+        sessions::proof_lost_at.eq(None::<DateTime<Utc>>),
     ))
     .returning(sessions::secret_generation)
     .get_result(&mut tx.conn())
     .await
     .optional()
     .or_broken("reauthenticate session")
+}
+
+/// Whether a credential has died with which the person last proved who they are in this session.
+pub async fn has_lost_proof(tx: &mut Tx, id: Uuid) -> Result<bool, Broken> {
+    use super::schema::sessions;
+    use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+    let lost: Option<Uuid> = sessions::table
+        .find(id)
+        .filter(sessions::proof_lost_at.is_not_null())
+        .select(sessions::id)
+        .first(&mut tx.conn())
+        .await
+        .optional()
+        .or_broken("look at the proof of a session")?;
+    Ok(lost.is_some())
 }
 
 /// Notes activity, at most once a minute: most requests write nothing, and never to the hot row.

@@ -13,6 +13,7 @@ mod privileged;
 mod proof;
 mod rights;
 mod sign_in;
+mod unproved;
 mod visitor;
 
 pub use cookie::{CookieNames, Cookies, PresentedCookie};
@@ -27,6 +28,7 @@ pub use privileged::{Elevated, Elevation, elevate};
 pub use proof::Proof;
 pub use rights::{set_admin, set_groups};
 pub use sign_in::{SignIn, SignedIn, sign_in};
+pub use unproved::end_unproved;
 pub use visitor::start_visitor;
 
 use crate::{audit::Subject, db::sessions::LiveSession};

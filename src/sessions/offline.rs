@@ -32,6 +32,7 @@ pub async fn start_offline(tx: &mut Tx, code: &Code, limits: &config::Sessions) 
         epoch: code.session_epoch,
         idle_timeout: None,
         expires_at: tx.now + limits.offline_absolute,
+        proved_with: &[],
     };
     let id = sessions::insert(tx, &new).await?;
     let subject = Subject {

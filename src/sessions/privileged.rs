@@ -30,6 +30,8 @@ pub struct Elevation<'a> {
     pub acr: &'a str,
     pub amr: &'a [String],
     pub proved_at: DateTime<Utc>,
+    /// The credentials that proved it.
+    pub proved_with: &'a [Uuid],
     /// Until when it is to be: no longer than its scopes allow, and than was agreed to. A session that begins ends then; one
     /// that is joined keeps its own end.
     pub until: DateTime<Utc>,
@@ -78,7 +80,8 @@ pub async fn elevate(
     }
     let own = open.iter().position(|session| session.parent_id == root.id).map(|at| open.remove(at));
     let (session_id, ends_at) = if let Some(own) = own {
-        privileged_sessions::renew(tx, own.id, elevation.acr, elevation.amr, elevation.proved_at).await?;
+        let facts = (elevation.acr, elevation.amr);
+        privileged_sessions::renew(tx, own.id, facts, elevation.proved_at, elevation.proved_with).await?;
         (own.id, own.expires_at)
     } else {
         let room = usize::try_from(limits.per_person).map_err(Broken::new)?;
@@ -123,6 +126,7 @@ async fn start(
         epoch: elevation.root.epoch,
         idle_timeout: Some(limits.idle),
         expires_at: elevation.until.min(elevation.root.expires_at),
+        proved_with: elevation.proved_with,
     };
     let session_id = sessions::insert(tx, &new).await?;
     record(tx, elevation, session_id, Action::SessionStarted);

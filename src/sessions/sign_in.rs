@@ -9,7 +9,8 @@ use crate::{
     audit::{self, Action, Actor, Event, Subject},
     config,
     db::{
-        Tx, authorization_requests,
+        Tx,
+        authorization_requests::{self, Proved},
         sessions::{self, LiveSession, NewSession},
         users::User,
     },
@@ -23,12 +24,20 @@ const DOUBLE_SUBMIT: TimeDelta = TimeDelta::seconds(10);
 pub struct SignIn<'a> {
     pub user: &'a User,
     pub proof: Proof,
+    /// The credentials that gave it.
+    pub with: &'a [Uuid],
     /// The authorization request that the proof was asked for; `None`: a page of our own.
     pub request_id: Option<Uuid>,
     /// The session of the browser, if it has a live one.
     pub current: Option<&'a LiveSession>,
     /// The session that an outdated but genuine cookie names: a form sent twice, or from a second tab.
     pub outdated: Option<Uuid>,
+}
+
+impl SignIn<'_> {
+    fn proved(&self) -> Proved<'_> {
+        Proved { acr: self.proof.acr.as_str(), amr: self.proof.amr, with: self.with }
+    }
 }
 
 /// The session that the browser goes on in.
@@ -48,8 +57,7 @@ pub async fn sign_in(tx: &mut Tx, sign_in: &SignIn<'_>, limits: &config::Session
     let mut signed_in = begin(tx, sign_in, limits).await?;
     signed_in.device = remember_device(tx, sign_in.user.id).await?;
     if let Some(request_id) = sign_in.request_id {
-        let Proof { acr, amr } = sign_in.proof;
-        authorization_requests::note_proof(tx, request_id, sign_in.user.id, acr.as_str(), amr).await?;
+        authorization_requests::note_proof(tx, request_id, sign_in.user.id, &sign_in.proved()).await?;
     }
     Ok(signed_in)
 }
@@ -89,9 +97,7 @@ async fn reauthenticate(
     limits: &config::Sessions,
 ) -> Result<SignedIn, Broken> {
     let (id, seen) = (session.root_id, session.secret_generation);
-    if let Some(generation) =
-        sessions::reauthenticate(tx, id, seen, sign_in.proof.acr.as_str(), sign_in.proof.amr).await?
-    {
+    if let Some(generation) = sessions::reauthenticate(tx, id, seen, &sign_in.proved()).await? {
         let event = Event::done(Action::SessionReauthenticated, Actor::User, super::subject(session));
         audit::record(tx, event.detail(json!({ "acr": sign_in.proof.acr.as_str(), "amr": sign_in.proof.amr })));
         return Ok(SignedIn { session_id: id, generation, device: None });
@@ -135,6 +141,7 @@ async fn start(
         epoch: sign_in.user.session_epoch,
         idle_timeout: Some(limits.idle),
         expires_at: tx.now + limits.absolute,
+        proved_with: sign_in.with,
     };
     let session_id = sessions::insert(tx, &new).await?;
     if let Some(predecessor) = new.visitor_id {

@@ -25,6 +25,7 @@ pub async fn start_visitor(tx: &mut Tx, limits: &config::Sessions) -> Result<Liv
         epoch: 0,
         idle_timeout: Some(limits.idle),
         expires_at: tx.now + limits.absolute,
+        proved_with: &[],
     };
     let id = sessions::insert(tx, &new).await?;
     let subject = Subject { session_id: Some(id), session_kind: Some("visitor".into()), ..Subject::default() };

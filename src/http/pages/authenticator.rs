@@ -12,7 +12,7 @@ use crate::{
     app::App,
     audit::{self, Action, Actor, Event},
     authentication::{freshness, totp::Offer},
-    db::{Outcome, Tx, recovery_codes, sessions::LiveSession, totp},
+    db::{Outcome, Tx, privileged_sessions, recovery_codes, sessions::LiveSession, totp},
     failure::Failure,
     http::{
         csrf,
@@ -112,11 +112,14 @@ async fn add(
 }
 
 async fn remove(app: &App, tx: &mut Tx, session: &LiveSession, user_id: Uuid) -> Outcome<Next> {
+    // As privileged work does: it has begun, and is ended below, or sees that the app is gone.
+    privileged_sessions::lock_person(tx, user_id).await?;
     if !totp::end(tx, user_id).await? {
         return Ok(Next::See(app.config.issuer.url("/account")));
     }
     // They stand in for the app, and go with it.
     recovery_codes::end(tx, user_id).await?;
+    sessions::end_unproved(tx, user_id, Actor::User).await?;
     tell(tx, session, Action::CredentialRemoved, "totp");
     notices::tell(tx, user_id, &Message::AuthenticatorRemoved).await?;
     Ok(Next::See(app.config.issuer.url("/account?done=authenticator-removed")))
@@ -127,7 +130,9 @@ async fn renew(app: &App, tx: &mut Tx, session: &LiveSession, user_id: Uuid, fir
     if totp::find(tx, user_id).await?.is_none() {
         return Ok(Next::See(app.config.issuer.url("/account")));
     }
+    privileged_sessions::lock_person(tx, user_id).await?;
     let codes = app.codes.recovery.renew(tx, user_id).await?;
+    sessions::end_unproved(tx, user_id, Actor::User).await?;
     tell(tx, session, Action::RecoveryCodesMade, "recovery");
     if !first {
         notices::tell(tx, user_id, &Message::RecoveryCodesMade).await?;

@@ -47,7 +47,14 @@ async fn run(app: &App, visit: &Visit, tx: &mut Tx, action: &str, form: &Paramet
         form.require("credential")?.parse().map_err(|_| Error::invalid_request("credential is not an id"))?;
     let done = match action {
         "rename" => rename(tx, session, user_id, id, form).await?,
-        "remove" => remove(tx, session, user_id, id).await?,
+        "remove" => {
+            credentials::lock_person(tx, user_id).await?;
+            // Again, and now with the change: another form may have removed the passkey that allowed this.
+            if !freshness::may_change_factors(tx, session).await? {
+                return Ok(Destination::Account.confirmation(app));
+            }
+            remove(tx, session, user_id, id).await?
+        }
         _ => return Err(Error::invalid_request("there is no such action").into()),
     };
     Ok(app.config.issuer.url(&format!("/account?done={done}")))
@@ -70,8 +77,8 @@ async fn rename(
     Ok("passkey-renamed")
 }
 
+/// The caller holds the person.
 async fn remove(tx: &mut Tx, session: &LiveSession, user_id: Uuid, id: Uuid) -> Outcome<&'static str> {
-    credentials::lock_person(tx, user_id).await?;
     let all = credentials::load_passkeys(tx, user_id).await?;
     let Some(passkey) = all.iter().find(|passkey| passkey.id == id) else { return Err(none()) };
     // A suspended one lets nobody in anyway; that it goes is a change like any other, and took what that takes.
@@ -85,7 +92,7 @@ async fn remove(tx: &mut Tx, session: &LiveSession, user_id: Uuid, id: Uuid) -> 
             return Ok("suspended-first");
         }
     }
-    if !ceremony::withdraw(tx, passkey, event(session, Action::CredentialRemoved, id)).await? {
+    if !ceremony::withdraw(tx, passkey, Actor::User, event(session, Action::CredentialRemoved, id)).await? {
         return Err(none());
     }
     Ok("passkey-removed")

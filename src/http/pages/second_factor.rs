@@ -89,15 +89,17 @@ async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameter
     let answered = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
-            let (user, proof) = match second_factor::take(tx, &app.codes, question.ceremony, session, typed).await? {
-                Answer::Right(user, proof) => (user, proof),
-                Answer::Wrong => return Ok(Err(Some(()))),
-                Answer::Over | Answer::Gone => return Ok(Err(None)),
-            };
+            let (user, proof, with) =
+                match second_factor::take(tx, &app.codes, question.ceremony, session, typed).await? {
+                    Answer::Right(user, proof, with) => (user, proof, with),
+                    Answer::Wrong => return Ok(Err(Some(()))),
+                    Answer::Over | Answer::Gone => return Ok(Err(None)),
+                };
             app.sources.forgive(tx, &buckets).await?;
             let sign_in = SignIn {
                 user: &user,
                 proof,
+                with: &with,
                 request_id: question.purpose.request_id(),
                 current: Some(session),
                 outdated: None,

@@ -88,6 +88,7 @@ async fn sign_in(
             let sign_in = SignIn {
                 user: &proved.user,
                 proof: proved.proof,
+                with: &[proved.passkey],
                 request_id: purpose.request_id(),
                 current: Some(session),
                 outdated: None,

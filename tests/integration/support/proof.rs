@@ -1,7 +1,10 @@
 //! A proof without an authenticator: a person has a factor, and has just used it for a request. How factors themselves
 //! are verified is told elsewhere; here the session keeps its cookie, as no browser was there to be given another.
 
-use mooring::{db::authorization_requests, sessions::Proof};
+use mooring::{
+    db::authorization_requests::{self, Proved},
+    sessions::Proof,
+};
 use uuid::Uuid;
 
 use super::{Server, agent::Page};
@@ -27,13 +30,21 @@ impl Server {
     pub async fn prove(&self, page: &Page, username: &str, proof: Proof) {
         let request_id = request_of(page);
         let user_id: Uuid = self.user_id(username).await.parse().expect("an id");
-        self.work(async |tx| {
-            authorization_requests::note_proof(tx, request_id, user_id, proof.acr.as_str(), proof.amr).await
-        })
-        .await;
+        // The newest of each kind that it takes.
+        let kinds = if proof.amr.contains(&"pwd") { "'password', 'totp'" } else { "'passkey'" };
+        let with = self
+            .rows(&format!(
+                "SELECT DISTINCT ON (kind) id FROM credentials WHERE user_id = '{user_id}' AND kind IN ({kinds}) \
+                 AND ended_at IS NULL AND suspended_at IS NULL ORDER BY kind, created_at DESC, id DESC"
+            ))
+            .await;
+        let with: Vec<Uuid> = with.into_iter().filter_map(|row| row[0].as_deref()?.parse().ok()).collect();
+        let proved = Proved { acr: proof.acr.as_str(), amr: proof.amr, with: &with };
+        self.work(async |tx| authorization_requests::note_proof(tx, request_id, user_id, &proved).await).await;
         let amr = proof.amr.join(",");
         self.rows(&format!(
-            "UPDATE sessions s SET acr = '{}', amr = '{{{amr}}}', auth_time = r.proved_at FROM authorization_requests r \
+            "UPDATE sessions s SET acr = '{}', amr = '{{{amr}}}', auth_time = r.proved_at, proved_with = r.proved_with, \
+             proof_lost_at = NULL FROM authorization_requests r \
              WHERE r.id = '{request_id}' AND s.id = r.session_id",
             proof.acr
         ))

@@ -8,7 +8,7 @@ use super::{answer_with, ask, forbid, refuse};
 use crate::{
     app::App,
     authentication::Refusal,
-    authorize::{self, AuthorizationRequest, HeldProof, Issue, Privileged},
+    authorize::{self, AuthorizationRequest, HeldProof, Issue, Privileged, ProofSource},
     db::{Cause, Tx, authorization_requests, privileged_sessions},
     elevations::{self, Approval, Approvers, Need},
     failure::{Broken, Failure},
@@ -35,7 +35,7 @@ enum Halt {
     Instead(sessions::Elevated),
     /// The person may not any more.
     Forbidden(Refusal),
-    /// A passkey was suspended since it was proved.
+    /// A credential that proved it has died since.
     Unproved,
     /// The approval does not stand any more.
     Unapproved,
@@ -112,6 +112,7 @@ async fn elevate(app: &App, visit: &Visit, tx: &mut Tx, of: &Elevated<'_>) -> Re
         acr: proof.acr.as_str(),
         amr: &proof.amr,
         proved_at: proof.at,
+        proved_with: proof.with(),
         until,
         may_supersede: stored.is_some_and(|stored| stored.supersede_at.is_some()),
     };
@@ -119,11 +120,18 @@ async fn elevate(app: &App, visit: &Visit, tx: &mut Tx, of: &Elevated<'_>) -> Re
         sessions::Elevated::On { session_id, until } => (session_id, until),
         instead => return Err(Halt::Instead(instead)),
     };
-    // The person is held by now: a right that they lost since this was decided, or a passkey that was suspended, is seen
+    // The person is held by now: a right or a credential that they lost since this was decided is seen
     // here, and what of this happens afterwards ends the session.
     let privilege = privileged_sessions::find_privilege(tx, &known.client.id, user_id, root.root_id).await?;
     access::judge(visit, &privilege.who, demand).map_err(Halt::Forbidden)?;
-    if !privilege.counts(proof.at) {
+    let stands = match (&proof.source, stored) {
+        (ProofSource::Session(id), _) => *id == session_id,
+        (ProofSource::Request(_), Some(stored)) => {
+            authorization_requests::is_proved(tx, stored.id, user_id, proof.at).await?
+        }
+        (ProofSource::Request(_), None) => false,
+    };
+    if !stands || !privilege.counts(proof.at) {
         return Err(Halt::Unproved);
     }
     if demand.four_eyes {
