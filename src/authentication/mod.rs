@@ -7,6 +7,7 @@ pub mod freshness;
 pub mod guessing;
 pub mod passkey;
 mod password;
+pub mod password_reset;
 pub mod password_rules;
 pub mod recovery;
 pub mod second_factor;

@@ -16,10 +16,12 @@ mod notices;
 mod partitions;
 mod password_resets;
 mod registrations;
+mod reset_requests;
 mod scopes;
 mod settled_notices;
 mod throttles;
 mod upkeep;
+mod user_names;
 mod visitors;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -58,7 +60,9 @@ pub static JOBS: &[Job] = &[
     authorization_requests::JOB,
     ceremonies::JOB,
     password_resets::JOB,
+    reset_requests::JOB,
     elevation_requests::JOB,
+    user_names::JOB,
     visitors::JOB,
     registrations::JOB,
     dead_sessions::JOB,

@@ -74,12 +74,11 @@ impl Attempt {
     /// At one account, from wherever it comes.
     pub(super) fn of_account(self) -> Option<Limit> {
         match self {
-            Self::SignIn | Self::ClientSecret | Self::RegistrationToken => None,
+            // How many mails a mailbox gets is for the job to count: a bucket here would let strangers keep its owner out.
+            Self::SignIn | Self::ClientSecret | Self::RegistrationToken | Self::PasswordReset => None,
             // A code has six digits, and who guesses at it knows the password: 288 guesses a day are one in a thousand. Whoever
             // is kept out by it has something to change.
             Self::SecondFactor => Some(limit(15.0, 1.0 / 300.0)),
-            // What a mailbox can bear.
-            Self::PasswordReset => Some(limit(10.0, 1.0 / 600.0)),
         }
     }
 
@@ -100,6 +99,8 @@ pub(super) const STRANGERS: Limit = limit(1000.0, 10.0);
 pub(super) const KNOWN: Limit = limit(200.0, 1.0);
 /// Passkeys that are asked for from one source. Apart from the rest, so that they are there when the rest is used up.
 pub(super) const PASSKEYS: Limit = limit(1000.0, 10.0);
+/// Of one person who chooses a password: nobody needs more than a few tries, and one in ten seconds is a person's pace.
+pub(super) const CHOICES: Limit = limit(20.0, 1.0 / 10.0);
 /// Of one client that has shown who it is: it asks for all its people from one place.
 pub(super) const PUSHES: Limit = limit(5000.0, 200.0);
 /// Of one resource server: what it reports is kept for ever.

@@ -12,7 +12,7 @@
 use uuid::Uuid;
 
 use super::{
-    limits::{Attempt, KNOWN, Limit, PASSKEYS, PUSHES, REPORTS, STRANGERS, WARNINGS},
+    limits::{Attempt, CHOICES, KNOWN, Limit, PASSKEYS, PUSHES, REPORTS, STRANGERS, WARNINGS},
     watch,
 };
 use crate::{
@@ -207,6 +207,22 @@ impl Sources {
         let Some(shown) = tx.trace.device_cookie.clone() else { return Ok(None) };
         let device = devices::find_of_anybody(tx, &shown).await?;
         Ok(device.map(|device| self.bucket(&[what, device.as_bytes()], KNOWN)))
+    }
+
+    /// Counts a request for a reset link, whoever is named. A browser in which somebody has signed in before has buckets of its
+    /// own, so that strangers at the same address do not keep it from asking.
+    pub async fn count_reset(&self, tx: &mut Tx, name: &str) -> Result<Gate, Broken> {
+        let device = match tx.trace.device_cookie.clone() {
+            Some(shown) => devices::find_of_anybody(tx, &shown).await?,
+            None => None,
+        };
+        self.count(tx, Attempt::PasswordReset, name, device).await
+    }
+
+    /// Counts a password that one person (`key`) tries to choose: its estimate, look-up and hash are worth more than a guess.
+    pub async fn count_choice(&self, tx: &mut Tx, key: &str) -> Result<Gate, Broken> {
+        let bucket = self.bucket(&[b"choice", key.as_bytes()], CHOICES);
+        pass(tx, &[bucket]).await
     }
 
     /// Counts a request that an authenticated client pushes (RFC 9126 §2.3: 429), by how much it has us remember.

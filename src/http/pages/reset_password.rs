@@ -14,13 +14,13 @@ use crate::{
     authentication::{freshness::Factors, password_rules::least, second_factor::Code},
     authorize::Owner,
     db::{
-        Outcome, Tx, devices, mails,
+        Outcome, Tx, devices,
         password_resets::{self, Resettable},
-        users,
+        privileged_sessions, reset_requests, second_factors, users,
     },
-    failure::Failure,
+    failure::{Broken, Failure},
     http::{
-        choosing_password::{Chosen, choose},
+        choosing_password::{Chooser, Chosen, choose},
         extract::{Form, Visit, give_device_cookie},
         pending::{Brought, find_stored},
         render::{Page, PageName, answer, views},
@@ -30,6 +30,7 @@ use crate::{
     risk::Attempt,
     sessions::{self, DeviceCookie},
     tokens::ResetLinks,
+    unicode::name_key,
 };
 
 /// A link that is good, and whose password it is for.
@@ -71,9 +72,9 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     done.unwrap_or_else(|failure| answer::failure(&app, &visit, &failure))
 }
 
-/// Writes to whoever is meant. The same answer, and as many statements, whether that is somebody or nobody.
+/// Notes what was asked. Nothing about the person happens before the answer: a job looks who is meant, and writes to them.
 async fn send(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpResponse> {
-    let name = users::username_key(form.get("username").unwrap_or_default());
+    let name = form.get("username").unwrap_or_default().trim();
     let request = waiting(app, visit, form).await?;
     if name.is_empty() || name.len() > 256 {
         let error = "Please enter your username or your email address.";
@@ -82,28 +83,14 @@ async fn send(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespon
     app.db
         .work(visit.now, &visit.trace, async |tx| {
             app.sources
-                .count(tx, Attempt::PasswordReset, &name, None)
+                .count_reset(tx, &name_key(name))
                 .await?
                 .or_later("too many links were asked for; please wait before you ask again")?;
-            let asked = password_resets::ask(tx, &name, ResetLinks::LIFETIME).await?;
-            if asked.is_empty() {
-                // As many statements as for somebody: a stop-watch tells no more than the page does.
-                mails::queue(tx, Uuid::nil(), "password_reset_link", &json!({})).await?;
-                let hashed = app.sources.hash(&name);
-                let event = Event::refused(
-                    Action::PasswordResetAsked,
-                    Actor::Visitor,
-                    Subject::default(),
-                    "nobody_to_write_to",
-                );
-                audit::record(tx, event.detail(json!({ "account": crate::jose::base64url(&hashed) })));
+            if reset_requests::insert(tx, name, request).await? {
+                Ok(())
+            } else {
+                Err(Failure::from(Broken::unavailable("too many requests for reset links wait")))
             }
-            for (reset, user_id) in asked {
-                let subject = Subject { user_id: Some(user_id), ..Subject::default() };
-                audit::record(tx, Event::done(Action::PasswordResetAsked, Actor::Visitor, subject));
-                notices::tell(tx, user_id, &Message::PasswordResetLink { reset, request }).await?;
-            }
-            Ok::<_, Failure>(())
         })
         .await?;
     Ok(show(app, visit, StatusCode::OK, &views::ResetPassword { sent: true, ..ask(app, request, None) }))
@@ -124,8 +111,15 @@ async fn reset(app: &App, visit: &Visit, token: &str, form: &Parameters) -> Outc
     let Some(link) = link(app, visit, token).await? else { return Ok(dead(app, visit)) };
     let request = waiting(app, visit, form).await?;
     let wrong = |status, error: &str| Ok(show(app, visit, status, &choice(app, &link, request, Some(error))));
-    let alone = !link.factors.has_another();
-    let chosen = match choose(app, form, &link.whose.username, &link.whose.claims, alone).await? {
+    let key = link.whose.user_id.to_string();
+    let chooser = Chooser {
+        key: &key,
+        username: &link.whose.username,
+        claims: &link.whose.claims,
+        alone: !link.factors.has_another(),
+        administrator: false,
+    };
+    let chosen = match choose(app, visit, form, &chooser).await? {
         Ok(chosen) => chosen,
         Err(error) => return wrong(StatusCode::BAD_REQUEST, &error),
     };
@@ -179,6 +173,9 @@ enum Done {
 async fn set(app: &App, tx: &mut Tx, link: &Link, chosen: &Chosen, code: &str, end_all: bool) -> Outcome<Done> {
     let user_id = link.whose.user_id;
     let subject = Subject { user_id: Some(user_id), ..Subject::default() };
+    // In the order in which others lock them: a declared password, a sign-in with a code, an app that is removed.
+    second_factors::hold_person(tx, user_id).await?;
+    privileged_sessions::lock_person(tx, user_id).await?;
     // Again, and now with the change: an app may have been added while the page was open.
     let factors = Factors::load(tx, user_id).await?;
     if factors.totp
@@ -193,6 +190,7 @@ async fn set(app: &App, tx: &mut Tx, link: &Link, chosen: &Chosen, code: &str, e
     users::set_password(tx, user_id, &chosen.phc, None).await?;
     // What was guessed at was the password before; and whoever has the mailbox signs in here next, whatever strangers do.
     app.sources.forget_failures(tx, Attempt::SignIn, &user_id.to_string()).await?;
+    sessions::end_unproved(tx, user_id, Actor::User).await?;
     let ended = if end_all { sessions::end_all_of_user(tx, user_id, "ended_by_user", Actor::User).await? } else { 0 };
     let event = Event::done(Action::PasswordReset, Actor::Visitor, subject);
     audit::record(tx, event.detail(json!({ "code": factors.totp, "sessions_ended": ended })));
