@@ -3,10 +3,11 @@
 //! Length, and no password that many people have. Nothing is asked of what it is made of, nothing expires, nothing is cut
 //! off. The strength that is shown is an estimate, not a rule.
 
+use tokio::sync::Semaphore;
 use zxcvbn::{Entropy, matching::patterns::MatchPattern, zxcvbn};
 
 use super::password::MAX_LENGTH;
-use crate::{jose::sha1_hex, outbound::Outbound};
+use crate::{failure::Broken, jose::sha1_hex, outbound::Outbound};
 
 /// Characters of a password that opens the account by itself.
 pub const ALONE: usize = 15;
@@ -19,8 +20,30 @@ pub fn least(alone: bool) -> usize {
     if alone { ALONE } else { BESIDE }
 }
 
-/// Longer ones are estimated by their beginning: the estimate's cost grows faster than what it is of.
-const ESTIMATED: usize = 100;
+/// Longer ones are estimated by their beginning: the cost of the estimate grows with a high power of the length.
+const ESTIMATED: usize = 48;
+/// Signs that stand for a letter, as the estimator knows them. It tries every combination of readings.
+const SIGNS: [(char, &str); 12] = [
+    ('a', "4@"),
+    ('b', "8"),
+    ('c', "({[<"),
+    ('e', "3"),
+    ('g', "69"),
+    ('i', "1!|"),
+    ('l', "1|7"),
+    ('o', "0"),
+    ('s', "$5"),
+    ('t', "+7"),
+    ('x', "%"),
+    ('z', "2"),
+];
+/// So many combinations are tried; beyond that, signs that are no digits are read as their letters first.
+const MOST_READINGS: usize = 16;
+/// How many are estimated at once, and how many may wait.
+static ESTIMATES: Semaphore = Semaphore::const_new(2);
+static WAITING: Semaphore = Semaphore::const_new(64);
+/// The least score of an administrator's password.
+const STRONG: u8 = 3;
 /// What is guessed sooner is not worth the name.
 const GUESSED_AT_ONCE: u64 = 1_000_000;
 
@@ -49,6 +72,10 @@ pub enum Unfit {
     TooCommon {
         advice: String,
     },
+    /// An administrator's, and soon guessed.
+    TooWeak {
+        advice: String,
+    },
     /// The person's name, or the service's.
     TooPersonal,
     /// In somebody's list of stolen ones.
@@ -67,6 +94,10 @@ impl Unfit {
             Self::TooLong => format!("Please choose a shorter password: at most {MAX_LENGTH} bytes."),
             Self::TooCommon { advice } => {
                 format!("Many people have this password, and it is tried first. {advice}").trim_end().to_owned()
+            }
+            Self::TooWeak { advice } => {
+                let asked = "This password is too weak for an administrator. A few unrelated words make a good one.";
+                format!("{asked} {advice}").trim_end().to_owned()
             }
             Self::TooPersonal => {
                 "Please choose a password that is not your name or address, or this service's.".to_owned()
@@ -102,26 +133,55 @@ impl Strength {
     }
 }
 
-/// Judges a password that a person chooses; `least`: [`ALONE`] or [`BESIDE`].
+/// What is asked of a password.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// [`ALONE`] or [`BESIDE`].
+    pub least: usize,
+    /// It is an administrator's: a weak one is refused.
+    pub strong: bool,
+}
+
+/// Evaluates a password that a person chooses, beside the threads that answer requests: the estimate takes milliseconds.
+pub async fn judge_apart(
+    password: &str,
+    context: &Context<'_>,
+    asked: Asked,
+) -> Result<Result<Strength, Unfit>, Broken> {
+    let waiting = WAITING.try_acquire().map_err(|_| Broken::unavailable("too many passwords are being estimated"))?;
+    let permit = ESTIMATES.acquire().await.map_err(Broken::new)?;
+    let (password, words) = (password.to_owned(), context.words());
+    let judged = tokio::task::spawn_blocking(move || judge_by(&password, &words, asked)).await.map_err(Broken::new);
+    drop((permit, waiting));
+    judged
+}
+
+/// The same at once, for commands and at the start.
 pub fn judge(password: &str, context: &Context<'_>, least: usize) -> Result<Strength, Unfit> {
+    judge_by(password, &context.words(), Asked { least, strong: false })
+}
+
+fn judge_by(password: &str, words: &[String], Asked { least, strong }: Asked) -> Result<Strength, Unfit> {
     if password.len() > MAX_LENGTH {
         return Err(Unfit::TooLong);
     }
-    let words = context.words();
     let known: Vec<&str> = words.iter().map(String::as_str).collect();
-    let beginning: String = password.chars().take(ESTIMATED).collect();
-    let estimate = zxcvbn(&beginning, &known);
+    let estimate = zxcvbn(&estimated(password), &known);
     let advice = advice(&estimate);
     if password.chars().count() < least {
         return Err(Unfit::TooShort { least, advice });
     }
-    if is_personal(password, &words) {
+    if is_personal(password, words) {
         return Err(Unfit::TooPersonal);
     }
     if is_blocked(password) || is_one_guess(&estimate) {
         return Err(Unfit::TooCommon { advice });
     }
-    Ok(Strength { score: u8::from(estimate.score()), advice })
+    let score = u8::from(estimate.score());
+    if strong && score < STRONG {
+        return Err(Unfit::TooWeak { advice });
+    }
+    Ok(Strength { score, advice })
 }
 
 /// Asks whoever keeps a list of stolen passwords, by the first five digits of the password's SHA-1: they learn that it is one
@@ -178,6 +238,21 @@ fn is_blocked(password: &str) -> bool {
     BLOCKED.split_whitespace().any(|blocked| blocked == folded || blocked == bare)
 }
 
+/// The part of a password that is estimated, in at most [`ESTIMATED`] characters and few readings.
+fn estimated(password: &str) -> String {
+    let beginning: String = password.chars().take(ESTIMATED).collect();
+    if readings(&beginning) <= MOST_READINGS {
+        return beginning;
+    }
+    let letter = |sign: char| SIGNS.iter().find(|(_, signs)| !sign.is_ascii_digit() && signs.contains(sign));
+    beginning.chars().map(|c| letter(c).map_or(c, |(letter, _)| *letter)).collect()
+}
+
+/// How many combinations of readings its signs have.
+fn readings(text: &str) -> usize {
+    SIGNS.iter().map(|(_, signs)| signs.chars().filter(|sign| text.contains(*sign)).count().max(1)).product()
+}
+
 /// The whole of it is one entry of a list, one walk over the keyboard, one thing repeated.
 fn is_one_guess(estimate: &Entropy) -> bool {
     let [only] = estimate.sequence() else { return false };
@@ -232,6 +307,31 @@ mod tests {
         assert!(short.contains("at least 15") && short.contains("Add another word or two."), "{short}");
         let short = judge("xK7#pQ2!vR9", &ALICE, ALONE).unwrap_err().said();
         assert!(short.ends_with("make a good one."), "{short}");
+    }
+
+    /// The estimator's time grows with the length and, by products, with the signs that it can read as letters.
+    #[test]
+    fn the_cost_of_an_estimate_is_bounded() {
+        for dear in ["4@8({[<369!|10$+7%2".repeat(60), "1|!".repeat(40), "9".repeat(1024)] {
+            let estimated = estimated(&dear);
+            assert!(estimated.chars().count() <= ESTIMATED && readings(&estimated) <= MOST_READINGS, "{estimated}");
+        }
+        assert_eq!(readings("4@8({[<369!|10$+7%2"), 576);
+        // Few signs are left to the estimator, which knows such passwords.
+        assert_eq!(estimated("P@$$w0rd{1}"), "P@$$w0rd{1}");
+        assert!(matches!(judge("p@ssw0rd", &ALICE, BESIDE), Err(Unfit::TooCommon { .. })));
+    }
+
+    #[test]
+    fn an_administrator_takes_a_strong_one() {
+        let judged = |password: &str, strong| judge_by(password, &ALICE.words(), Asked { least: ALONE, strong });
+        for weak in ["password1234567", "qwertyuiop12345", "aaaabbbbccccdddd"] {
+            assert!(matches!(judged(weak, true), Err(Unfit::TooWeak { .. })), "{weak}");
+            assert!(judged(weak, false).is_ok(), "{weak}");
+        }
+        assert!(judged("kelp gull over the quay", true).is_ok());
+        let said = judged("password1234567", true).unwrap_err().said();
+        assert!(said.contains("for an administrator") && said.contains("Add another word or two."), "{said}");
     }
 
     #[test]

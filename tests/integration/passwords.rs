@@ -187,3 +187,28 @@ async fn stolen_passwords_are_refused() {
         list.received_requests().await.unwrap().iter().map(|request| request.url.path().to_owned()).collect();
     assert!(asked.iter().all(|path| path.len() == "/range/".len() + 5), "{asked:?}");
 }
+
+/// An estimate, a look-up and a hash for each try: one person gets so many.
+#[tokio::test]
+async fn trying_passwords_is_throttled() {
+    let server = Server::usual().await;
+    let (alice, _) = signed_in(&server, ALICE, PASSWORD).await;
+    let change = form(&server, &alice).await;
+    let dear = "4@8({[<";
+    let mut tries = 0;
+    let refused = loop {
+        let answer = alice.submit(&filled(&change, dear)).await;
+        if answer.status != 400 {
+            break answer;
+        }
+        tries += 1;
+        assert!(tries < 100);
+    };
+    assert_eq!(refused.status, 429, "{}", refused.body);
+    assert!((10..=40).contains(&tries), "{tries}");
+    assert!(refused.header("retry-after").parse::<u32>().is_ok());
+    // Nobody else is kept from theirs.
+    let (bob, _) = signed_in(&server, BOB, PASSWORD).await;
+    let page = bob.submit(&filled(&form(&server, &bob).await, NEW)).await;
+    assert!(page.body.contains("Your password is changed"), "{}", page.body);
+}

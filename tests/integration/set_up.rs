@@ -45,6 +45,38 @@ async fn the_link_makes_one_administrator() {
     assert_eq!(server.value("SELECT count(*) FROM users WHERE username = 'second'").await, "0");
 }
 
+/// Somebody has to be written to in an emergency; a passkey's page asks for the same.
+#[tokio::test]
+async fn the_administrator_gives_an_address() {
+    let server = Server::usual().await;
+    let page = server.agent().open(&link(&server).await).await;
+    let wrong = server.agent().submit(&filled(&page, "root").fill("email", "root at harbour")).await;
+    assert!(wrong.status == 400 && wrong.body.contains("mail can be sent to"), "{}", wrong.body);
+    server.agent().submit(&filled(&wrong, "root").fill("email", " root@harbour.example ")).await;
+    assert_eq!(
+        server.value("SELECT claims FROM users WHERE username = 'root'").await,
+        r#"{"email": "root@harbour.example"}"#
+    );
+}
+
+/// It guards everybody's account: the estimate decides, too.
+#[tokio::test]
+async fn a_weak_password_makes_no_administrator() {
+    let server = Server::usual().await;
+    let page = server.agent().open(&link(&server).await).await;
+    for weak in ["password1234567", "qwertyuiop12345", "aaaabbbbccccdddd"] {
+        let form = filled(&page, "root").fill("password", weak).fill("password_again", weak);
+        let answer = server.agent().submit(&form).await;
+        assert!(
+            answer.status == 400 && answer.body.contains("too weak for an administrator"),
+            "{weak}: {}",
+            answer.body
+        );
+    }
+    assert_eq!(administrators(&server).await, "");
+    assert!(server.agent().submit(&filled(&page, "root")).await.asks_for_password());
+}
+
 #[tokio::test]
 async fn two_racing_uses_make_one() {
     for round in 0..6 {

@@ -15,7 +15,7 @@ use crate::{
     },
     failure::Failure,
     http::{
-        choosing_password::{Chosen, choose},
+        choosing_password::{Chooser, Chosen, choose},
         csrf,
         extract::{Browser, Form, Visit},
         render::{Page, PageName, answer, views},
@@ -73,7 +73,10 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
     csrf::check(app, &changer.session, form)?;
     let username = changer.session.username.clone().unwrap_or_default();
     let claims = changer.session.user_claims.clone().unwrap_or_default();
-    let chosen = match choose(app, form, &username, &claims, !changer.factors.has_another()).await? {
+    let key = changer.user_id.to_string();
+    let alone = !changer.factors.has_another();
+    let chooser = Chooser { key: &key, username: &username, claims: &claims, alone, administrator: false };
+    let chosen = match choose(app, visit, form, &chooser).await? {
         Ok(chosen) => chosen,
         Err(wrong) => return Ok(show(app, visit, &changer, StatusCode::BAD_REQUEST, Some(&wrong))),
     };
@@ -90,6 +93,7 @@ async fn change(tx: &mut Tx, changer: &Changer, chosen: &Chosen, end_others: boo
     if !is_fresh || !session_rows::lock_open(tx, changer.session.root_id).await? {
         return Err(Error::invalid_request("please sign in again first").into());
     }
+    sessions::end_unproved(tx, changer.user_id, Actor::User).await?;
     let ended = if end_others {
         sessions::end_others(tx, changer.user_id, changer.session.root_id, Actor::User).await?
     } else {

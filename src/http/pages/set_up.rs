@@ -2,22 +2,35 @@
 //! and password. The passkey's calls are `http::passkeys::set_up`.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
-    config::is_presentable_username,
+    config::is_username,
     db::{Outcome, set_up_links, users},
     failure::Failure,
     http::{
-        choosing_password::choose,
+        choosing_password::{Chooser, choose},
         extract::{Form, Visit},
         render::{Page, PageName, answer, views},
     },
-    jose::sha256,
+    jose::{base64url, sha256},
+    notices::mail::is_address,
     oauth::{Error, Parameters},
 };
+
+/// What was written into the form, but for the password.
+#[derive(Default)]
+struct Typed<'a> {
+    username: &'a str,
+    email: &'a str,
+}
+
+/// The first administrator's claims: their address, if they gave one.
+pub fn claims_of(email: &str) -> Value {
+    if email.is_empty() { json!({}) } else { json!({ "email": email }) }
+}
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
     let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
@@ -30,7 +43,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         })
         .await;
     match good {
-        Ok(true) => show(&app, &visit, StatusCode::OK, token, "", None),
+        Ok(true) => show(&app, &visit, StatusCode::OK, token, &Typed::default(), None),
         Ok(false) => dead(&app, &visit),
         Err(failure) => answer::failure(&app, &visit, &failure),
     }
@@ -45,10 +58,17 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
 
 async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpResponse> {
     let token = form.require("token")?;
-    let username = form.get("username").unwrap_or_default().trim();
-    if !is_presentable_username(username) {
-        return Ok(show(app, visit, StatusCode::BAD_REQUEST, token, username, Some("Please choose a username.")));
+    let trimmed = |name| form.get(name).unwrap_or_default().trim();
+    let typed = Typed { username: trimmed("username"), email: trimmed("email") };
+    let username = typed.username;
+    if !is_username(username) {
+        return Ok(show(app, visit, StatusCode::BAD_REQUEST, token, &typed, Some("Please choose a username.")));
     }
+    if !typed.email.is_empty() && !is_address(typed.email) {
+        let error = "Please write an email address that mail can be sent to.";
+        return Ok(show(app, visit, StatusCode::BAD_REQUEST, token, &typed, Some(error)));
+    }
+    let claims = claims_of(typed.email);
     // Before the costly hash: is there anything to set up?
     let secret_hash = sha256(&[token.as_bytes()]);
     let good = app
@@ -60,9 +80,11 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
     if !good {
         return Ok(dead(app, visit));
     }
-    let chosen = match choose(app, form, username, &json!({}), true).await? {
+    let key = base64url(&secret_hash);
+    let chooser = Chooser { key: &key, username, claims: &claims, alone: true, administrator: true };
+    let chosen = match choose(app, visit, form, &chooser).await? {
         Ok(chosen) => chosen,
-        Err(wrong) => return Ok(show(app, visit, StatusCode::BAD_REQUEST, token, username, Some(&wrong))),
+        Err(wrong) => return Ok(show(app, visit, StatusCode::BAD_REQUEST, token, &typed, Some(&wrong))),
     };
     let made = app
         .db
@@ -71,7 +93,7 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
             if !set_up_links::consume(tx, &secret_hash).await? || users::an_admin_exists(tx).await? {
                 return Ok(None);
             }
-            let Some(user) = users::insert(tx, username, &json!({}), true).await? else {
+            let Some(user) = users::insert(tx, username, &claims, true).await? else {
                 return Err(Failure::from(Error::invalid_request("this username is taken")));
             };
             users::set_password(tx, user.id, &chosen.phc, None).await?;
@@ -84,7 +106,7 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
         Ok(Some(_)) => Ok(answer::see_other(&app.config.issuer.url("/login?done=set-up"))),
         Ok(None) => Ok(dead(app, visit)),
         Err(Failure::Refused(error)) => {
-            Ok(show(app, visit, StatusCode::BAD_REQUEST, token, username, Some(error.description.as_ref())))
+            Ok(show(app, visit, StatusCode::BAD_REQUEST, token, &typed, Some(error.description.as_ref())))
         }
         Err(broken) => Err(broken),
     }
@@ -95,7 +117,7 @@ fn show(
     visit: &Visit,
     status: StatusCode,
     token: &str,
-    username: &str,
+    typed: &Typed<'_>,
     error: Option<&str>,
 ) -> HttpResponse {
     let context = views::SetUp {
@@ -107,7 +129,8 @@ fn show(
             csrf: None,
             token: Some(token.to_owned()),
         }),
-        username: username.to_owned(),
+        username: typed.username.to_owned(),
+        email: typed.email.to_owned(),
         error: error.map(str::to_owned),
     };
     answer::page(app, visit, Page::new(PageName::SetUp).status(status), &context)

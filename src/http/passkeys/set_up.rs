@@ -2,9 +2,6 @@
 //!
 //! Invariant: of racing uses one makes an administrator; the link's row is the lock.
 
-use actix_web::{HttpResponse, http::StatusCode, web::Data};
-use serde_json::json;
-
 use super::{Call, answered, ask, go, out_of_date, passkeys, refused, say};
 use crate::{
     app::App,
@@ -13,16 +10,21 @@ use crate::{
         ceremony::{self, Answer},
         passkey::Passkeys,
     },
-    config::is_presentable_username,
+    config::is_username,
     db::{Outcome, Tx, set_up_links, users},
     failure::Failure,
-    http::extract::{Browser, JsonBody, Visit, give_cookie},
+    http::{
+        extract::{Browser, JsonBody, Visit, give_cookie},
+        pages::set_up::claims_of,
+    },
     jose::sha256,
+    notices::mail::is_address,
     oauth::Error,
     sessions,
 };
+use actix_web::{HttpResponse, http::StatusCode, web::Data};
 
-/// `POST /set-up/passkey/options` with `token` and `username`.
+/// `POST /set-up/passkey/options` with `token`, `username` and, if there is one, `email`.
 pub async fn options(app: Data<App>, visit: Visit, body: JsonBody) -> HttpResponse {
     match passkeys(&app) {
         Ok(passkeys) => answered(&visit, begin(&app, &visit, passkeys, &Call(body.0)).await),
@@ -32,8 +34,13 @@ pub async fn options(app: Data<App>, visit: Visit, body: JsonBody) -> HttpRespon
 
 async fn begin(app: &App, visit: &Visit, passkeys: &Passkeys, call: &Call) -> Outcome<HttpResponse> {
     let username = call.text("username").unwrap_or_default().trim();
-    if !is_presentable_username(username) {
+    if !is_username(username) {
         return Ok(say(StatusCode::BAD_REQUEST, "invalid_username", "Please choose a username."));
+    }
+    let email = call.text("email").unwrap_or_default().trim();
+    if !email.is_empty() && !is_address(email) {
+        let message = "Please write an email address that mail can be sent to.";
+        return Ok(say(StatusCode::BAD_REQUEST, "invalid_email", message));
     }
     app.db
         .work(visit.now, &visit.trace, async |tx| {
@@ -52,7 +59,8 @@ async fn begin(app: &App, visit: &Visit, passkeys: &Passkeys, call: &Call) -> Ou
                 Some(session) => session,
                 None => sessions::start_visitor(tx, &app.config.sessions).await?,
             };
-            let mut response = ask(&ceremony::ask_for_first(tx, passkeys, &session, username).await?);
+            let mut response =
+                ask(&ceremony::ask_for_first(tx, passkeys, &session, username, &claims_of(email)).await?);
             if begun {
                 give_cookie(&mut response, app, session.id, 0);
             }
@@ -79,7 +87,7 @@ async fn set_up(app: &App, visit: &Visit, passkeys: &Passkeys, call: Call) -> Ou
                 Ok(made) => made,
                 Err(refusal) => return Ok(refused(visit, refusal)),
             };
-            let Some((user_id, username)) = made.newcomer else { return Ok(out_of_date()) };
+            let Some((user_id, username, claims)) = made.newcomer else { return Ok(out_of_date()) };
             if !is_good(tx, &call).await? || !set_up_links::consume(tx, &secret_hash(&call)).await? {
                 return Ok(dead());
             }
@@ -88,7 +96,7 @@ async fn set_up(app: &App, visit: &Visit, passkeys: &Passkeys, call: Call) -> Ou
                 return Ok(dead());
             }
             let taken = || Failure::from(Error::invalid_request("this username is taken"));
-            let user = users::insert_as(tx, user_id, &username, &json!({}), true).await?.ok_or_else(taken)?;
+            let user = users::insert_as(tx, user_id, &username, &claims, true).await?.ok_or_else(taken)?;
             let subject = Subject { user_id: Some(user.id), ..Subject::default() };
             audit::record(tx, Event::done(Action::AdministratorSetUp, Actor::Visitor, subject.clone()));
             match ceremony::add(tx, user.id, &made.enrolled, "Passkey", subject).await? {
