@@ -5,7 +5,7 @@
 //! it stands on. Imports point one way, downwards:
 //! `cli, http, jobs` → `authorize, grants` → `clients, sessions, tokens, authentication, elevations, risk, audit, notices` →
 //! `engine, db` → `oauth, jose`. `app` (built once, shared), `clock`, `failure` and `config` may be imported by all of
-//! the first row; `clock`, `failure` and `config` by everyone.
+//! the first row; `clock`, `failure`, `config` and `unicode` by everyone.
 
 pub mod app;
 pub mod audit;
@@ -30,3 +30,4 @@ pub mod outbound;
 pub mod risk;
 pub mod sessions;
 pub mod tokens;
+pub mod unicode;

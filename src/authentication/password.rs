@@ -13,6 +13,7 @@ use super::turns::{Caller, Turn, Turns};
 use crate::{
     config,
     failure::{Broken, Stop},
+    unicode::nfc,
 };
 
 /// The longest password that is looked at, in octets: hashing cost must not follow the sender's wishes.
@@ -27,7 +28,7 @@ const TURNS: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordVerdict {
     Fits,
-    /// It fits, but the stored hash was made with other parameters and should be replaced.
+    /// It fits, but the stored hash was made with other parameters, or of another Unicode form, and should be replaced.
     FitsOldHash,
     DoesNotFit,
 }
@@ -67,7 +68,7 @@ impl Passwords {
     /// Hashes a password; the answer is in PHC form.
     pub async fn hash(&self, password: String) -> Result<String, Broken> {
         let argon2 = self.argon2.clone();
-        self.run(move || hash(&argon2, &password)).await?
+        self.run(move || hash(&argon2, &nfc(&password))).await?
     }
 
     /// Compares a password with a stored hash; `None` stands for a person who is not there or has no password, and
@@ -88,12 +89,20 @@ impl Passwords {
             if password.len() > MAX_LENGTH {
                 return Ok(PasswordVerdict::DoesNotFit);
             }
-            let fits = argon2.verify_password(password.as_bytes(), &parsed).is_ok();
+            let composed = nfc(&password);
+            let fits_composed = argon2.verify_password(composed.as_bytes(), &parsed).is_ok();
+            // A hash of before passwords were composed is one of what was typed. Whose it is makes no difference in time.
+            let fits_typed = *composed != *password && argon2.verify_password(password.as_bytes(), &parsed).is_ok();
+            let fits = fits_composed || fits_typed;
             let params = Params::try_from(&parsed)
                 .map_err(|error| Broken::new(format_args!("parameters of a stored password hash: {error}")))?;
             let is_present = cost(&params) == cost(argon2.params()) && params.t_cost() == argon2.params().t_cost();
             if known && fits {
-                return Ok(if is_present { PasswordVerdict::Fits } else { PasswordVerdict::FitsOldHash });
+                return Ok(if is_present && fits_composed {
+                    PasswordVerdict::Fits
+                } else {
+                    PasswordVerdict::FitsOldHash
+                });
             }
             if let Some(rest) = rest(argon2.params(), &params) {
                 let rest = Argon2::new(Algorithm::Argon2id, Version::V0x13, rest);

@@ -135,6 +135,7 @@ async fn apply_user(tx: &mut Tx, app: &App, key: &Key256, declared: &User) -> Re
     }
     if may_set {
         set_password(tx, app, key, &found, declared).await?;
+        sessions::end_unproved(tx, found.id, Actor::Server).await?;
         changed.push("password");
     }
     if !changed.is_empty() {
@@ -146,7 +147,9 @@ async fn apply_user(tx: &mut Tx, app: &App, key: &Key256, declared: &User) -> Re
 async fn set_password(tx: &mut Tx, app: &App, key: &Key256, user: &users::User, declared: &User) -> Result<(), Broken> {
     let service = [app.config.pages.name.as_str(), app.config.issuer.host()];
     let context = Context { username: &declared.username, email: None, name: None, service };
-    if let Err(unfit) = password_rules::judge(declared.password.expose(), &context, password_rules::BESIDE) {
+    if let Err(unfit) =
+        password_rules::judge(&crate::unicode::nfc(declared.password.expose()), &context, password_rules::BESIDE)
+    {
         tracing::warn!(username = declared.username, "a weak declared password: {}", unfit.said());
     }
     let phc = app.passwords.hash(declared.password.expose().to_owned()).await?;

@@ -74,7 +74,7 @@ pub use self::{
     sessions::Sessions,
     tls::Tls,
     tokens::Tokens,
-    user::{User, is_presentable_username, is_username},
+    user::{User, is_username},
 };
 use self::{given::Given, key::Section};
 use crate::{failure::Stop, oauth::client_metadata::ClientMetadata};

@@ -8,7 +8,10 @@ use super::{
     key::{Described, Key, Section},
     value::json,
 };
-use crate::failure::Stop;
+use crate::{
+    failure::Stop,
+    unicode::{is_plain_name, name_key},
+};
 
 static USERNAME: Key<String> = Key::required("username", "What the person signs in with.");
 static PASSWORD: Key<Secret> =
@@ -119,7 +122,7 @@ pub fn read(rows: &[Reader<'_>]) -> Result<Vec<User>, Stop> {
     let mut users: Vec<User> = Vec::with_capacity(rows.len());
     for from in rows {
         let user = one(from)?;
-        let same = |other: &User| other.username.to_lowercase() == user.username.to_lowercase();
+        let same = |other: &User| name_key(&other.username) == name_key(&user.username);
         if users.iter().any(same) {
             return Err(from.wrong(&USERNAME, "another [[user]] above has this name: keep one of them"));
         }
@@ -128,24 +131,16 @@ pub fn read(rows: &[Reader<'_>]) -> Result<Vec<User>, Stop> {
     Ok(users)
 }
 
-/// What somebody can be called: 1 to 255 bytes, no control characters, no spaces around it.
+/// What somebody can be called: 1 to 255 bytes, no spaces around it, every character visible ([`is_plain_name`]).
 #[must_use]
 pub fn is_username(name: &str) -> bool {
-    name.trim() == name && (1..=255).contains(&name.len()) && !name.chars().any(char::is_control)
-}
-
-/// What somebody can call themselves on a page: a name that also looks like what it is, without characters that turn the
-/// direction of writing.
-#[must_use]
-pub fn is_presentable_username(name: &str) -> bool {
-    let turns_writing = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    is_username(name) && !name.contains(turns_writing)
+    name.trim() == name && (1..=255).contains(&name.len()) && is_plain_name(name) && !name_key(name).is_empty()
 }
 
 fn one(from: &Reader<'_>) -> Result<User, Stop> {
     let username = from.get(&USERNAME)?;
     if !username.is_empty() && !is_username(&username) {
-        return Err(from.wrong(&USERNAME, "use at most 255 bytes, no control characters, no spaces around it"));
+        return Err(from.wrong(&USERNAME, "use at most 255 bytes, no spaces around it, no invisible characters"));
     }
     let mut claims = serde_json::Map::new();
     for (name, value) in from.entries() {

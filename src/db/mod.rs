@@ -35,6 +35,7 @@ mod pool;
 pub mod privileged_sessions;
 pub mod recovery_codes;
 pub mod registrations;
+pub mod reset_requests;
 pub mod resources;
 mod rights;
 #[allow(clippy::doc_markdown, reason = "generated from the schema's comments")]
@@ -57,6 +58,8 @@ mod target;
 pub mod throttles;
 pub mod totp;
 pub mod used_jtis;
+pub mod user_lists;
+pub mod user_names;
 pub mod users;
 mod work;
 pub mod work_reports;

@@ -1,7 +1,9 @@
 //! `users` and their password in `credentials`.
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, QueryableByName, Selectable, sql_types as sql,
+};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
@@ -10,12 +12,16 @@ use super::{
     Tx,
     schema::{credentials, users},
     session_ends::{Of, look_soon},
+    statement::Cached,
     work::OrBroken,
 };
-use crate::failure::Broken;
+use crate::{
+    failure::Broken,
+    unicode::{name_key, nfc},
+};
 
 /// A person who can sign in.
-#[derive(Clone, Debug, Queryable, Selectable)]
+#[derive(Clone, Debug, Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = users)]
 pub struct User {
     pub id: Uuid,
@@ -26,40 +32,69 @@ pub struct User {
     pub disabled_at: Option<DateTime<Utc>>,
 }
 
-/// How names are compared: lower case, without blanks around them.
+/// A name as the column of this name has it: lower case, without blanks around it. Names that are the same in another form have
+/// the same [`name_key`].
 #[must_use]
 pub fn username_key(username: &str) -> String {
     username.trim().to_lowercase()
 }
 
+/// Whom a name means: as it was typed first, then in any other Unicode form. `$1` is [`username_key`], `$2` the [`name_key`].
+macro_rules! named {
+    () => {
+        "SELECT id, 0 AS rank FROM users WHERE username_key = $1 UNION ALL SELECT id, 1 FROM users WHERE username_key = $2 \
+         UNION ALL SELECT user_id, 1 FROM user_names WHERE key = $2"
+    };
+}
+
 pub async fn find_by_username(tx: &mut Tx, username: &str) -> Result<Option<User>, Broken> {
-    users::table
-        .filter(users::username_key.eq(username_key(username)))
-        .select(User::as_select())
-        .first(&mut tx.conn())
-        .await
-        .optional()
-        .or_broken("find user")
+    let rows: Vec<User> = Cached(
+        diesel::sql_query(concat!(
+            "SELECT u.* FROM (SELECT id FROM (",
+            named!(),
+            ") n ORDER BY rank LIMIT 1) n JOIN LATERAL (SELECT id, username, claims, session_epoch, admin_at, disabled_at \
+                 FROM users WHERE id = n.id OFFSET 0) u ON true"
+        ))
+        .bind::<sql::Text, _>(username_key(username))
+        .bind::<sql::Text, _>(name_key(username)),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("find user")?;
+    Ok(rows.into_iter().next())
 }
 
-/// The person and the Argon2id hash of their password, in one look-up.
-pub async fn find_with_password(tx: &mut Tx, username: &str) -> Result<Option<(User, Option<String>)>, Broken> {
-    let hash = credentials::table
-        .filter(credentials::user_id.eq(users::id))
-        .filter(credentials::kind.eq("password"))
-        .filter(credentials::ended_at.is_null())
-        .select(credentials::secret_hash)
-        .single_value();
-    users::table
-        .filter(users::username_key.eq(username_key(username)))
-        .select((User::as_select(), hash))
-        .first(&mut tx.conn())
-        .await
-        .optional()
-        .or_broken("find user with password")
+/// Whom somebody means who signs in, and the Argon2id hash of their password, in one look-up. A name goes before an address; an
+/// address counts as it does for a reset link (not known to be unverified), and only where one person has it.
+pub async fn find_with_password(tx: &mut Tx, identifier: &str) -> Result<Option<(User, Option<String>)>, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(embed)]
+        user: User,
+        #[diesel(sql_type = sql::Nullable<sql::Text>)]
+        secret_hash: Option<String>,
+    }
+    let rows: Vec<Row> = Cached(
+        diesel::sql_query(concat!(
+            "SELECT u.*, k.secret_hash FROM (SELECT id FROM (",
+            named!(),
+            " UNION ALL SELECT min(id::text)::uuid, 2 FROM users WHERE lower(claims->>'email') = $1 AND claims ? 'email' \
+                 AND coalesce(claims->'email_verified', 'true') <> 'false' HAVING count(*) = 1) n ORDER BY rank LIMIT 1) n \
+             JOIN LATERAL (SELECT id, username, claims, session_epoch, admin_at, disabled_at FROM users WHERE id = n.id OFFSET 0) u \
+                 ON true \
+             LEFT JOIN LATERAL (SELECT secret_hash FROM credentials WHERE user_id = u.id AND kind = 'password' \
+                 AND ended_at IS NULL OFFSET 0) k ON true"
+        ))
+        .bind::<sql::Text, _>(username_key(identifier))
+        .bind::<sql::Text, _>(name_key(identifier)),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("find user with password")?;
+    Ok(rows.into_iter().next().map(|row| (row.user, row.secret_hash)))
 }
 
-/// Adds a person; `None` when the name is taken.
+/// Adds a person; `None` when the name is taken, in whatever Unicode form.
 pub async fn insert(tx: &mut Tx, username: &str, claims: &Value, admin: bool) -> Result<Option<User>, Broken> {
     let id = tx.new_id();
     insert_as(tx, id, username, claims, admin).await
@@ -74,26 +109,45 @@ pub async fn insert_as(
     admin: bool,
 ) -> Result<Option<User>, Broken> {
     let now = tx.now;
-    diesel::insert_into(users::table)
-        .values((
-            users::id.eq(id),
-            users::username.eq(username.trim()),
-            users::username_key.eq(username_key(username)),
-            users::claims.eq(claims),
-            users::admin_at.eq(admin.then_some(now)),
-            users::created_at.eq(now),
-            users::updated_at.eq(now),
+    let username = nfc(username.trim()).into_owned();
+    let rows: Vec<User> = Cached(
+        diesel::sql_query(concat!(
+            "WITH free AS (SELECT WHERE NOT EXISTS (",
+            named!(),
+            ")), named AS (INSERT INTO user_names (user_id, key) SELECT $3, $2 FROM free ON CONFLICT DO NOTHING RETURNING user_id) \
+             INSERT INTO users (id, username, username_key, claims, admin_at, created_at, updated_at) \
+             SELECT user_id, $4, $1, $5, $6, $7, $7 FROM named \
+             RETURNING id, username, claims, session_epoch, admin_at, disabled_at"
         ))
-        .on_conflict_do_nothing()
-        .returning(User::as_returning())
-        .get_result(&mut tx.conn())
-        .await
-        .optional()
-        .or_broken("insert user")
+        .bind::<sql::Text, _>(username_key(&username))
+        .bind::<sql::Text, _>(name_key(&username))
+        .bind::<sql::Uuid, _>(id)
+        .bind::<sql::Text, _>(username)
+        .bind::<sql::Jsonb, _>(claims)
+        .bind::<sql::Nullable<sql::Timestamptz>, _>(admin.then_some(now))
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("insert user")?;
+    Ok(rows.into_iter().next())
 }
 
+/// With another address, links for a forgotten password that were sent to the one before are dead.
 pub async fn set_claims(tx: &mut Tx, id: Uuid, claims: &Value) -> Result<(), Broken> {
     let now = tx.now;
+    Cached(
+        diesel::sql_query(
+            "UPDATE password_resets r SET used_at = $2 FROM users u WHERE u.id = $1 AND r.user_id = u.id AND r.used_at IS NULL \
+             AND u.claims->>'email' IS DISTINCT FROM $3",
+        )
+        .bind::<sql::Uuid, _>(id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Nullable<sql::Text>, _>(claims.get("email").and_then(Value::as_str)),
+    )
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("end reset links")?;
     diesel::update(users::table.find(id))
         .set((users::claims.eq(claims), users::updated_at.eq(now)))
         .execute(&mut tx.conn())
@@ -202,20 +256,20 @@ pub async fn set_password(tx: &mut Tx, user_id: Uuid, phc: &str, declared: Optio
     Ok(())
 }
 
-/// Whether this is still the hash of the person's password. Locks it: who changes it, and ends what it has begun, comes after
-/// what is begun with it now, or before.
-pub async fn hold_password(tx: &mut Tx, user_id: Uuid, verified: &str) -> Result<bool, Broken> {
-    let stored: Option<Option<String>> = credentials::table
+/// The id of the person's password, if this is still its hash. Locks it: who changes it, and ends what it has begun, comes
+/// after what is begun with it now, or before.
+pub async fn hold_password(tx: &mut Tx, user_id: Uuid, verified: &str) -> Result<Option<Uuid>, Broken> {
+    let stored: Option<(Uuid, Option<String>)> = credentials::table
         .filter(credentials::user_id.eq(user_id))
         .filter(credentials::kind.eq("password"))
         .filter(credentials::ended_at.is_null())
-        .select(credentials::secret_hash)
+        .select((credentials::id, credentials::secret_hash))
         .for_no_key_update()
         .first(&mut tx.conn())
         .await
         .optional()
         .or_broken("hold password")?;
-    Ok(stored.flatten().as_deref() == Some(verified))
+    Ok(stored.filter(|(_, hash)| hash.as_deref() == Some(verified)).map(|(id, _)| id))
 }
 
 /// Replaces the hash of an unchanged password by one of other parameters; a password that was changed meanwhile stays.

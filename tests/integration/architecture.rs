@@ -20,6 +20,7 @@ const ROWS: &[&[&str]] = &[
     &["engine", "db", "outbound"],
     &["oauth", "jose"],
     &["clock", "failure", "config", "metrics"],
+    &["unicode"],
 ];
 
 /// Imports within a row, or upwards. The pairs of one row must not form a circle.
@@ -74,6 +75,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("lettre", &["notices/"], "mail leaves through the outbox"),
     ("qrcodegen", &["http/render/"], "a page draws it, and nothing else needs one"),
     ("totp_rs", &["authentication/"], "what people prove who they are with"),
+    ("icu_*", &["unicode.rs"], "when two texts that people type are the same is said in one place"),
     ("zxcvbn", &["authentication/"], "what people prove who they are with"),
     ("Utc::now", &["clock.rs"], "time is passed in: one instant per request"),
     ("Local::now", &["clock.rs"], "time is passed in: one instant per request"),

@@ -23,6 +23,7 @@ const BOUND: &[&str] = &["access_tokens", "grants", "ceremonies", "step_ups", "e
 /// Every other table, and why its rows need no session.
 const UNBOUND: &[(&str, &str)] = &[
     ("users", "a person, not a credential"),
+    ("user_names", "part of a person, by its key"),
     ("credentials", "proves who somebody is before there is a session; enrolment is not redeemed for a token"),
     ("clients", "its secret authenticates a client, which then gets a service session"),
     ("consents", "a memory of what was allowed; nothing can be redeemed with it"),
@@ -37,6 +38,7 @@ const UNBOUND: &[(&str, &str)] = &[
     ("devices", "says that a browser is no stranger; whoever has it still has to prove who they are"),
     ("notices", "tells of a session's end, or writes to a person; it opens nothing"),
     ("password_resets", "a reset secret: whoever forgot their password has no session yet, and gets none by it"),
+    ("reset_requests", "asks for a reset link; it opens nothing"),
     ("audit_events", "outlives the session it tells of, so it carries the id without a foreign key"),
     ("scopes", "which were declared"),
     ("resources", "which were declared"),

@@ -26,6 +26,7 @@ use crate::{
     oauth::Parameters,
     risk::{Attempt, Gate, watch},
     sessions::{self, Proof, SignIn, SignedIn},
+    unicode::name_key,
 };
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
@@ -217,9 +218,8 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
         .db
         .work(visit.now, &visit.trace, async |tx| {
             // It may have been changed while it was hashed, and whatever it had begun been ended.
-            if !users::hold_password(tx, user.id, verified.as_deref().unwrap_or_default()).await? {
-                return Ok(None);
-            }
+            let held = users::hold_password(tx, user.id, verified.as_deref().unwrap_or_default()).await?;
+            let Some(password) = held else { return Ok(None) };
             app.sources.forgive(tx, &admitted).await?;
             if let (Some(phc), Some(verified)) = (&rehashed, &verified) {
                 users::rehash_password(tx, user.id, verified, phc).await?;
@@ -237,6 +237,7 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
             let sign_in = SignIn {
                 user: &user,
                 proof: Proof::PASSWORD,
+                with: &[password],
                 request_id: purpose.request_id(),
                 current: browser.session.as_ref(),
                 outdated: browser.outdated_id(),
@@ -282,7 +283,7 @@ async fn guess(app: &App, visit: &Visit, username: &str) -> Outcome<Guess> {
         .single(visit.now, &visit.trace, async |tx| {
             let found = users::find_with_password(tx, username).await?;
             let person = found.as_ref().map(|(user, _)| user.id);
-            let account = person.map_or_else(|| users::username_key(username), |id| id.to_string());
+            let account = person.map_or_else(|| name_key(username), |id| id.to_string());
             let device = sessions::find_device(tx, person.unwrap_or_default()).await?;
             let wait = app.sources.wait(tx, Attempt::SignIn, &account, device).await?;
             Ok::<_, Failure>(Guess { found, account, device, wait })
@@ -344,7 +345,7 @@ async fn refuse(
             let session = purpose.browser().session.as_ref();
             let subject = session.map(sessions::subject).unwrap_or_default();
             let subject = Subject { user_id: None, ..subject };
-            let hashed = app.sources.hash(&users::username_key(&username));
+            let hashed = app.sources.hash(&name_key(&username));
             let event = Event::refused(Action::SignIn, Actor::Visitor, subject, "wrong_credentials");
             // The name as a keyed hash: people type their password there.
             audit::record(tx, event.detail(serde_json::json!({ "account": crate::jose::base64url(&hashed) })));
