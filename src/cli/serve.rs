@@ -13,10 +13,11 @@ use super::{Cli, Opened, deployment, logging, open, output, port, signals};
 use crate::{
     app::App,
     db::{
-        Trace,
+        Trace, Tx,
         embedded::{Embedded, Role},
         set_up_links, users,
     },
+    elevations,
     failure::{Broken, Stop},
     http::{MetricsServer, Server},
     jobs,
@@ -96,6 +97,7 @@ async fn listen(opened: &Opened, stop: impl Future<Output = ()>, on_ready: impl 
     let app = &opened.app;
     let server = Server::bind(app.clone())?;
     let set_up = set_up_link(app).await?;
+    warn_of_unreached(app).await?;
     let metrics = metrics_server(opened);
     let ready = Ready { address: server.address(), metrics: metrics.as_ref().map(MetricsServer::address), set_up };
     let jobs = jobs::start(app);
@@ -118,6 +120,15 @@ fn metrics_server(opened: &Opened) -> Option<MetricsServer> {
             None
         }
     }
+}
+
+/// Says whom nobody could write to, where pages promise that they are written to.
+async fn warn_of_unreached(app: &App) -> Result<(), Broken> {
+    let find = async |tx: &mut Tx| elevations::find_unreached(tx, &app.config.scopes).await;
+    for what in app.db.single(app.clock.now(), &Trace::default(), find).await? {
+        tracing::warn!(mend = elevations::MEND_UNREACHED, "{what}");
+    }
+    Ok(())
 }
 
 /// A new one-time link, while there is no administrator.

@@ -1,5 +1,7 @@
 //! `mooring user`: people, added and disabled by hand, and what they may.
 
+mod facts;
+
 use std::io::Read as _;
 
 use clap::{Args, Subcommand};
@@ -23,6 +25,7 @@ use crate::{
     failure::{Broken, Stop},
     notices::{self, Message},
     sessions,
+    unicode::{name_key, nfc, without_mark},
 };
 
 /// Longer passwords are not looked at when somebody signs in.
@@ -53,6 +56,12 @@ pub(super) enum User {
         #[arg(long, required = true)]
         password_stdin: bool,
     },
+    /// List everybody
+    List(facts::List),
+    /// Print what there is to know of somebody
+    Show(facts::Show),
+    /// Change somebody's address or full name
+    Set(facts::Set),
     /// Give somebody another password, and end everything of theirs; what else they prove themselves with stays
     Password {
         /// What they sign in with
@@ -116,7 +125,7 @@ pub(super) async fn run(config: Config, command: &User) -> Result<(), Stop> {
     match command {
         User::Add { name, called, email, email_verified, admin, groups, password_stdin: _ } => {
             if !is_username(name) {
-                return Err(Stop::usage("a name has 1 to 255 bytes, no control characters, no spaces around it"));
+                return Err(Stop::usage("a name has 1 to 255 bytes, no spaces around it, no invisible characters"));
             }
             let password = password()?;
             let mut claims = serde_json::Map::new();
@@ -132,6 +141,9 @@ pub(super) async fn run(config: Config, command: &User) -> Result<(), Stop> {
             let new = New { name, claims: Value::Object(claims), admin: *admin, groups, password };
             opened(config, async |opened| add(opened, new).await).await
         }
+        User::List(what) => opened(config, async |opened| facts::list(opened, what).await).await,
+        User::Show(what) => opened(config, async |opened| facts::show(opened, what).await).await,
+        User::Set(what) => opened(config, async |opened| facts::set(opened, what).await).await,
         User::Password { name, password_stdin: _ } => {
             let password = password()?;
             opened(config, async |opened| change_password(opened, name, password).await).await
@@ -151,12 +163,12 @@ pub(super) async fn run(config: Config, command: &User) -> Result<(), Stop> {
 /// The first line of standard input.
 fn password() -> Result<String, Stop> {
     let mut text = String::new();
-    let most = u64::try_from(LONGEST_PASSWORD).unwrap_or(u64::MAX) + 3;
+    let most = u64::try_from(LONGEST_PASSWORD).unwrap_or(u64::MAX) + 6;
     std::io::stdin()
         .take(most)
         .read_to_string(&mut text)
         .map_err(|error| Stop::new(format_args!("reading the password from stdin: {error}")))?;
-    let password = text.lines().next().unwrap_or_default();
+    let password = without_mark(&text).lines().next().unwrap_or_default();
     if password.is_empty() {
         return Err(
             Stop::new("there is no password on stdin").mend("as in: mooring user … alice --password-stdin < file")
@@ -207,7 +219,7 @@ async fn hash(app: &App, username: &str, claims: &Value, password: String) -> Re
     let service = [app.config.pages.name.as_str(), app.config.issuer.host()];
     let claim = |name| claims.get(name).and_then(Value::as_str);
     let context = Context { username, email: claim("email"), name: claim("name"), service };
-    if let Err(unfit) = password_rules::judge(&password, &context, ALONE) {
+    if let Err(unfit) = password_rules::judge(&nfc(&password), &context, ALONE) {
         // Whoever has a shell here knows why; the person chooses another one by the rules.
         eprintln!("mooring: a weak password: {}", unfit.said());
     }
@@ -298,7 +310,7 @@ async fn change_admin(opened: &Opened, what: &Admin) -> Result<(), Stop> {
 
 /// What is declared is applied at every start, and would undo the change.
 fn refuse_declared(config: &Config, name: &str, key: &str) -> Result<(), Stop> {
-    let is_declared = |user: &config::User| users::username_key(&user.username) == users::username_key(name);
+    let is_declared = |user: &config::User| name_key(&user.username) == name_key(name);
     if !config.users.iter().any(is_declared) {
         return Ok(());
     }
@@ -319,7 +331,8 @@ async fn forget_passkeys(opened: &Opened, name: &str, all: bool) -> Result<(), S
             for passkey in &passkeys {
                 let detail =
                     json!({ "credential": passkey.id, "kind": "passkey", "suspended_at": passkey.suspended_at });
-                ceremony::withdraw(tx, passkey, event(Action::CredentialRemoved, &user).detail(detail)).await?;
+                let event = event(Action::CredentialRemoved, &user).detail(detail);
+                ceremony::withdraw(tx, passkey, Actor::Operator, event).await?;
             }
             Ok((passkeys.len(), Factors::load(tx, user.id).await?))
         })

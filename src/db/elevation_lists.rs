@@ -83,14 +83,98 @@ pub async fn load(tx: &mut Tx, which: Which, limit: i64) -> Result<Vec<ListedEle
 
 /// Everybody who is to know that somebody went on alone: the administrators that may sign in, but for that person.
 pub async fn load_administrators(tx: &mut Tx, but: Uuid) -> Result<Vec<Uuid>, Broken> {
-    use super::schema::users;
-    use diesel::{ExpressionMethods, QueryDsl};
-    users::table
-        .filter(users::admin_at.is_not_null())
-        .filter(users::disabled_at.is_null())
-        .filter(users::id.ne(but))
-        .select(users::id)
-        .load(&mut tx.conn())
-        .await
-        .or_broken("load administrators")
+    load_deciding(tx, true, &[], but).await
+}
+
+/// As many people are written to at most: where nothing is asked of those who decide, everybody may.
+const MOST_ADDRESSEES: i64 = 50;
+
+/// `a` may sign in and decide. `$1` is somebody who is left out, `$2` and `$3` are what is asked of them.
+macro_rules! decides {
+    () => {
+        "a.disabled_at IS NULL AND a.id <> $1 AND (NOT $2 OR a.admin_at IS NOT NULL) AND (cardinality($3) = 0 OR a.groups && $3)"
+    };
+}
+
+/// Whoever may sign in and decide, but for one person, the longest here first.
+pub async fn load_deciding(
+    tx: &mut Tx,
+    administrators: bool,
+    groups: &[String],
+    but: Uuid,
+) -> Result<Vec<Uuid>, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql::Uuid)]
+        id: Uuid,
+    }
+    let rows: Vec<Row> = Cached(
+        diesel::sql_query(concat!("SELECT a.id FROM users a WHERE ", decides!(), " ORDER BY a.id LIMIT $4"))
+            .bind::<sql::Uuid, _>(but)
+            .bind::<sql::Bool, _>(administrators)
+            .bind::<sql::Array<sql::Text>, _>(groups)
+            .bind::<sql::BigInt, _>(MOST_ADDRESSEES),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("load those who decide")?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Of those who may sign in and decide, but for one person: whether there is one with an address, and one without.
+pub async fn find_reach(
+    tx: &mut Tx,
+    administrators: bool,
+    groups: &[String],
+    but: Uuid,
+) -> Result<(bool, bool), Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql::Bool)]
+        with: bool,
+        #[diesel(sql_type = sql::Bool)]
+        without: bool,
+    }
+    let rows: Vec<Row> = Cached(
+        diesel::sql_query(concat!(
+            "SELECT EXISTS (SELECT FROM users a WHERE ",
+            decides!(),
+            " AND trim(coalesce(a.claims->>'email', '')) <> '') AS with, EXISTS (SELECT FROM users a WHERE ",
+            decides!(),
+            " AND trim(coalesce(a.claims->>'email', '')) = '') AS without"
+        ))
+        .bind::<sql::Uuid, _>(but)
+        .bind::<sql::Bool, _>(administrators)
+        .bind::<sql::Array<sql::Text>, _>(groups),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("find who can be written to")?;
+    Ok(rows.into_iter().next().map_or((false, false), |row| (row.with, row.without)))
+}
+
+/// How many requests and reviews wait for somebody else than the person who asked.
+pub async fn count_waiting(tx: &mut Tx, user_id: Uuid) -> Result<i64, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql::BigInt)]
+        waiting: i64,
+    }
+    let now = tx.now;
+    let rows: Vec<Row> = Cached(
+        diesel::sql_query(concat!(
+            "SELECT (SELECT count(*) FROM elevation_requests e WHERE e.user_id <> $1 AND ",
+            is_open!(),
+            " AND e.approver_id IS NULL AND e.break_glass_at IS NULL AND e.expires_at > $2 \
+                 AND EXISTS (SELECT FROM live_sessions($2) l WHERE l.id = e.session_id)) \
+             + (SELECT count(*) FROM elevation_requests e WHERE e.user_id <> $1 AND e.break_glass_at IS NOT NULL \
+                 AND e.reviewed_at IS NULL) AS waiting"
+        ))
+        .bind::<sql::Uuid, _>(user_id)
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("count waiting elevation requests")?;
+    Ok(rows.into_iter().next().map_or(0, |row| row.waiting))
 }

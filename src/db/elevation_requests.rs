@@ -168,6 +168,24 @@ pub async fn count_open(tx: &mut Tx, user_id: Uuid) -> Result<i64, Broken> {
     Ok(rows.as_slice().first().map_or(0, |row| row.open))
 }
 
+/// How many a person has asked for since then, whatever became of them.
+pub async fn count_since(tx: &mut Tx, user_id: Uuid, since: DateTime<Utc>) -> Result<i64, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql::BigInt)]
+        asked: i64,
+    }
+    let rows: Vec<Row> = Cached(
+        diesel::sql_query("SELECT count(*) AS asked FROM elevation_requests WHERE user_id = $1 AND created_at > $2 AND expires_at > $2")
+            .bind::<sql::Uuid, _>(user_id)
+            .bind::<sql::Timestamptz, _>(since),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("count elevation requests of late")?;
+    Ok(rows.into_iter().next().map_or(0, |row| row.asked))
+}
+
 /// The latest one of a person for an authorization request.
 pub async fn find_of_request(tx: &mut Tx, request_id: Uuid, user_id: Uuid) -> Result<Option<Elevation>, Broken> {
     let statement = diesel::sql_query(concat!(

@@ -7,6 +7,7 @@
 //! Invariants: whoever decides or reviews is another person than whoever asked, by the schema too; an approval counts only
 //! while whoever gave it may approve, and a broken glass while it can be broken.
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -24,8 +25,17 @@ use crate::{
 
 /// A person asks for no more than this at once: nobody is to bury a request under others.
 const MOST_OPEN: i64 = 10;
+/// Of so many requests of a person within half an hour others are written to.
+const MOST_MAILED: i64 = 5;
 
 impl Approvers {
+    /// Whether a person may decide.
+    #[must_use]
+    pub fn include(&self, is_administrator: bool, groups: &[String]) -> bool {
+        (is_administrator || !self.administrators)
+            && (self.groups.is_empty() || self.groups.iter().any(|group| groups.contains(group)))
+    }
+
     /// Whoever may have the scope for deciding may decide; and nobody does without them but where the configuration says so.
     #[must_use]
     pub fn of(scopes: &[config::Scope]) -> Self {
@@ -43,6 +53,66 @@ impl Approvers {
     }
 }
 
+/// Who of those that decide, or are told, can be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    All,
+    /// Some have no address.
+    Some,
+    Nobody,
+}
+
+impl Reach {
+    /// Whoever may approve, but for this person.
+    pub async fn of_approvers(tx: &mut Tx, approvers: &Approvers, but: Uuid) -> Result<Self, Broken> {
+        let found = elevation_lists::find_reach(tx, approvers.administrators, &approvers.groups, but).await?;
+        Ok(Self::of(found))
+    }
+
+    /// Every administrator, but for this person.
+    pub async fn of_administrators(tx: &mut Tx, but: Uuid) -> Result<Self, Broken> {
+        Ok(Self::of(elevation_lists::find_reach(tx, true, &[], but).await?))
+    }
+
+    fn of((with, without): (bool, bool)) -> Self {
+        match (with, without) {
+            (true, false) => Self::All,
+            (true, true) => Self::Some,
+            (false, _) => Self::Nobody,
+        }
+    }
+
+    /// For a template.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Some => "some",
+            Self::Nobody => "nobody",
+        }
+    }
+}
+
+/// What mends that nobody can be written to.
+pub const MEND_UNREACHED: &str = "give them one: mooring user set NAME --email ADDRESS";
+
+/// What pages promise and nobody would hear of, in sentences for the operator: nobody who may approve, or no administrator, has
+/// an address. Nothing where no scope asks for a second person.
+pub async fn find_unreached(tx: &mut Tx, scopes: &[config::Scope]) -> Result<Vec<&'static str>, Broken> {
+    let asks = |scope: &config::Scope| {
+        scope.privileged.as_ref().is_some_and(|demands| demands.approval == config::Approval::FourEyes)
+    };
+    if !scopes.iter().any(asks) {
+        return Ok(Vec::new());
+    }
+    let approvers = Reach::of_approvers(tx, &Approvers::of(scopes), Uuid::nil()).await?;
+    let administrators = Reach::of_administrators(tx, Uuid::nil()).await?;
+    let approvers = (approvers == Reach::Nobody).then_some("nobody who may approve privileged work has a mail address");
+    let administrators = (administrators == Reach::Nobody)
+        .then_some("no administrator has a mail address: nobody would be told of an emergency");
+    Ok(approvers.into_iter().chain(administrators).collect())
+}
+
 /// What came of asking.
 pub enum Asked {
     New(Box<Elevation>),
@@ -52,8 +122,8 @@ pub enum Asked {
     TooMany,
 }
 
-/// Asks, in the session at hand.
-pub async fn ask(tx: &mut Tx, new: &NewElevation<'_>) -> Result<Asked, Broken> {
+/// Asks, in the session at hand, and writes to those who may approve.
+pub async fn ask(tx: &mut Tx, approvers: &Approvers, new: &NewElevation<'_>) -> Result<Asked, Broken> {
     if elevation_requests::count_open(tx, new.user_id).await? >= MOST_OPEN {
         return Ok(Asked::TooMany);
     }
@@ -62,8 +132,29 @@ pub async fn ask(tx: &mut Tx, new: &NewElevation<'_>) -> Result<Asked, Broken> {
         tell_break_glass(tx, &elevation).await?;
     } else {
         record(tx, &elevation, Action::ElevationRequested, Actor::User, json!({}));
+        tell_approvers(tx, approvers, &elevation).await?;
     }
     Ok(Asked::New(Box::new(elevation)))
+}
+
+/// By mail; the account page of each says it, too. Who asks again and again does not fill their mailboxes.
+async fn tell_approvers(tx: &mut Tx, approvers: &Approvers, elevation: &Elevation) -> Result<(), Broken> {
+    let since = tx.now - TimeDelta::minutes(30);
+    if elevation_requests::count_since(tx, elevation.user_id, since).await? > MOST_MAILED {
+        return Ok(());
+    }
+    let message = Message::ApprovalWanted {
+        who: &elevation.username,
+        scope: &elevation.scope.join(" "),
+        client: &elevation.client_id,
+        reason: &elevation.reason,
+        minutes: elevation.minutes,
+    };
+    let (administrators, groups) = (approvers.administrators, &approvers.groups);
+    for approver in elevation_lists::load_deciding(tx, administrators, groups, elevation.user_id).await? {
+        mail::tell(tx, approver, &message).await?;
+    }
+    Ok(())
 }
 
 /// Whoever asked goes on alone. `None`: somebody has decided meanwhile, or it is over.

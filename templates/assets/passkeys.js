@@ -82,7 +82,7 @@
   function members(button) {
     const { options, finish, autofill, ...rest } = button.dataset;
     if (button === add) {
-      for (const input of document.querySelectorAll("#username, #passkey-label")) {
+      for (const input of document.querySelectorAll("#username, #email, #passkey-label")) {
         rest[input.name] = input.value;
       }
     }

@@ -6,6 +6,7 @@ mod hub;
 mod in_a_browser;
 mod races;
 mod rights;
+mod told;
 
 use chrono::TimeDelta;
 use mooring::sessions::Proof;

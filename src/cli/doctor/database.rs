@@ -10,10 +10,11 @@ use crate::{
     clock::Clock,
     config::{Config, MasterSource},
     db::{
-        self, Database, Trace,
+        self, Database, Trace, Tx,
         embedded::{DATABASE, Embedded, Role},
         health, migrations, partitions,
     },
+    elevations,
     failure::{Broken, Stop},
     jose::{MasterSecret, Purpose},
     tokens::Keys,
@@ -82,6 +83,7 @@ async fn on(
     drift(report, clock.now(), facts.clock)?;
     rights(report, &db, now, (&facts.role, separate_owner)).await?;
     ahead(report, &db, now).await?;
+    reach(report, config, &db, now).await?;
     let keys = keys(report, config, &db, now).await?;
     db.close();
     Ok(keys)
@@ -127,6 +129,15 @@ async fn ahead(report: &mut Report, db: &Database, now: DateTime<Utc>) -> Result
         format_args!("partitions of {} are missing", missing.join(", ")),
         "start the server, which makes them; if it runs, its log says why it cannot",
     )
+}
+
+/// Whether those whom pages promise to write to have an address.
+async fn reach(report: &mut Report, config: &Config, db: &Database, now: DateTime<Utc>) -> Result<(), Stop> {
+    let find = async |tx: &mut Tx| elevations::find_unreached(tx, &config.scopes).await;
+    for what in db.single(now, &Trace::default(), find).await? {
+        report.note(format_args!("approvals: {what}"), elevations::MEND_UNREACHED)?;
+    }
+    Ok(())
 }
 
 /// Whether the master secret opens the signing keys.

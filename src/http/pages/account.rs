@@ -14,12 +14,13 @@ use crate::{
     audit::{self, Action, Actor, Event},
     authentication::freshness::{Factors, Required},
     db::{
-        Outcome, Tx, clients as client_rows, consents, credentials, devices,
+        Outcome, Tx, clients as client_rows, consents, credentials, devices, elevation_lists,
         session_clients::FrontChannelParty,
         session_lists::{self, Filter, ListedSession},
         sessions::LiveSession,
-        totp,
+        totp, users,
     },
+    elevations::Approvers,
     failure::Failure,
     http::{
         csrf,
@@ -73,6 +74,7 @@ async fn context(
         action_base: app.config.issuer.url("/account"),
         notice: done.and_then(notice).map(str::to_owned),
         confirmed: done == Some("confirmed"),
+        hub: hub(app, tx, session, user_id).await?,
         factors: factors(app, tx, user_id).await?,
         passkeys: credentials::load_passkeys(tx, user_id)
             .await?
@@ -144,6 +146,16 @@ async fn devices(tx: &mut Tx, user_id: Uuid) -> Outcome<Vec<views::AccountDevice
             used_at: Moment::new(row.used_at, now),
         })
         .collect())
+}
+
+/// The way to the Identity Hub, for those who may decide there.
+async fn hub(app: &App, tx: &mut Tx, session: &LiveSession, user_id: Uuid) -> Outcome<Option<views::AccountHub>> {
+    let groups = users::find_groups(tx, user_id).await?;
+    if !Approvers::of(&app.config.scopes).include(session.admin_at.is_some(), &groups) {
+        return Ok(None);
+    }
+    let waiting = elevation_lists::count_waiting(tx, user_id).await?;
+    Ok(Some(views::AccountHub { href: app.config.issuer.url("/hub"), waiting }))
 }
 
 /// What the person signs in with beside passkeys.

@@ -10,7 +10,7 @@ use crate::{
     app::App,
     authentication::Demand,
     db::{Outcome, Tx, elevation_approvals, elevation_requests, privileged_sessions, sessions::LiveSession},
-    elevations::{self, Approvers, Asked, Elevation, Need, NewElevation},
+    elevations::{self, Approvers, Asked, Elevation, Need, NewElevation, Reach},
     failure::Failure,
     http::{
         access,
@@ -35,6 +35,8 @@ struct Asking<'a> {
     user_id: Uuid,
     /// The latest of theirs for this request.
     latest: Option<Elevation>,
+    /// Whom mail reaches of those who may approve, and of the administrators.
+    reach: [Reach; 2],
 }
 
 /// What was written into the form.
@@ -97,7 +99,9 @@ async fn asking<'a>(app: &App, visit: &Visit, pending: &'a Pending) -> Outcome<O
                 return Ok(None);
             }
             let latest = elevation_requests::find_of_request(tx, request_id, user_id).await?;
-            Ok(Some(Asking { pending, demand, session, user_id, latest }))
+            let reach =
+                [Reach::of_approvers(tx, &approvers, user_id).await?, Reach::of_administrators(tx, user_id).await?];
+            Ok(Some(Asking { pending, demand, session, user_id, latest, reach }))
         })
         .await
 }
@@ -181,8 +185,9 @@ async fn ask(
         minutes,
         break_glass,
     };
-    let asked =
-        app.db.work(visit.now, &visit.trace, async |tx| elevations::ask(tx, &new).await.map_err(Failure::from)).await?;
+    let approvers = Approvers::of(&app.config.scopes);
+    let work = async |tx: &mut Tx| elevations::ask(tx, &approvers, &new).await.map_err(Failure::from);
+    let asked = app.db.work(visit.now, &visit.trace, work).await?;
     Ok(match asked {
         Asked::New(_) | Asked::Already => answer::see_other(&address(app, asking)),
         Asked::TooMany => {
@@ -260,6 +265,8 @@ fn show(app: &App, visit: &Visit, asking: &Asking<'_>, written: &Written<'_>) ->
         },
         longest: asking.longest(),
         break_glass: demand.break_glass,
+        approvers: asking.reach[0].as_str(),
+        administrators: asking.reach[1].as_str(),
         asked_at: waiting.map(|waiting| Moment::new(waiting.created_at, visit.now)),
         expires_at: waiting.map(|waiting| Moment::new(waiting.expires_at, visit.now)),
         decided_by: refused.and_then(|refused| refused.approver.clone()),

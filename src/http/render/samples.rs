@@ -229,6 +229,7 @@ pub fn all() -> Vec<(PageName, Value)> {
                 token: "t0ken".into(),
                 add_passkey: Some(add_passkey(Some("t0ken"))),
                 username: "harbourmaster".into(),
+                email: "harbourmaster@example.com".into(),
                 error: Some("The two passwords differ.".into()),
             }),
         ),

@@ -14,8 +14,8 @@ use serde::Serialize;
 
 pub use self::{
     account::{
-        Account, AccountConsent, AccountDevice, AccountFactors, AccountOffline, AccountPasskey, AccountSession,
-        Authenticator, ChangePassword, RecoveryCodes,
+        Account, AccountConsent, AccountDevice, AccountFactors, AccountHub, AccountOffline, AccountPasskey,
+        AccountSession, Authenticator, ChangePassword, RecoveryCodes,
     },
     demo::{DemoApiResult, DemoHome, DemoSignedIn},
     hub::{HubClosed, HubElevation, HubElevations, HubLink},

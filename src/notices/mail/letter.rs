@@ -30,6 +30,7 @@ const EMBEDDED: [(&str, &str); 14] = embedded![
     "password_guessed",
     "recovery_codes_made",
     "recovery_code_used",
+    "approval_wanted",
     "glass_broken",
 ];
 

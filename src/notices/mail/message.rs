@@ -43,6 +43,14 @@ pub enum Message<'a> {
     RecoveryCodeUsed {
         left: usize,
     },
+    /// To those who may approve: somebody waits.
+    ApprovalWanted {
+        who: &'a str,
+        scope: &'a str,
+        client: &'a str,
+        reason: &'a str,
+        minutes: i32,
+    },
     /// To administrators: somebody did privileged work without the second person that it needs.
     GlassBroken {
         who: &'a str,
@@ -90,6 +98,13 @@ pub(super) fn samples() -> Vec<Message<'static>> {
         Message::CodesGuessed,
         Message::RecoveryCodesMade,
         Message::RecoveryCodeUsed { left: 9 },
+        Message::ApprovalWanted {
+            who: "bob",
+            scope: "vault:open",
+            client: "The Vault",
+            reason: "The books of May",
+            minutes: 10,
+        },
         Message::GlassBroken { who: "bob", scope: "vault:open", client: "The Vault", reason: "Fire" },
     ]
 }

@@ -17,6 +17,12 @@ pub use mailer::Mailer;
 pub use message::Message;
 pub use transport::Transport;
 
+/// Whether mail can be sent to a text.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
+    text.parse::<lettre::Address>().is_ok()
+}
+
 use super::{Attempt, retry};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},

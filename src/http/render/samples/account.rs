@@ -28,6 +28,7 @@ pub fn account() -> Account {
         action_base: "/account".into(),
         notice: Some("The session on Safari on iPhone has ended.".into()),
         confirmed: true,
+        hub: Some(AccountHub { href: "/hub".into(), waiting: 1 }),
         factors: AccountFactors {
             password: "/account/password".into(),
             has_password: true,

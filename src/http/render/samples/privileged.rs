@@ -58,6 +58,8 @@ pub fn elevation(state: &'static str) -> Elevation {
         minutes: 10,
         longest: 15,
         break_glass: true,
+        approvers: "some",
+        administrators: "nobody",
         asked_at: Some(moment(-1)),
         expires_at: Some(moment(59)),
         decided_by: (state == "refused").then(|| "bob".into()),

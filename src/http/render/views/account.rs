@@ -19,6 +19,8 @@ pub struct Account {
     pub notice: Option<String>,
     /// The person has proved who they are for something that was not done yet.
     pub confirmed: bool,
+    /// For those who may decide there.
+    pub hub: Option<AccountHub>,
     pub factors: AccountFactors,
     pub passkeys: Vec<AccountPasskey>,
     pub add_passkey: Option<AddPasskey>,
@@ -26,6 +28,14 @@ pub struct Account {
     pub devices: Vec<AccountDevice>,
     pub consents: Vec<AccountConsent>,
     pub offline: Vec<AccountOffline>,
+}
+
+/// The way to the Identity Hub, on `account.html`.
+#[derive(Clone, Serialize)]
+pub struct AccountHub {
+    pub href: String,
+    /// How many requests and reviews wait there.
+    pub waiting: i64,
 }
 
 /// What a person signs in with beside passkeys, on `account.html`.

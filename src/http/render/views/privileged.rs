@@ -78,6 +78,9 @@ pub struct Elevation {
     pub longest: i64,
     /// Whether one can go on alone.
     pub break_glass: bool,
+    /// Whom mail reaches of those who may approve, and of the administrators: `all`, `some` or `nobody`.
+    pub approvers: &'static str,
+    pub administrators: &'static str,
     pub asked_at: Option<Moment>,
     pub expires_at: Option<Moment>,
     /// Who refused.

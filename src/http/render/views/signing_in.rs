@@ -109,5 +109,6 @@ pub struct SetUp {
     pub token: String,
     pub add_passkey: Option<AddPasskey>,
     pub username: String,
+    pub email: String,
     pub error: Option<String>,
 }
