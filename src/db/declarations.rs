@@ -5,11 +5,12 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     Tx,
-    schema::{clients, users},
+    schema::{clients, user_names, users},
     statement::Cached,
+    users::username_key,
     work::OrBroken,
 };
-use crate::failure::Broken;
+use crate::{failure::Broken, unicode::name_key};
 
 /// Serialises those who apply: two servers starting at once add everything once.
 pub async fn lock(tx: &mut Tx) -> Result<(), Broken> {
@@ -42,8 +43,20 @@ pub async fn mark_clients(tx: &mut Tx, client_ids: &[&str]) -> Result<Vec<String
 }
 
 /// Marks people as declared, and returns the others who were declared once and may still sign in.
-pub async fn mark_users(tx: &mut Tx, username_keys: &[String]) -> Result<Vec<String>, Broken> {
+/// Named in whatever Unicode form.
+pub async fn mark_users(tx: &mut Tx, usernames: &[&str]) -> Result<Vec<String>, Broken> {
     let now = tx.now;
+    let folded: Vec<String> = usernames.iter().map(|name| name_key(name)).collect();
+    let ids = user_names::table.filter(user_names::key.eq_any(folded)).select(user_names::user_id);
+    let mut username_keys: Vec<String> = usernames.iter().map(|name| username_key(name)).collect();
+    let others: Vec<String> = users::table
+        .filter(users::id.eq_any(ids))
+        .select(users::username_key)
+        .load(&mut tx.conn())
+        .await
+        .or_broken("find declared users")?;
+    username_keys.extend(others);
+    let username_keys = username_keys.as_slice();
     diesel::update(users::table)
         .filter(users::username_key.eq_any(username_keys))
         .filter(users::declared_at.is_null())

@@ -125,7 +125,12 @@ pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<bool, Broken> {
 }
 
 /// Records what was ended, and says how many.
-pub(super) fn tell(tx: &mut Tx, ended: impl IntoIterator<Item = EndedSession>, actor: Actor, note: Option<&str>) -> usize {
+pub(super) fn tell(
+    tx: &mut Tx,
+    ended: impl IntoIterator<Item = EndedSession>,
+    actor: Actor,
+    note: Option<&str>,
+) -> usize {
     let mut count = 0;
     for session in ended {
         let subject = Subject {

@@ -64,7 +64,7 @@ async fn the_administrator_gives_an_address() {
 async fn a_weak_password_makes_no_administrator() {
     let server = Server::usual().await;
     let page = server.agent().open(&link(&server).await).await;
-    for weak in ["password1234567", "qwertyuiop12345", "aaaabbbbccccdddd"] {
+    for weak in ["password1234567", "qwertyuiop12345"] {
         let form = filled(&page, "root").fill("password", weak).fill("password_again", weak);
         let answer = server.agent().submit(&form).await;
         assert!(

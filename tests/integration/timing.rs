@@ -1,7 +1,10 @@
 //! The time of an answer tells nobody who has an account: pages that take a name or an address, measured for somebody and for
 //! nobody in turns, and compared by rank (Mann-Whitney). The same measure finds a known leak of the same size.
 
-use std::time::{Duration, Instant};
+use std::{
+    cmp::Ordering,
+    time::{Duration, Instant},
+};
 
 use mooring::{
     db::{mails, password_resets, sessions, users},
@@ -22,12 +25,10 @@ fn auc(ones: &[Duration], others: &[Duration]) -> f64 {
     let mut won = 0.0;
     for one in ones {
         for other in others {
-            won += if one > other {
-                1.0
-            } else if one == other {
-                0.5
-            } else {
-                0.0
+            won += match one.cmp(other) {
+                Ordering::Greater => 1.0,
+                Ordering::Equal => 0.5,
+                Ordering::Less => 0.0,
             };
         }
     }
