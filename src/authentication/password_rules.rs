@@ -316,7 +316,7 @@ mod tests {
             let estimated = estimated(&dear);
             assert!(estimated.chars().count() <= ESTIMATED && readings(&estimated) <= MOST_READINGS, "{estimated}");
         }
-        assert_eq!(readings("4@8({[<369!|10$+7%2"), 576);
+        assert_eq!(readings("4@8({[<369!|10$+7%2"), 288);
         // Few signs are left to the estimator, which knows such passwords.
         assert_eq!(estimated("P@$$w0rd{1}"), "P@$$w0rd{1}");
         assert!(matches!(judge("p@ssw0rd", &ALICE, BESIDE), Err(Unfit::TooCommon { .. })));
