@@ -44,6 +44,7 @@ impl ResetRequest {
             agent_hash: self.agent_hash.clone(),
             place: self.place.clone(),
             device: self.device.clone(),
+            ..Trace::default()
         }
     }
 }
