@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{event, find, refuse_declared};
 use crate::{
     audit::{self, Action},
-    cli::{Opened, output},
+    cli::{Opened, operator, output},
     db::{
         Trace,
         credentials::Factors,
@@ -143,7 +143,7 @@ pub(super) async fn set(opened: &Opened, what: &Set) -> Result<(), Stop> {
     refuse_declared(&app.config, name, "email")?;
     let changed = app
         .db
-        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
+        .work(app.clock.now(), &operator::trace(), async |tx| -> Result<_, Stop> {
             let user = find(tx, name).await?;
             let claims = match &user.claims {
                 Value::Object(claims) => claims.clone(),
