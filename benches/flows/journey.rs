@@ -163,6 +163,11 @@ impl Visitor {
         expect(answer, 200, "token")
     }
 
+    /// Goes on as the browser with this `Cookie` line.
+    pub fn with_cookie(&mut self, line: String) {
+        self.cookie_header = line;
+    }
+
     pub async fn tokens(&mut self) -> Fallible<Tokens> {
         Tokens::of(&self.code_flow().await?)
     }

@@ -11,6 +11,7 @@ stmts, trips    SQL statements and round trips an operation, as the server count
 txns, writes    transactions an operation, and those of them that wrote
 flushes         flushes of the write-ahead log an operation (commits at the same time share one)
 rss             resident memory of the server after the load, MiB
+code_flow       on one live session per connection, over and over; code_flow_spread on another session each time
 session_end_N   sign-out at the end-session endpoint, confirmation included, with N access tokens on the session";
 
 pub fn heading() -> String {

@@ -3,11 +3,13 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::future::try_join_all;
+use uuid::Uuid;
 
 use crate::{
     Fallible,
     http::Connection,
     journey::{Endpoints, Tokens, Visitor, basic, encode, expect},
+    spread,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +19,10 @@ pub enum Scenario {
     Discovery,
     Jwks,
     ClientCredentials(&'static str),
+    /// On one session, over and over: only one flow a minute notes its activity.
     CodeFlow(&'static str),
+    /// On another session each time, as people's flows are.
+    SpreadCodeFlow(&'static str),
     Refresh(&'static str),
     Introspection,
     UserInfo,
@@ -33,6 +38,8 @@ pub const SCENARIOS: &[(&str, Scenario)] = &[
     ("client_credentials_jwt", Scenario::ClientCredentials("machine-jwt")),
     ("code_flow", Scenario::CodeFlow("rs256")),
     ("code_flow_es256", Scenario::CodeFlow("es256")),
+    ("code_flow_spread", Scenario::SpreadCodeFlow("rs256")),
+    ("code_flow_spread_es256", Scenario::SpreadCodeFlow("es256")),
     ("refresh", Scenario::Refresh("rs256")),
     ("refresh_es256", Scenario::Refresh("es256")),
     ("introspection", Scenario::Introspection),
@@ -49,6 +56,7 @@ impl Scenario {
     pub fn supply(self) -> Option<usize> {
         match self {
             Self::SessionEnd(tokens) => Some(if tokens > 100 { 3 } else { 192 }),
+            Self::SpreadCodeFlow(_) => Some(4096),
             _ => None,
         }
     }
@@ -73,6 +81,7 @@ pub struct Worker {
     visitor: Option<Visitor>,
     tokens: Option<Tokens>,
     sessions: VecDeque<(Visitor, String)>,
+    spread: Vec<Uuid>,
 }
 
 impl Worker {
@@ -91,6 +100,10 @@ impl Worker {
                 "grant_type=client_credentials&scope=ships%3Aread".clone_into(&mut worker.form);
             }
             Scenario::CodeFlow(client) => worker.visitor = Some(Visitor::sign_in(endpoints, client).await?),
+            Scenario::SpreadCodeFlow(client) => {
+                worker.visitor = Some(Visitor::sign_in(endpoints, client).await?);
+                worker.spread = spread::sessions(client, supply).await?;
+            }
             Scenario::Refresh(client) => {
                 worker.authorization = basic(client);
                 worker.tokens = Some(Visitor::sign_in(endpoints, client).await?.tokens().await?);
@@ -125,6 +138,7 @@ impl Worker {
             visitor: None,
             tokens: None,
             sessions: VecDeque::new(),
+            spread: Vec::new(),
         }
     }
 
@@ -150,6 +164,12 @@ impl Worker {
                 let visitor = self.visitor.as_mut().ok_or("nobody signed in")?;
                 let answer = visitor.code_flow().await?;
                 answer.member("id_token").ok_or("a code flow without an ID token")?;
+            }
+            Scenario::SpreadCodeFlow(_) => {
+                let visitor = self.visitor.as_mut().ok_or("nobody signed in")?;
+                let Some(session) = self.spread.pop() else { return Ok(false) };
+                visitor.with_cookie(spread::cookie(session)?);
+                visitor.code_flow().await?.member("id_token").ok_or("a code flow without an ID token")?;
             }
             Scenario::Refresh(_) => {
                 let tokens = self.tokens.as_mut().ok_or("no tokens")?;

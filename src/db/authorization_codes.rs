@@ -99,6 +99,19 @@ const ISSUED: &[&str] = &[
 static ISSUE: Statement =
     Statement::new(ISSUED, concat!("WITH change AS NOT MATERIALIZED {values}, ", issue_from!("change", "sid")));
 
+/// The same in a session that was not seen within the last minute: activity is noted, too. That is what people's flows are,
+/// who come back to a client after a while.
+static ISSUE_AND_NOTE: Statement = Statement::new(
+    ISSUED,
+    concat!(
+        "WITH change AS {values}, \
+         seen AS (UPDATE session_activity a SET last_seen_at = c.at FROM change c \
+             WHERE a.session_id = ANY (ARRAY(SELECT root_id FROM change)) AND a.session_id = c.root_id \
+             AND a.last_seen_at < c.at - interval '1 minute'), ",
+        issue_from!("change", "sid")
+    ),
+);
+
 /// One at a time: also takes the stored request, joins the client and notes activity.
 static ISSUE_WITH_ALL: Statement = Statement::new(
     ISSUED,
@@ -121,7 +134,12 @@ static ISSUE_WITH_ALL: Statement = Statement::new(
 /// request had been answered already; then nothing is changed.
 pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
     let new_sid = tx.new_id();
-    let is_plain = new.request_id.is_none() && new.sid.is_some() && new.is_noted;
+    let is_plain = new.request_id.is_none() && new.sid.is_some();
+    let statement = match (is_plain, new.is_noted) {
+        (true, true) => &ISSUE,
+        (true, false) => &ISSUE_AND_NOTE,
+        (false, _) => &ISSUE_WITH_ALL,
+    };
     if !is_plain {
         tx.connect().await?;
     }
@@ -147,7 +165,7 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
         new.root_id.into(),
         new_sid.into(),
     ];
-    make(tx, if is_plain { &ISSUE } else { &ISSUE_WITH_ALL }, new.grant_id, fields).await
+    make(tx, statement, new.grant_id, fields).await
 }
 
 /// A code whose family, session, user and client are alive; itself perhaps redeemed or expired.
