@@ -41,9 +41,12 @@ pub fn install() {
         describe_counter!(SIGN_INS, "Tries to sign in, by method and outcome.");
         describe_counter!(STATEMENTS, "SQL statements sent, BEGIN and COMMIT included.");
         describe_gauge!(CONNECTIONS, "Connections of the pool that are idle or in use, and requests waiting for one.");
-        describe_gauge!(LIVE, "Live sessions, by kind; counted twice a minute.");
+        describe_gauge!(LIVE, "Live sessions, by kind; counted every five minutes by one replica.");
         describe_counter!(NOTICES, "Tries to tell a relying party that a session has ended, by what came of them.");
-        describe_gauge!(PENDING, "Logouts and mails that are neither delivered nor given up; counted twice a minute.");
+        describe_gauge!(
+            PENDING,
+            "Logouts and mails that are neither delivered nor given up; counted every five minutes by one replica."
+        );
         describe_gauge!(REGISTERED, "Clients that registered themselves; registration.limit bounds them.");
         describe_gauge!(REGISTERED_OCTETS, "What their metadata take; registration.limit_kib bounds it.");
         handle

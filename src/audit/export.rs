@@ -2,15 +2,15 @@
 
 use std::{io::Write, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
     db::{
-        Tx,
+        Database, Trace, Tx,
         audit_events::{self, End},
-        ids,
+        ids, reports,
     },
     failure::Broken,
 };
@@ -25,13 +25,18 @@ pub struct ExportFilter {
 }
 
 impl ExportFilter {
-    /// Every event of interest comes after it.
+    /// Every event of interest comes after it: a session has none from before it began, by whatever replica's clock, so that the
+    /// partitions of before are not looked into.
     fn start(&self) -> Uuid {
-        self.since.map_or(Uuid::nil(), ids::floor)
+        let began = self.session_id.and_then(ids::instant).map(|began| began - CLOCKS);
+        self.since.max(began).map_or(Uuid::nil(), ids::floor)
     }
 }
 
 const PAGE: i64 = 1000;
+
+/// How far the clocks of replicas may be apart.
+const CLOCKS: TimeDelta = TimeDelta::minutes(1);
 
 /// How long to wait for transactions under way: those of requests are over by then.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -55,12 +60,22 @@ pub async fn count_held_back(tx: &mut Tx, filter: &ExportFilter, end: &End) -> R
     audit_events::count_held_back(tx, end, filter.start(), filter.kind.as_deref(), filter.session_id).await
 }
 
-/// Writes the events in order, one JSON object a line. Returns how many.
-pub async fn export(tx: &mut Tx, filter: &ExportFilter, out: &mut impl Write) -> Result<usize, Broken> {
+/// Writes the events in order, one JSON object a line. Returns how many. Each page is a report of its own: whoever reads may be
+/// slow, and no transaction waits for them.
+pub async fn export(
+    db: &Database,
+    now: DateTime<Utc>,
+    filter: &ExportFilter,
+    out: &mut impl Write,
+) -> Result<usize, Broken> {
     let mut after = filter.start();
     let mut count = 0;
     loop {
-        let page = audit_events::load_after(tx, after, filter.kind.as_deref(), filter.session_id, PAGE).await?;
+        let load = async |tx: &mut Tx| {
+            reports::begin(tx, None).await?;
+            audit_events::load_after(tx, after, filter.kind.as_deref(), filter.session_id, PAGE).await
+        };
+        let page = db.work(now, &Trace::default(), load).await?;
         let Some(last) = page.last() else { return Ok(count) };
         after = last.id;
         count += page.len();

@@ -4,15 +4,15 @@ use std::io::{self, BufWriter, Write};
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{Opened, open::opened};
 use crate::{
+    app::App,
     audit::{self, ExportFilter},
     config::Config,
-    db::Trace,
-    failure::Stop,
+    db::{Trace, reports, sessions},
+    failure::{Broken, Stop},
 };
 
 #[derive(Debug, Subcommand)]
@@ -48,26 +48,8 @@ pub(super) async fn run(config: Config, command: &Audit) -> Result<(), Stop> {
 
 async fn export(opened: &Opened, what: &Export) -> Result<(), Stop> {
     let app = &opened.app;
-    let out = Mutex::new(Pipe { out: BufWriter::new(io::stdout()), closed: false });
-    let exported = app
-        .db
-        .single(app.clock.now(), &Trace::default(), async |tx| {
-            // An event may name a session that is no longer there: then the id is taken as it is.
-            let session_id = match what.session {
-                Some(id) => Some(crate::db::sessions::resolve(tx, id).await?.first().copied().unwrap_or(id)),
-                None => None,
-            };
-            let kind = Some(what.kind.clone()).filter(|kind| kind != "all");
-            let filter = ExportFilter { kind, since: what.since, session_id };
-            let unsettled = audit::settle(tx).await?;
-            audit::export(tx, &filter, &mut *out.lock().await).await?;
-            match unsettled {
-                Some(end) => audit::count_held_back(tx, &filter, &end).await,
-                None => Ok(0),
-            }
-        })
-        .await;
-    let mut out = out.into_inner();
+    let mut out = Pipe { out: BufWriter::new(io::stdout()), closed: false };
+    let exported = export_to(app, what, &mut out).await;
     match (exported, out.flush()) {
         _ if out.closed => Ok(()),
         (Err(broken), _) => Err(broken.into()),
@@ -81,6 +63,30 @@ async fn export(opened: &Opened, what: &Export) -> Result<(), Stop> {
             Ok(())
         }
     }
+}
+
+/// Exports, and returns how many events are held back.
+async fn export_to(app: &App, what: &Export, out: &mut impl Write) -> Result<i64, Broken> {
+    let (now, trace) = (app.clock.now(), Trace::default());
+    // An event may name a session that is no longer there: then the id is taken as it is.
+    let session_id = match what.session {
+        Some(id) => {
+            let found = app.db.single(now, &trace, async |tx| sessions::resolve(tx, id).await).await?;
+            Some(found.first().copied().unwrap_or(id))
+        }
+        None => None,
+    };
+    let kind = Some(what.kind.clone()).filter(|kind| kind != "all");
+    let filter = ExportFilter { kind, since: what.since, session_id };
+    let unsettled = app.db.single(now, &trace, async |tx| audit::settle(tx).await).await?;
+    audit::export(&app.db, now, &filter, out).await?;
+    let Some(end) = unsettled else { return Ok(0) };
+    app.db
+        .work(now, &trace, async |tx| {
+            reports::begin(tx, None).await?;
+            audit::count_held_back(tx, &filter, &end).await
+        })
+        .await
 }
 
 /// Remembers that the reader had seen enough, which is no failure.

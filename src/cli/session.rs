@@ -10,7 +10,7 @@ use crate::{
     audit::{self, Actor, ExportedEvent},
     config::Config,
     db::{
-        Trace, Tx,
+        Trace, Tx, reports,
         session_lists::{self, Filter, ListedSession},
         sessions as rows,
     },
@@ -100,7 +100,8 @@ async fn list(opened: &Opened, what: &List) -> Result<(), Stop> {
     let app = &opened.app;
     let found = app
         .db
-        .single(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
+        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<_, Stop> {
+            reports::begin(tx, None).await?;
             let user_id = match &what.user {
                 Some(name) => Some(user::find(tx, name).await?.id),
                 None => None,
@@ -111,6 +112,7 @@ async fn list(opened: &Opened, what: &List) -> Result<(), Stop> {
                 client_id: what.client.as_deref(),
                 kind: what.kind.as_deref(),
                 live_only: what.live,
+                offline: None,
                 before: None,
                 limit: what.limit,
             };

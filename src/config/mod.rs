@@ -30,6 +30,7 @@ mod reference;
 mod registration;
 mod request_objects;
 mod resource;
+mod retention;
 mod scope;
 mod secret;
 mod secrets;
@@ -67,6 +68,7 @@ pub use self::{
     registration::{Policy, Registration},
     request_objects::RequestObjects,
     resource::Resource,
+    retention::Retention,
     scope::{Approval, Privileged, Scope, Scopes, StepUpAcr},
     secret::Secret,
     secrets::{MASTER_LENGTH, MasterSource, Secrets},
@@ -97,6 +99,7 @@ static SECTIONS: &[&Section] = &[
     &metrics::SECTION,
     &log::SECTION,
     &pages::SECTION,
+    &retention::SECTION,
     &server::SECTION,
     &scope::SECTION,
     &resource::SECTION,
@@ -134,6 +137,7 @@ pub struct Config {
     pub metrics: Metrics,
     pub log: Log,
     pub pages: Pages,
+    pub retention: Retention,
     pub server: Server,
     pub scopes: Scopes,
     pub resources: Vec<Resource>,
@@ -170,6 +174,7 @@ impl Config {
             metrics: metrics::read(&given.section(&metrics::SECTION))?,
             log: log::read(&given.section(&log::SECTION))?,
             pages: pages::read(&given.section(&pages::SECTION))?,
+            retention: retention::read(&given.section(&retention::SECTION))?,
             server: server::read(&given.section(&server::SECTION))?,
             scopes: scope::read(&given.rows(&scope::SECTION))?,
             resources: resource::read(&given.rows(&resource::SECTION))?,

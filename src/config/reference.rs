@@ -12,7 +12,7 @@ before the file: `MOORING_KEY`, or `MOORING_SECTION__KEY` with two underscores. 
 an empty variable counts as not set (for a list: as empty). Repeated tables (`[[…]]`) come from the file only.
 
 A key or a `MOORING_` variable that is not known stops the start, and so does a value that is not valid. Durations are
-a number and a unit: `500ms`, `60s`, `30m`, `12h`, `90d`. Relative paths start at the working directory.
+a number and a unit: `500ms`, `60s`, `30m`, `12h`, `90d`, `7y` (of 365 days). Relative paths start at the working directory.
 ";
 
 impl Config {

@@ -123,7 +123,7 @@ impl Value for TimeDelta {
         "duration".into()
     }
     fn expected() -> Cow<'static, str> {
-        r#"a number and a unit in quotes, as in "500ms", "60s", "30m", "12h" or "90d""#.into()
+        r#"a number and a unit in quotes, as in "500ms", "60s", "30m", "12h", "90d" or "7y""#.into()
     }
     fn of_text(text: &str) -> Option<Self> {
         let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
@@ -135,6 +135,7 @@ impl Value for TimeDelta {
             "m" => Self::try_minutes(number),
             "h" => Self::try_hours(number),
             "d" => Self::try_days(number),
+            "y" => Self::try_days(number.checked_mul(365)?),
             _ => None,
         }?;
         (duration <= LONGEST).then_some(duration)
@@ -233,7 +234,7 @@ pub fn json(value: &toml::Value) -> serde_json::Value {
 /// A duration in the words of the configuration.
 pub fn spoken(duration: TimeDelta) -> String {
     let milliseconds = duration.num_milliseconds();
-    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+    let units = [("y", 31_536_000_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
     match units.iter().find(|(_, size)| milliseconds >= *size && milliseconds % size == 0) {
         Some((unit, size)) => format!("{}{unit}", milliseconds / size),
         None => format!("{milliseconds}ms"),
@@ -252,6 +253,7 @@ mod tests {
         assert_eq!(of("30m"), Some(TimeDelta::minutes(30)));
         assert_eq!(of("12h"), Some(TimeDelta::hours(12)));
         assert_eq!(of("90d"), Some(TimeDelta::days(90)));
+        assert_eq!(of("7y"), Some(TimeDelta::days(2555)));
         assert_eq!(of("0s"), Some(TimeDelta::zero()));
         for wrong in ["", "30", "s", "-1s", "1.5h", "1h30m", " 1s", "1 s", "1w", "99999999999999999999s", "36501d"] {
             assert_eq!(of(wrong), None, "{wrong}");

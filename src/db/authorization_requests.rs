@@ -264,15 +264,18 @@ pub async fn follow_lineage(tx: &mut Tx, from: Uuid, to: Uuid) -> Result<(), Bro
     Ok(())
 }
 
-/// Removes at most `limit` requests that expired an hour ago or earlier, and those that no browser ever took as soon as
-/// they have. Returns how many.
+/// Removes at most `limit` requests that expired an hour ago or earlier, and at most as many that no browser ever took as soon
+/// as they have. Returns how many.
 pub async fn sweep(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
-            "DELETE FROM authorization_requests WHERE id IN (SELECT id FROM authorization_requests \
-             WHERE expires_at < $1 - CASE WHEN session_id IS NULL THEN interval '0' ELSE interval '1 hour' END \
-             ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            "WITH waited AS (SELECT id FROM authorization_requests WHERE session_id IS NOT NULL \
+                 AND expires_at < $1 - interval '1 hour' ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
+             unseen AS (SELECT id FROM authorization_requests WHERE session_id IS NULL AND expires_at < 'infinity' AND expires_at < $1 \
+                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
+             DELETE FROM authorization_requests \
+             WHERE id = ANY (ARRAY(SELECT id FROM waited UNION ALL SELECT id FROM unseen))",
         )
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::BigInt, _>(limit),

@@ -134,8 +134,8 @@ pub async fn sweep(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
-            "DELETE FROM ceremonies WHERE id IN (SELECT id FROM ceremonies WHERE expires_at < $1 - interval '1 hour' \
-             ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            "DELETE FROM ceremonies WHERE id = ANY (ARRAY(SELECT id FROM ceremonies WHERE expires_at < $1 - interval '1 hour' \
+             ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
         )
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::BigInt, _>(limit),

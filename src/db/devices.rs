@@ -64,8 +64,8 @@ pub async fn rotate(tx: &mut Tx, shown: &[u8], new: &[u8]) -> Result<bool, Broke
             "WITH d AS (SELECT id FROM devices WHERE secret_hash = $1 \
                  UNION SELECT id FROM devices WHERE previous_hash = $1 AND rotated_at < $4), \
              k AS (SELECT id FROM devices WHERE id = ANY (ARRAY(SELECT id FROM d)) ORDER BY id FOR UPDATE) \
-             UPDATE devices v SET secret_hash = $2, previous_hash = $1, rotated_at = $3 FROM k WHERE v.id = k.id \
-             AND (v.secret_hash = $1 OR v.rotated_at < $4)",
+             UPDATE devices SET secret_hash = $2, previous_hash = $1, rotated_at = $3 \
+             WHERE id = ANY (ARRAY(SELECT id FROM k)) AND (secret_hash = $1 OR rotated_at < $4)",
         )
         .bind::<sql::Bytea, _>(shown)
         .bind::<sql::Bytea, _>(new)

@@ -31,8 +31,10 @@ pub struct Approvers {
 /// this person", and a session that is locked or was ended by hand do.
 macro_rules! approver_may {
     () => {
-        "EXISTS (SELECT FROM users a JOIN sessions s ON s.id = e.approver_session_id \
-             LEFT JOIN sessions p ON p.id = s.parent_id WHERE a.id = e.approver_id AND a.disabled_at IS NULL \
+        "EXISTS (SELECT FROM users a \
+             JOIN LATERAL (SELECT * FROM sessions WHERE id = e.approver_session_id OFFSET 0) s ON true \
+             LEFT JOIN LATERAL (SELECT locked_at, end_reason FROM sessions WHERE id = s.parent_id OFFSET 0) p ON true \
+             WHERE a.id = e.approver_id AND a.disabled_at IS NULL \
              AND s.epoch >= a.session_epoch AND s.locked_at IS NULL AND p.locked_at IS NULL \
              AND coalesce(s.end_reason, 'expired') IN ('expired', 'idle', 'signed_out', 'superseded', 'ended_with_parent') \
              AND coalesce(p.end_reason, 'expired') IN ('expired', 'idle', 'signed_out', 'superseded') \
@@ -153,6 +155,30 @@ pub async fn consume(
     at_most_one(tx, "use an elevation", statement).await
 }
 
+/// Voids those of the open ones that a condition picks and that can come to nothing.
+macro_rules! void {
+    ($which:literal) => {
+        concat!(
+            "WITH f AS (SELECT e.id, CASE WHEN e.expires_at <= $1 THEN 'lapsed' WHEN l.id IS NULL THEN 'session_ended' \
+                 WHEN e.break_glass_at IS NOT NULL THEN 'break_glass_off' ELSE 'approver_lost_rights' END AS why \
+                 FROM elevation_requests e \
+                 LEFT JOIN LATERAL (SELECT id FROM live_sessions($1) WHERE id = e.session_id OFFSET 0) l ON true \
+                 WHERE ",
+            $which,
+            " AND ",
+            is_open!(),
+            " AND (e.expires_at <= $1 OR l.id IS NULL OR (e.break_glass_at IS NOT NULL AND NOT ",
+            is_had_alone!(),
+            ") OR (e.approved_at IS NOT NULL AND NOT ",
+            approver_may!(),
+            ")) LIMIT $6 FOR UPDATE OF e SKIP LOCKED) \
+             UPDATE elevation_requests e SET voided_at = $1, void_reason = f.why FROM f \
+             WHERE e.id = ANY (ARRAY(SELECT id FROM f)) AND e.id = f.id RETURNING ",
+            elevation_columns!()
+        )
+    };
+}
+
 /// Voids at most `limit` open ones (of one authorization request only, if it is named) that can come to nothing: lapsed,
 /// of a session that has ended, approved by somebody who may not any more, or without anybody where that cannot be any more.
 pub async fn void_fallen(
@@ -161,22 +187,13 @@ pub async fn void_fallen(
     request_id: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Elevation>, Broken> {
-    const STATEMENT: &str = concat!(
-        "UPDATE elevation_requests e SET voided_at = $1, void_reason = f.why FROM (SELECT e.id, \
-             CASE WHEN e.expires_at <= $1 THEN 'lapsed' WHEN l.id IS NULL THEN 'session_ended' \
-             WHEN e.break_glass_at IS NOT NULL THEN 'break_glass_off' ELSE 'approver_lost_rights' END AS why \
-             FROM elevation_requests e LEFT JOIN live_sessions($1) l ON l.id = e.session_id \
-             WHERE ($5 IS NULL OR e.request_id = $5) AND ",
-        is_open!(),
-        " AND (e.expires_at <= $1 OR l.id IS NULL OR (e.break_glass_at IS NOT NULL AND NOT ",
-        is_had_alone!(),
-        ") OR (e.approved_at IS NOT NULL AND NOT ",
-        approver_may!(),
-        ")) LIMIT $6 FOR UPDATE OF e SKIP LOCKED) f WHERE e.id = f.id RETURNING ",
-        elevation_columns!()
-    );
+    // Of one request by its key, or all that are open: an index holds these alone.
+    let statement = match request_id {
+        Some(_) => void!("e.request_id = $5"),
+        None => void!("$5 IS NULL AND e.expires_at > '-infinity'"),
+    };
     Cached(
-        about(tx, approvers, STATEMENT).bind::<sql::Nullable<sql::Uuid>, _>(request_id).bind::<sql::BigInt, _>(limit),
+        about(tx, approvers, statement).bind::<sql::Nullable<sql::Uuid>, _>(request_id).bind::<sql::BigInt, _>(limit),
     )
     .load(&mut tx.conn())
     .await

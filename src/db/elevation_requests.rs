@@ -286,10 +286,10 @@ pub async fn sweep(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
-            "DELETE FROM elevation_requests WHERE id IN (SELECT id FROM elevation_requests \
+            "DELETE FROM elevation_requests WHERE id = ANY (ARRAY(SELECT id FROM elevation_requests \
              WHERE expires_at < $1 - interval '90 days' \
              AND (break_glass_at IS NULL OR reviewed_at < $1 - interval '90 days') \
-             ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+             ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
         )
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::BigInt, _>(limit),

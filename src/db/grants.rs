@@ -192,3 +192,37 @@ pub async fn find_refresh_with_client(
     .or_broken("find refresh state")?;
     Ok(rows.into_iter().next().map(|row| (row.client, row.state.0)))
 }
+
+/// A grant with a refresh token that is not live any more, for as long as it is kept.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct DeadGrant {
+    #[diesel(sql_type = sql::Text)]
+    pub client_id: String,
+    #[diesel(sql_type = sql::Uuid)]
+    pub session_id: Uuid,
+    #[diesel(sql_type = sql::Text)]
+    pub session_kind: String,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    pub user_id: Option<Uuid>,
+    #[diesel(sql_type = sql::Bytea)]
+    pub seed: Vec<u8>,
+    #[diesel(sql_type = sql::Integer)]
+    pub generation: i32,
+}
+
+/// A grant, dead or not, with what its refresh tokens are recognized by.
+pub async fn find_dead(tx: &mut Tx, id: Uuid) -> Result<Option<DeadGrant>, Broken> {
+    let rows: Vec<DeadGrant> = Cached(
+        diesel::sql_query(
+            "SELECT g.client_id, s.id AS session_id, s.kind AS session_kind, g.user_id, g.refresh_seed AS seed, \
+             g.refresh_generation AS generation FROM grants g \
+             JOIN LATERAL (SELECT id, kind FROM sessions WHERE id = coalesce(g.offline_session_id, g.session_id) OFFSET 0) s ON true \
+             WHERE g.id = $1 AND g.refresh_seed IS NOT NULL",
+        )
+        .bind::<sql::Uuid, _>(id),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("find a dead grant")?;
+    Ok(rows.into_iter().next())
+}

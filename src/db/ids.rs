@@ -24,6 +24,12 @@ pub fn floor(at: DateTime<Utc>) -> Uuid {
     Uuid::from_u128(millis << 80)
 }
 
+/// The instant of a UUIDv7; `None` for another identifier.
+pub fn instant(id: Uuid) -> Option<DateTime<Utc>> {
+    let (seconds, nanoseconds) = id.get_timestamp().filter(|_| id.get_version_num() == 7)?.to_unix();
+    DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -62,10 +62,11 @@ pub async fn claim(tx: &mut Tx, limit: i64) -> Result<Vec<DueMail>, Broken> {
     Cached(
         diesel::sql_query(
             "WITH due AS (SELECT id FROM notices WHERE kind = 'mail' AND delivered_at IS NULL AND abandoned_at IS NULL \
-                 AND due_at <= $1 ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED) \
-             UPDATE notices n SET due_at = $3, attempts = n.attempts + 1 FROM due d, users u \
-             WHERE n.id = d.id AND u.id = n.user_id \
-             RETURNING n.id, u.id AS user_id, u.username, u.claims, n.template, n.detail, n.created_at, n.attempts",
+                 AND due_at <= $1 ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED), \
+             claimed AS (UPDATE notices n SET due_at = $3, attempts = n.attempts + 1 WHERE n.id = ANY (ARRAY(SELECT id FROM due)) \
+                 RETURNING n.id, n.user_id, n.template, n.detail, n.created_at, n.attempts) \
+             SELECT n.id, n.user_id, u.username, u.claims, n.template, n.detail, n.created_at, n.attempts FROM claimed n \
+             JOIN LATERAL (SELECT username, claims FROM users WHERE id = n.user_id OFFSET 0) u ON true",
         )
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::BigInt, _>(limit)

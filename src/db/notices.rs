@@ -114,12 +114,15 @@ pub async fn claim(tx: &mut Tx, room: &Room) -> Result<Vec<DueNotice>, Broken> {
                  FROM waiting w), \
              chosen AS (SELECT id, doubtful FROM ranked WHERE NOT doubtful OR turn <= $6 \
                  ORDER BY place, doubtful, due_at LIMIT $7), \
-             taken AS (SELECT n.id, o.doubtful FROM notices n JOIN chosen o ON o.id = n.id WHERE n.delivered_at IS NULL \
-                 AND n.abandoned_at IS NULL AND n.due_at <= $1 FOR NO KEY UPDATE OF n SKIP LOCKED) \
-             UPDATE notices n SET due_at = $8, attempts = n.attempts + 1 FROM taken t, sessions s, clients c \
-             WHERE n.id = t.id AND s.id = n.session_id AND c.client_id = n.client_id \
-             RETURNING n.id, n.session_id, s.kind AS session_kind, n.sid, n.user_id, n.created_at, n.attempts, t.doubtful, \
-             c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at",
+             taken AS (SELECT n.id FROM notices n WHERE n.id = ANY (ARRAY(SELECT id FROM chosen)) AND n.delivered_at IS NULL \
+                 AND n.abandoned_at IS NULL AND n.due_at <= $1 FOR NO KEY UPDATE OF n SKIP LOCKED), \
+             claimed AS (UPDATE notices n SET due_at = $8, attempts = n.attempts + 1 WHERE n.id = ANY (ARRAY(SELECT id FROM taken)) \
+                 RETURNING n.id, n.session_id, n.client_id, n.sid, n.user_id, n.created_at, n.attempts) \
+             SELECT n.id, n.session_id, s.kind AS session_kind, n.sid, n.user_id, n.created_at, n.attempts, o.doubtful, \
+             c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at \
+             FROM claimed n JOIN chosen o ON o.id = n.id \
+             JOIN LATERAL (SELECT kind FROM sessions WHERE id = n.session_id OFFSET 0) s ON true \
+             JOIN LATERAL (SELECT * FROM clients WHERE client_id = n.client_id OFFSET 0) c ON true",
         )
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::Array<sql::Text>, _>(of.iter().map(|party| party.client_id.as_str()).collect::<Vec<_>>())
@@ -185,16 +188,18 @@ pub async fn postpone(tx: &mut Tx, id: Uuid, due_at: DateTime<Utc>, failure: &st
 }
 
 /// Queues what the end of a session could not see: a party whose joining was being committed at that very moment. It looks
-/// at the last two minutes, and no further than at parties that had just joined: many sessions may end at once.
+/// at the last two minutes, and no further than at parties that had just joined. A session that expired or went idle had no
+/// request at its end, and many of them may end at once: they are left out.
 pub async fn queue_late(tx: &mut Tx) -> Result<(), Broken> {
     let now = tx.now;
     let queued = Cached(
         diesel::sql_query(concat!(
             "WITH ended AS (SELECT s.id, s.kind, s.user_id, s.ended_at FROM sessions s \
-                 WHERE s.ended_at > $1 - interval '2 minutes' AND s.ended_at <= $1 \
+                 WHERE s.ended_at > $1 - interval '2 minutes' AND s.ended_at <= $1 AND s.ended_at IS NOT NULL \
+                 AND s.end_reason NOT IN ('expired', 'idle') \
                  AND EXISTS (SELECT FROM session_clients k WHERE k.session_id = s.id \
                      AND k.joined_at > s.ended_at - interval '1 minute' AND NOT EXISTS (SELECT FROM notices n \
-                         WHERE n.session_id = k.session_id AND n.client_id = k.client_id))), \
+                         WHERE n.session_id = k.session_id AND n.client_id = k.client_id) OFFSET 0)), \
              queued AS (",
             queue_logouts!(),
             ") SELECT id FROM queued"
@@ -208,30 +213,14 @@ pub async fn queue_late(tx: &mut Tx) -> Result<(), Broken> {
     Ok(())
 }
 
-/// How many have neither been delivered nor given up, for the metrics.
-pub async fn count_pending(tx: &mut Tx) -> Result<i64, Broken> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = sql::BigInt)]
-        pending: i64,
-    }
-    let rows: Vec<Row> = Cached(diesel::sql_query(
-        "SELECT count(*) AS pending FROM notices WHERE delivered_at IS NULL AND abandoned_at IS NULL",
-    ))
-    .load(&mut tx.conn())
-    .await
-    .or_broken("count pending notices")?;
-    Ok(rows.into_iter().next().map_or(0, |row| row.pending))
-}
-
 /// Removes what was settled days ago; returns how many, at most `limit`. The trail keeps what became of them.
 pub async fn sweep(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
-            "DELETE FROM notices WHERE id IN (SELECT id FROM notices WHERE id < uuid_floor($1 - interval '2 days') \
+            "DELETE FROM notices WHERE id = ANY (ARRAY(SELECT id FROM notices WHERE id < uuid_floor($1 - interval '2 days') \
              AND coalesce(delivered_at, abandoned_at) < $1 - interval '2 days' ORDER BY id LIMIT $2 \
-             FOR UPDATE SKIP LOCKED)",
+             FOR UPDATE SKIP LOCKED))",
         )
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::BigInt, _>(limit),

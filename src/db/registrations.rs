@@ -13,6 +13,7 @@ use super::{
     Tx,
     clients::{self as rows, ClientRow},
     schema::{clients, registered_clients},
+    statement::Cached,
     work::OrBroken,
 };
 use crate::failure::Broken;
@@ -192,11 +193,14 @@ async fn take(tx: &mut Tx, client_id: &str, generation: i32) -> Result<bool, Bro
 /// nothing to keep then.
 pub async fn mark_used(tx: &mut Tx) -> Result<usize, Broken> {
     let now = tx.now;
-    diesel::sql_query(
-        "UPDATE clients c SET used_at = $1, registered_from = NULL WHERE registration_generation IS NOT NULL AND used_at IS NULL \
-         AND EXISTS (SELECT FROM session_clients s WHERE s.client_id = c.client_id)",
+    Cached(
+        diesel::sql_query(
+            "WITH used AS (SELECT c.client_id FROM clients c WHERE registration_generation IS NOT NULL AND used_at IS NULL \
+                 AND EXISTS (SELECT FROM session_clients s WHERE s.client_id = c.client_id OFFSET 0)) \
+             UPDATE clients SET used_at = $1, registered_from = NULL WHERE client_id = ANY (ARRAY(SELECT client_id FROM used))",
+        )
+        .bind::<Timestamptz, _>(now),
     )
-    .bind::<Timestamptz, _>(now)
     .execute(&mut tx.conn())
     .await
     .or_broken("mark registrations as used")
@@ -213,18 +217,21 @@ pub struct Removed {
 
 /// Removes those that nobody ever used: the ended ones, and what was registered before `before`. At most `limit`.
 pub async fn sweep(tx: &mut Tx, before: DateTime<Utc>, limit: i64) -> Result<Vec<Removed>, Broken> {
-    diesel::sql_query(
-        "DELETE FROM clients c USING (SELECT u.client_id FROM clients u WHERE u.registration_generation IS NOT NULL \
-             AND u.used_at IS NULL AND (u.disabled_at IS NOT NULL OR u.created_at < $1) \
-             AND NOT EXISTS (SELECT FROM session_clients r WHERE r.client_id = u.client_id) \
-             AND NOT EXISTS (SELECT FROM sessions r WHERE r.client_id = u.client_id) \
-             AND NOT EXISTS (SELECT FROM consents r WHERE r.client_id = u.client_id) \
-             AND NOT EXISTS (SELECT FROM authorization_requests r WHERE r.client_id = u.client_id) \
-             LIMIT $2 FOR UPDATE SKIP LOCKED) unused \
-         WHERE c.client_id = unused.client_id RETURNING c.client_id, c.disabled_at IS NULL AS expired",
+    Cached(
+        diesel::sql_query(
+            "WITH unused AS (SELECT u.client_id FROM clients u WHERE u.registration_generation IS NOT NULL \
+                 AND u.used_at IS NULL AND (u.disabled_at IS NOT NULL OR u.created_at < $1) \
+                 AND NOT EXISTS (SELECT FROM session_clients r WHERE r.client_id = u.client_id OFFSET 0) \
+                 AND NOT EXISTS (SELECT FROM sessions r WHERE r.client_id = u.client_id OFFSET 0) \
+                 AND NOT EXISTS (SELECT FROM consents r WHERE r.client_id = u.client_id OFFSET 0) \
+                 AND NOT EXISTS (SELECT FROM authorization_requests r WHERE r.client_id = u.client_id OFFSET 0) \
+                 LIMIT $2 FOR UPDATE SKIP LOCKED) \
+             DELETE FROM clients WHERE client_id = ANY (ARRAY(SELECT client_id FROM unused)) \
+             RETURNING client_id, disabled_at IS NULL AS expired",
+        )
+        .bind::<Timestamptz, _>(before)
+        .bind::<BigInt, _>(limit),
     )
-    .bind::<Timestamptz, _>(before)
-    .bind::<BigInt, _>(limit)
     .load(&mut tx.conn())
     .await
     .or_broken("sweep registrations")

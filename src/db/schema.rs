@@ -76,6 +76,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// How far old audit events were removed, by class.
+    audit_removals (class) {
+        /// visitor, user or privileged.
+        class -> Text,
+        /// No event of the class is left up to this one.
+        after -> Uuid,
+    }
+}
+
+diesel::table! {
     /// A request that waits for a person. It follows the lineage of its session.
     authorization_requests (id) {
         /// UUIDv7; its CSRF token is an HMAC of it.
@@ -184,6 +194,20 @@ diesel::table! {
         granted_at -> Timestamptz,
         /// When they took it back.
         withdrawn_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    /// Figures for the metrics that are expensive to count.
+    counts (name, kind) {
+        /// What is counted: sessions_live, notices_pending.
+        name -> Text,
+        /// Of which kind; empty: of all.
+        kind -> Text,
+        /// How many there were.
+        count -> Int8,
+        /// When.
+        counted_at -> Timestamptz,
     }
 }
 
@@ -558,7 +582,7 @@ diesel::table! {
         risk -> Int2,
         /// When it began.
         created_at -> Timestamptz,
-        /// It cannot have died by itself before then: when to look again, to tell of its end.
+        /// Of one that has not ended: it cannot have died by itself before then. Of one that has: nothing of it can be removed before then. infinity: a visitor who came to nothing, to be removed.
         look_at -> Timestamptz,
         /// What an operator or an administrator said when they ended it; nothing is decided by it.
         end_note -> Nullable<Text>,
@@ -720,10 +744,12 @@ diesel::joinable!(user_names -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(
     access_tokens,
     audit_events,
+    audit_removals,
     authorization_requests,
     ceremonies,
     clients,
     consents,
+    counts,
     credentials,
     devices,
     elevation_requests,

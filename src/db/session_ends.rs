@@ -177,7 +177,10 @@ pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<EndedSession>
     let now = tx.now;
     let rows: Vec<Row> = Cached(
         diesel::sql_query(concat!(
-            "WITH looked AS (SELECT id FROM sessions WHERE ended_at IS NULL AND look_at < 'infinity' AND look_at <= $1 ORDER BY look_at LIMIT $2 \
+            // What a row needs of another table is a sub-select by its key: joined, PostgreSQL would read that table through,
+            // for it plans this once and knows of no parameter how few rows it leaves.
+            "WITH looked AS (SELECT id, kind, parent_id, user_id, client_id, epoch, expires_at, idle_timeout, locked_at FROM sessions \
+                 WHERE ended_at IS NULL AND look_at < 'infinity' AND look_at <= $1 ORDER BY look_at LIMIT $2 \
                  FOR NO KEY UPDATE SKIP LOCKED), \
              judged AS (SELECT s.id, s.kind = 'visitor' AND l.id IS NULL AND k.client_id IS NULL AS forgotten, \
                  CASE WHEN l.id IS NOT NULL OR (s.kind = 'visitor' AND k.client_id IS NULL) THEN NULL \
@@ -192,14 +195,18 @@ pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<EndedSession>
                       THEN 'ended_with_parent' END AS reason, \
                  greatest(least(s.expires_at, a.last_seen_at + s.idle_timeout, pa.last_seen_at + p.idle_timeout), \
                      $1 + interval '1 minute') AS next \
-                 FROM looked JOIN sessions s ON s.id = looked.id JOIN session_activity a ON a.session_id = s.id \
+                 FROM looked s \
+                 JOIN LATERAL (SELECT last_seen_at FROM session_activity WHERE session_id = s.id OFFSET 0) a ON true \
                  LEFT JOIN LATERAL (SELECT id FROM live_sessions($1) WHERE id = s.id OFFSET 0) l ON true \
-                 LEFT JOIN sessions p ON p.id = s.parent_id LEFT JOIN session_activity pa ON pa.session_id = s.parent_id \
-                 LEFT JOIN users u ON u.id = s.user_id LEFT JOIN clients c ON c.client_id = s.client_id \
+                 LEFT JOIN LATERAL (SELECT ended_at, expires_at, locked_at, idle_timeout FROM sessions \
+                     WHERE id = s.parent_id OFFSET 0) p ON true \
+                 LEFT JOIN LATERAL (SELECT last_seen_at FROM session_activity WHERE session_id = s.parent_id OFFSET 0) pa ON true \
+                 LEFT JOIN LATERAL (SELECT disabled_at, session_epoch FROM users WHERE id = s.user_id OFFSET 0) u ON true \
+                 LEFT JOIN LATERAL (SELECT disabled_at, session_epoch FROM clients WHERE client_id = s.client_id OFFSET 0) c ON true \
                  LEFT JOIN LATERAL (SELECT client_id FROM session_clients WHERE session_id = s.id LIMIT 1) k ON true), \
              settled AS (UPDATE sessions s SET look_at = CASE WHEN j.forgotten THEN 'infinity' ELSE j.next END, \
                  ended_at = CASE WHEN j.reason IS NOT NULL THEN $3 END, end_reason = j.reason \
-                 FROM judged j WHERE s.id = j.id \
+                 FROM judged j WHERE s.id = ANY (ARRAY(SELECT id FROM judged)) AND s.id = j.id \
                  RETURNING s.id, s.kind, s.user_id, s.client_id, s.ended_at, s.end_reason), \
              ended AS (SELECT * FROM settled WHERE ended_at IS NOT NULL), \
              queued AS (",

@@ -273,26 +273,23 @@ pub async fn resolve(tx: &mut Tx, id_or_sid: Uuid) -> Result<Vec<Uuid>, Broken> 
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
-/// Removes visitor sessions that came to nothing: dead for long, nobody signed in, no token of theirs left. Their
-/// families go with them, but not before the parties were told of the end. Returns how many, at most `limit`. What they did stays in the audit trail.
+/// Removes visitor sessions that came to nothing and began a day ago or earlier: dead, nobody signed in, no client took part, so
+/// that nothing marks their end (`session_ends::end_dead`). Returns how many, at most `limit`. Those that ended on paper are
+/// [`session_removal`](super::session_removal)'s.
 pub async fn sweep_visitors(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
     let now = tx.now;
     Cached(
         diesel::sql_query(
-            "WITH victims AS (SELECT s.id FROM sessions s JOIN session_activity a ON a.session_id = s.id \
-                 WHERE s.kind = 'visitor' AND s.id < uuid_floor($1 - interval '1 day') \
-                 AND (s.ended_at IS NOT NULL OR ((s.expires_at < $1 OR a.last_seen_at + s.idle_timeout < $1) \
-                     AND NOT EXISTS (SELECT FROM session_clients k WHERE k.session_id = s.id))) \
-                 AND NOT EXISTS (SELECT FROM notices n WHERE n.session_id = s.id) \
-                 AND NOT EXISTS (SELECT FROM sessions c WHERE c.visitor_id = s.id) \
-                 AND NOT EXISTS (SELECT FROM access_tokens t WHERE t.session_id = s.id) \
-                 AND NOT EXISTS (SELECT FROM authorization_requests r WHERE r.session_id = s.id) \
-                 AND NOT EXISTS (SELECT FROM ceremonies y WHERE y.session_id = s.id) \
+            "WITH forgotten AS (SELECT s.id FROM sessions s WHERE s.look_at = 'infinity' AND s.ended_at IS NULL \
+                 AND s.id < uuid_floor($1 - interval '1 day') \
+                 AND NOT EXISTS (SELECT FROM session_clients r WHERE r.session_id = s.id OFFSET 0) \
+                 AND NOT EXISTS (SELECT FROM sessions r WHERE r.visitor_id = s.id OFFSET 0) \
+                 AND NOT EXISTS (SELECT FROM access_tokens r WHERE r.session_id = s.id OFFSET 0) \
+                 AND NOT EXISTS (SELECT FROM authorization_requests r WHERE r.session_id = s.id OFFSET 0) \
+                 AND NOT EXISTS (SELECT FROM ceremonies r WHERE r.session_id = s.id OFFSET 0) \
                  ORDER BY s.id LIMIT $2 FOR UPDATE OF s SKIP LOCKED), \
-             families AS (DELETE FROM grants g USING victims v WHERE g.session_id = v.id), \
-             parties AS (DELETE FROM session_clients k USING victims v WHERE k.session_id = v.id), \
-             activity AS (DELETE FROM session_activity a USING victims v WHERE a.session_id = v.id) \
-             DELETE FROM sessions s USING victims v WHERE s.id = v.id",
+             activity AS (DELETE FROM session_activity WHERE session_id = ANY (ARRAY(SELECT id FROM forgotten))) \
+             DELETE FROM sessions WHERE id = ANY (ARRAY(SELECT id FROM forgotten))",
         )
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::BigInt, _>(limit),

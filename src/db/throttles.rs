@@ -119,7 +119,8 @@ pub async fn take_out(tx: &mut Tx, buckets: &[Bucket]) -> Result<(), Broken> {
         diesel::sql_query(
             "WITH k AS (SELECT key FROM throttles WHERE key = ANY ($1) ORDER BY key FOR UPDATE) \
              UPDATE throttles t SET empty_at = greatest($3, t.empty_at - make_interval(secs => a.step)) \
-             FROM k JOIN unnest($1::bytea[], $2::float8[]) AS a (key, step) ON a.key = k.key WHERE t.key = k.key",
+             FROM k JOIN unnest($1::bytea[], $2::float8[]) AS a (key, step) ON a.key = k.key \
+             WHERE t.key = ANY (ARRAY(SELECT key FROM k)) AND t.key = k.key",
         )
         .bind::<sql::Array<sql::Bytea>, _>(keys)
         .bind::<sql::Array<sql::Double>, _>(steps)
@@ -153,8 +154,8 @@ pub async fn sweep_excess(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
 async fn remove(tx: &mut Tx, until: DateTime<Utc>, limit: i64) -> Result<usize, Broken> {
     Cached(
         diesel::sql_query(
-            "DELETE FROM throttles WHERE key IN (SELECT key FROM throttles WHERE empty_at <= $1 ORDER BY empty_at \
-             LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            "DELETE FROM throttles WHERE key = ANY (ARRAY(SELECT key FROM throttles WHERE empty_at <= $1 ORDER BY empty_at \
+             LIMIT $2 FOR UPDATE SKIP LOCKED))",
         )
         .bind::<sql::Timestamptz, _>(until)
         .bind::<sql::BigInt, _>(limit),

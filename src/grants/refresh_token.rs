@@ -60,7 +60,10 @@ impl Grant for RefreshToken {
     ) -> Outcome<(Client, TokenResponse)> {
         exchange.parameters.require("refresh_token")?;
         let (presented, state) = found.ok_or_else(|| invalid("client_without_row"))?;
-        let state = state.ok_or_else(|| invalid("family_not_live"))?;
+        let Some(state) = state else {
+            tell_late_replay(exchange, &client, &presented).await?;
+            return Err(invalid("family_not_live").into());
+        };
         // A forged token changes nothing.
         if !exchange.mint.refresh.is_genuine(&presented, &state.seed) {
             return Err(invalid("forged").into());
@@ -183,6 +186,31 @@ async fn end_family(exchange: &Exchange<'_>, state: &RefreshState) -> Outcome<(C
         })
         .await?;
     Err(Error::invalid_grant("the refresh token was used already").detail("refresh_replayed").into())
+}
+
+/// A genuine token that was long replaced, of a grant that has ended since: nothing is left to end, but whoever looks into a theft
+/// wants to know. The newest one, and the one before it, may be those of a client that has not heard of the end.
+async fn tell_late_replay(exchange: &Exchange<'_>, client: &Client, presented: &tokens::RefreshToken) -> Outcome<()> {
+    let found =
+        exchange.db.single(exchange.now, exchange.trace, async |tx| grants::find_dead(tx, presented.grant_id).await);
+    let Some(grant) = found.await? else { return Ok(()) };
+    let is_replaced = presented.generation + 1 < grant.generation && grant.client_id == client.id;
+    if !is_replaced || !exchange.mint.refresh.is_genuine(presented, &grant.seed) {
+        return Ok(());
+    }
+    let subject = Subject {
+        session_id: Some(grant.session_id),
+        session_kind: Some(grant.session_kind),
+        user_id: grant.user_id,
+        client_id: Some(grant.client_id),
+    };
+    exchange
+        .db
+        .work(exchange.now, exchange.trace, async |tx| {
+            audit::record(tx, Event::refused(Action::RefreshReplayed, Actor::Client, subject, "grant_ended"));
+            Ok::<_, Failure>(())
+        })
+        .await
 }
 
 fn subject(state: &RefreshState) -> Subject {

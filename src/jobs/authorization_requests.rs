@@ -8,5 +8,5 @@ use crate::{app::App, db::authorization_requests};
 pub const JOB: Job = Job { name: "authorization requests", every: Duration::from_mins(5), at_start: false, run };
 
 fn run(app: &App) -> Turn<'_> {
-    Box::pin(in_batches(app, async |tx, limit| authorization_requests::sweep(tx, limit).await))
+    Box::pin(in_batches(app, JOB.name, |tx, limit| Box::pin(authorization_requests::sweep(tx, limit))))
 }

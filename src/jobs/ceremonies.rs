@@ -8,5 +8,5 @@ use crate::{app::App, db::ceremonies};
 pub const JOB: Job = Job { name: "ceremonies", every: Duration::from_mins(5), at_start: false, run };
 
 fn run(app: &App) -> Turn<'_> {
-    Box::pin(in_batches(app, async |tx, limit| ceremonies::sweep(tx, limit).await))
+    Box::pin(in_batches(app, JOB.name, |tx, limit| Box::pin(ceremonies::sweep(tx, limit))))
 }

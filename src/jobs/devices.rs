@@ -8,5 +8,5 @@ use crate::{app::App, db::devices};
 pub const JOB: Job = Job { name: "devices", every: Duration::from_hours(1), at_start: false, run };
 
 fn run(app: &App) -> Turn<'_> {
-    Box::pin(in_batches(app, async |tx, limit| devices::sweep(tx, limit).await))
+    Box::pin(in_batches(app, JOB.name, |tx, limit| Box::pin(devices::sweep(tx, limit))))
 }

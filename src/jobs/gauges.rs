@@ -1,11 +1,11 @@
-//! Figures that have to be counted in the database.
+//! Figures that were counted in the database, told to Prometheus.
 
 use std::time::Duration;
 
 use super::{Job, Turn};
 use crate::{
     app::App,
-    db::{Trace, notices, registrations, session_lists},
+    db::{Trace, counts, registrations},
     metrics,
 };
 
@@ -16,12 +16,12 @@ fn run(app: &App) -> Turn<'_> {
         if app.config.metrics.listen.is_none() {
             return Ok(());
         }
-        let now = app.clock.now();
-        let live = app.db.single(now, &Trace::default(), session_lists::count_live).await?;
+        let counts = app.db.single(app.clock.now(), &Trace::default(), counts::load).await?;
+        let of = |name| counts.iter().filter(move |it| it.name == name);
+        let live: Vec<_> = of("sessions_live").map(|it| (it.kind.clone(), it.count)).collect();
         metrics::live_sessions(&live);
-        let pending = app.db.single(now, &Trace::default(), notices::count_pending).await?;
-        metrics::pending_notices(pending);
-        let stored = app.db.single(now, &Trace::default(), registrations::load_stored).await?;
+        metrics::pending_notices(of("notices_pending").map(|it| it.count).sum());
+        let stored = app.db.single(app.clock.now(), &Trace::default(), registrations::load_stored).await?;
         metrics::registered_clients(stored.clients, stored.octets);
         Ok(())
     })

@@ -1,16 +1,21 @@
 //! What has to be done without a request: one file a job, one line in [`JOBS`].
 //!
-//! Every replica runs every job, so each is right when several do it at once. A job that fails is logged and tried
-//! again at its next turn; nothing depends on one having run at a certain time.
+//! Every replica runs every job, so each is right when several do it at once. What would only cost more if several did it
+//! goes by turns ([`in_batches`]). A job that fails is logged and tried again at its next turn; nothing depends on one having
+//! run at a certain time.
 
+mod audit_retention;
 mod authorization_requests;
 mod ceremonies;
 mod certificate;
+mod counts;
 mod dead_sessions;
 mod devices;
 mod elevation_requests;
+mod ended_sessions;
 mod gauges;
 mod keys;
+mod late_notices;
 mod mails;
 mod notices;
 mod partitions;
@@ -33,7 +38,7 @@ use tokio::{
 
 use crate::{
     app::App,
-    db::{Trace, Tx},
+    db::{Trace, Tx, turns},
     failure::Broken,
 };
 
@@ -47,6 +52,13 @@ pub struct Job {
     /// Whether the first turn is at the start rather than one period later.
     at_start: bool,
     run: for<'a> fn(&'a App) -> Turn<'a>,
+}
+
+impl Job {
+    /// One turn.
+    pub async fn turn(&self, app: &App) -> Result<(), Broken> {
+        (self.run)(app).await
+    }
 }
 
 /// All of them.
@@ -66,9 +78,13 @@ pub static JOBS: &[Job] = &[
     visitors::JOB,
     registrations::JOB,
     dead_sessions::JOB,
+    late_notices::JOB,
+    ended_sessions::JOB,
+    audit_retention::JOB,
     notices::JOB,
     mails::JOB,
     settled_notices::JOB,
+    counts::JOB,
     gauges::JOB,
     upkeep::JOB,
 ];
@@ -93,15 +109,30 @@ impl Running {
     }
 }
 
-/// Removes rows a batch at a time, so that no transaction is a long one. `remove` takes the size of a batch and says how
-/// many it removed.
-async fn in_batches(app: &App, remove: impl AsyncFn(&mut Tx, i64) -> Result<usize, Broken>) -> Result<(), Broken> {
-    const BATCH: i64 = 1000;
+/// How much of a job one transaction did.
+type Batch<'t> = Pin<Box<dyn Future<Output = Result<usize, Broken>> + Send + 't>>;
+
+/// Does a job a batch at a time, on one replica at a time. `batch` takes the size of one and says how much it did; one that is
+/// not full is the last. Each is a transaction of its own, and a short one. However much there is to do, requests get their
+/// share of the database: after each batch the job rests for as long as that took.
+async fn in_batches(
+    app: &App,
+    job: &str,
+    batch: impl for<'t> Fn(&'t mut Tx, i64) -> Batch<'t> + Send + Sync,
+) -> Result<(), Broken> {
+    const SIZE: i64 = 500;
     loop {
-        let removed = app.db.single(app.clock.now(), &Trace::default(), async |tx| remove(tx, BATCH).await).await?;
-        if i64::try_from(removed).is_ok_and(|removed| removed < BATCH) {
+        let begun = tokio::time::Instant::now();
+        let done = app
+            .db
+            .work(app.clock.now(), &Trace::default(), async |tx| -> Result<usize, Broken> {
+                if turns::take(tx, job).await? { batch(tx, SIZE).await } else { Ok(0) }
+            })
+            .await?;
+        if i64::try_from(done).is_ok_and(|done| done < SIZE) {
             return Ok(());
         }
+        tokio::time::sleep(begun.elapsed()).await;
     }
 }
 
@@ -111,7 +142,7 @@ async fn repeat(job: &Job, app: Arc<App>) {
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         turns.tick().await;
-        if let Err(error) = (job.run)(&app).await {
+        if let Err(error) = job.turn(&app).await {
             tracing::warn!(job = job.name, %error, "a job failed; it will be tried again");
         }
     }

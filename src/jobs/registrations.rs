@@ -1,6 +1,6 @@
 //! Clients that registered themselves and came to nothing, removed a batch at a time.
 
-use super::{Job, Turn};
+use super::{Job, Turn, in_batches};
 use crate::{
     app::App,
     clients,
@@ -8,26 +8,20 @@ use crate::{
         Trace,
         registrations::{self, Stored},
     },
-    failure::Broken,
 };
 
 pub const JOB: Job = Job { name: "registrations", every: clients::SWEPT_EVERY, at_start: false, run };
 
-const BATCH: i64 = 500;
-
 fn run(app: &App) -> Turn<'_> {
     Box::pin(async move {
-        let (now, trace) = (app.clock.now(), Trace::default());
-        app.db.single(now, &trace, registrations::mark_used).await?;
-        let before = now - app.config.registration.unused_kept;
-        loop {
-            let expire = async |tx: &mut _| clients::expire_unused(tx, before, BATCH).await;
-            let removed = app.db.work::<_, Broken>(now, &trace, expire).await?;
-            if i64::try_from(removed).is_ok_and(|removed| removed < BATCH) {
-                break;
-            }
-        }
-        let stored = app.db.single(now, &trace, registrations::load_stored).await?;
+        let kept = app.config.registration.unused_kept;
+        in_batches(app, JOB.name, |tx, _| Box::pin(async { registrations::mark_used(tx).await.map(|_| 0) })).await?;
+        in_batches(app, JOB.name, move |tx, limit| {
+            let before = tx.now - kept;
+            Box::pin(clients::expire_unused(tx, before, limit))
+        })
+        .await?;
+        let stored = app.db.single(app.clock.now(), &Trace::default(), registrations::load_stored).await?;
         warn_when_nearly_full(app, stored);
         Ok(())
     })

@@ -9,7 +9,7 @@ pub const JOB: Job = Job { name: "settled notices", every: Duration::from_mins(1
 
 fn run(app: &App) -> Turn<'_> {
     Box::pin(async move {
-        in_batches(app, async |tx, limit| notices::sweep(tx, limit).await).await?;
+        in_batches(app, JOB.name, |tx, limit| Box::pin(notices::sweep(tx, limit))).await?;
         app.mailer.sweep(app.clock.now()).await.map(drop)
     })
 }

@@ -9,7 +9,7 @@ pub const JOB: Job = Job { name: "throttles", every: Duration::from_mins(1), at_
 
 fn run(app: &App) -> Turn<'_> {
     Box::pin(async move {
-        in_batches(app, async |tx, limit| throttles::sweep(tx, limit).await).await?;
-        in_batches(app, async |tx, limit| throttles::sweep_excess(tx, limit).await).await
+        in_batches(app, JOB.name, |tx, limit| Box::pin(throttles::sweep(tx, limit))).await?;
+        in_batches(app, JOB.name, |tx, limit| Box::pin(throttles::sweep_excess(tx, limit))).await
     })
 }

@@ -8,5 +8,5 @@ use crate::{app::App, db::sessions};
 pub const JOB: Job = Job { name: "visitors", every: Duration::from_mins(10), at_start: false, run };
 
 fn run(app: &App) -> Turn<'_> {
-    Box::pin(in_batches(app, async |tx, limit| sessions::sweep_visitors(tx, limit).await))
+    Box::pin(in_batches(app, JOB.name, |tx, limit| Box::pin(sessions::sweep_visitors(tx, limit))))
 }

@@ -117,11 +117,11 @@ pub async fn end_family(tx: &mut Tx, grant_id: Uuid, reason: &'static str, actor
 }
 
 /// Ends what died by itself, of at most `limit` sessions that may have: dead they were without it, this tells. Returns
-/// whether there may be more.
-pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<bool, Broken> {
+/// how many it looked at.
+pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
     let (looked, ended) = session_ends::end_dead(tx, limit).await?;
     tell(tx, ended, Actor::Server, None);
-    Ok(looked == limit)
+    Ok(usize::try_from(looked).unwrap_or_default())
 }
 
 /// Records what was ended, and says how many.

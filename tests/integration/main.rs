@@ -62,6 +62,8 @@ mod recovery_codes;
 mod refresh_token;
 mod refusals;
 mod registration;
+mod removal;
+mod reports;
 mod request_objects;
 mod resource_indicators;
 mod retention;

@@ -1,9 +1,16 @@
 //! How PostgreSQL carries out what the server says: a look-up by key stays one, whatever the tables held when it was
 //! planned. The server plans each statement once a connection, perhaps while they are empty.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use mooring::sessions::Proof;
+use mooring::{
+    db::{Trace, declarations, users},
+    failure::Broken,
+    jobs::JOBS,
+    sessions::Proof,
+};
+use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::support::{
     ALICE, Server, Settings,
@@ -11,7 +18,7 @@ use crate::support::{
     proof::request_of,
 };
 
-/// Fills every table that a look-up goes through with so many rows.
+/// Fills every table that a statement goes through with so many rows.
 const FILL: &str = "
     INSERT INTO clients (client_id, metadata, created_at, updated_at)
         SELECT 'c' || n, '{}', now(), now() FROM generate_series(1, least(20, :rows)) n;
@@ -29,24 +36,65 @@ const FILL: &str = "
     INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, created_at)
         SELECT new_id(now()), id, user_id, 'c1', id, '', '', now() FROM sessions;
     INSERT INTO access_tokens (id, grant_id, session_id, scope, audience, issued_at, expires_at)
-        SELECT new_id(now()), id, session_id, '', '{}', now(), now() FROM grants;";
+        SELECT new_id(now()), id, session_id, '', '{}', now(), now() FROM grants;
+    INSERT INTO credentials (id, user_id, kind, created_at, changed_at)
+        SELECT new_id(now()), id, 'password', now(), now() FROM users;
+    INSERT INTO password_resets (id, user_id, created_at, expires_at) SELECT new_id(now()), id, now(), now() FROM users;
+    INSERT INTO ceremonies (id, session_id, purpose, created_at, expires_at)
+        SELECT new_id(now()), id, 'sign_in', now(), now() FROM sessions;
+    INSERT INTO step_ups (session_id, client_id, scope, acr, proved_at) SELECT id, 'c1', '{}', '', now() FROM sessions;
+    INSERT INTO elevation_requests (id, session_id, user_id, client_id, scope, reason, minutes, created_at, expires_at, voided_at,
+            void_reason)
+        SELECT new_id(now()), id, user_id, 'c1', '{}', '', 1, now(), now(), now(), 'lapsed' FROM sessions WHERE kind = 'user';
+    INSERT INTO notices (id, kind, session_id, client_id, sid, created_at, due_at)
+        SELECT new_id(now()), 'backchannel_logout', session_id, client_id, sid, now(), now() FROM session_clients;
+    INSERT INTO notices (id, kind, user_id, template, detail, created_at, due_at)
+        SELECT new_id(now()), 'mail', id, '', '{}', now(), now() FROM users;
+    INSERT INTO throttles (key, empty_at) SELECT decode(md5(n::text), 'hex'), now() FROM generate_series(1, :rows) n;
+    INSERT INTO devices (id, user_id, secret_hash, previous_hash, rotated_at, created_at, used_at)
+        SELECT new_id(now()), id, decode(md5('a' || id), 'hex'), decode(md5('b' || id), 'hex'), now(), now(), now() FROM users;
+    UPDATE sessions SET ended_at = now(), end_reason = 'signed_out' WHERE hashtext(id::text) % 2 = 0;";
+
+/// Tables and partial indexes that have few rows, however many people and sessions there are.
+const FEW: [&str; 9] = [
+    "signing_keys",
+    "scopes",
+    "resources",
+    "set_up_links",
+    "partitioned_tables",
+    "users_known",
+    "clients_declared",
+    "clients_unused",
+    "elevation_requests_to_review",
+];
 
 #[tokio::test]
-async fn no_look_up_reads_a_table_through() {
+async fn no_statement_reads_a_table_through() {
     // With one connection the look-ups share it with the changes, and it knows all their statements.
     let server = Server::start(Settings::default().connections(1)).await;
     take_every_path(&server).await;
+    do_every_job(&server).await;
     let (settings, prepared) = prepared(&server).await;
     assert!(settings.contains("plan_cache_mode"), "{settings}");
-    for part in ["live_access_tokens", "live_grants", "session_clients", "refresh_generation", "redeemed_at = c.at"] {
+    for part in [
+        "live_access_tokens",
+        "live_grants",
+        "session_clients",
+        "refresh_generation",
+        "redeemed_at = c.at",
+        "WITH looked AS",
+        "WITH RECURSIVE parties",
+        "DELETE FROM throttles",
+    ] {
         assert!(prepared.iter().any(|(_, statement)| statement.contains(part)), "nothing prepared has {part}");
     }
     let batches = prepared.iter().filter_map(of_three).count();
     assert!(batches >= 4, "only {batches} statements make several changes");
 
     let mut read_through = Vec::new();
-    for rows in [0, 1, 2, 5, 50, 1000] {
-        server.rows("TRUNCATE users, clients CASCADE; TRUNCATE access_tokens").await;
+    // Of many rows PostgreSQL expects a statement to want more, and joins them otherwise than few.
+    for rows in [0, 1, 2, 5, 50, 1000, 20_000] {
+        server.rows("TRUNCATE users, clients CASCADE; TRUNCATE access_tokens, throttles").await;
         server.rows(&FILL.replace(":rows", &rows.to_string())).await;
         server.rows("VACUUM ANALYZE").await;
         // Without a condition all rows are wanted: of clients and signing keys, of which there are few.
@@ -65,7 +113,7 @@ async fn no_look_up_reads_a_table_through() {
             let plan = rows_of_plan.into_iter().flatten().flatten().last().expect("a plan");
             let plan: Value = serde_json::from_str(&plan).expect("a plan is JSON");
             let mut found = Vec::new();
-            without_key(&plan[0]["Plan"], &mut found);
+            without_key(&plan[0]["Plan"], false, &mut found);
             if !found.is_empty() {
                 read_through.push(format!("with {rows} rows, {found:?}: {statement}"));
             }
@@ -135,6 +183,26 @@ async fn take_every_path(server: &Server) {
     }
 }
 
+/// What is done without a request: the jobs, and what every start looks for.
+async fn do_every_job(server: &Server) {
+    for job in JOBS {
+        // The one that delivers notices goes on for ever.
+        match timeout(Duration::from_secs(2), job.turn(&server.app)).await {
+            Ok(done) => done.unwrap_or_else(|broken| panic!("{}: {broken}", job.name)),
+            Err(_) => assert_eq!(job.name, "notices"),
+        }
+    }
+    let app = &server.app;
+    app.db
+        .work(app.clock.now(), &Trace::default(), async |tx| -> Result<(), Broken> {
+            declarations::mark_users(tx, &["alice".to_owned()]).await?;
+            declarations::mark_clients(tx, &["web"]).await?;
+            users::an_admin_exists(tx).await.map(drop)
+        })
+        .await
+        .unwrap();
+}
+
 /// The planner's settings of the server's connection, and what it has prepared, with the types of the parameters: kept
 /// for us by the connection itself while it writes an event.
 async fn prepared(server: &Server) -> (String, Vec<(String, String)>) {
@@ -165,14 +233,17 @@ async fn prepared(server: &Server) -> (String, Vec<(String, String)>) {
     (settings.join("; "), kept("statement").await.collect())
 }
 
-/// The scans of a plan that no key leads.
-fn without_key(node: &Value, found: &mut Vec<String>) {
+/// The scans of a plan that no key leads; `first` where only the first row of one is wanted.
+fn without_key(node: &Value, first: bool, found: &mut Vec<String>) {
     let text = |name: &str| node[name].as_str().unwrap_or_default();
     let scans = ["Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Index Scan"].contains(&text("Node Type"));
-    if scans && node["Index Cond"].is_null() {
-        found.push([text("Relation Name"), text("Index Name")].join(" "));
+    let names = [text("Relation Name"), text("Index Name")];
+    let is_short = names.iter().any(|name| FEW.contains(name)) || (first && node["Filter"].is_null());
+    if scans && node["Index Cond"].is_null() && !is_short {
+        found.push(names.join(" "));
     }
+    let first = text("Node Type") == "Limit" && node["Plan Rows"] == 1;
     for part in node["Plans"].as_array().into_iter().flatten() {
-        without_key(part, found);
+        without_key(part, first, found);
     }
 }

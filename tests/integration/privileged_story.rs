@@ -5,7 +5,6 @@ use chrono::TimeDelta;
 use mooring::{
     audit::{self, Actor, ExportFilter},
     config::builtin::HUB_SESSIONS,
-    db::Tx,
     http::resource_server::{Requirement, ResourceServer, Work},
     sessions,
 };
@@ -66,12 +65,9 @@ async fn exported(server: &Server, count: usize) -> Vec<Value> {
 
 async fn export(server: &Server) -> Vec<Value> {
     let filter = ExportFilter { kind: Some("privileged".to_owned()), ..ExportFilter::default() };
-    let export = async |tx: &mut Tx| {
-        let mut lines = Vec::new();
-        audit::export(tx, &filter, &mut lines).await?;
-        Ok(lines)
-    };
-    let lines = String::from_utf8(server.work(export).await).unwrap();
+    let mut lines = Vec::new();
+    audit::export(&server.app.db, server.clock.now(), &filter, &mut lines).await.unwrap();
+    let lines = String::from_utf8(lines).unwrap();
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Anonymous visitors as tokens: `acr_values` is exactly `urn:mooring:acr:visitor`, and the client is registered for it.
 
 use chrono::TimeDelta;
-use mooring::db::{session_ends, sessions};
+use mooring::db::session_ends;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -261,9 +261,11 @@ async fn a_visit_costs_no_more_than_a_person_and_leaves_nothing_behind() {
 
     server.advance(TimeDelta::hours(40)).await;
     // Its end is told before it is forgotten.
-    assert_eq!(server.work(async |tx| sessions::sweep_visitors(tx, 100).await).await, 0);
-    server.work(async |tx| mooring::sessions::end_dead(tx, 100).await).await;
-    assert_eq!(server.work(async |tx| sessions::sweep_visitors(tx, 100).await).await, 1);
+    server.turn("ended sessions").await;
+    assert_eq!(server.value("SELECT count(*) FROM sessions").await, "1");
+    server.turn("dead sessions").await;
+    server.advance(TimeDelta::hours(25)).await;
+    server.turn("ended sessions").await;
     for table in ["sessions", "session_activity", "session_clients", "grants"] {
         assert_eq!(server.value(&format!("SELECT count(*) FROM {table}")).await, "0", "{table}");
     }

@@ -233,6 +233,12 @@ impl Server {
         partitions::maintain(&self.operator, self.clock.now()).await.expect("partitions");
     }
 
+    /// One turn of a job, as the server would have it in time.
+    pub async fn turn(&self, job: &str) {
+        let job = jobs::JOBS.iter().find(|it| it.name == job).unwrap_or_else(|| panic!("no job {job}"));
+        job.turn(&self.app).await.unwrap_or_else(|broken| panic!("{}: {broken}", job.name));
+    }
+
     /// What is stored, as the owner sees it: every value as text.
     pub async fn rows(&self, query: &str) -> Vec<Vec<Option<String>>> {
         let messages =

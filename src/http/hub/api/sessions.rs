@@ -18,7 +18,7 @@ use crate::{
     audit::{self, Actor},
     config::builtin::HUB_SESSIONS,
     db::{
-        Outcome, Tx,
+        Outcome, Tx, reports,
         session_lists::{self, Filter},
         sessions as rows, users,
     },
@@ -84,7 +84,13 @@ pub async fn list(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpRes
     let listed = async {
         Watcher::find(&app, &visit, HUB_SESSIONS).await?;
         let asked = Asked::read(&Parameters::parse(request.query_string().as_bytes())?)?;
-        app.db.single(visit.now, &visit.trace, async |tx| asked.load(tx).await).await
+        let _room = reports::room().await?;
+        app.db
+            .work(visit.now, &visit.trace, async |tx| {
+                reports::begin(tx, Some(reports::WAITED_FOR)).await?;
+                asked.load(tx).await
+            })
+            .await
     };
     match listed.await {
         Ok(found) => json::private(StatusCode::OK, &found),
@@ -278,6 +284,7 @@ impl Asked {
             client_id: self.client.as_deref(),
             kind: self.kind.as_deref(),
             live_only: self.live,
+            offline: None,
             before: self.before,
             limit: self.limit,
         };
