@@ -261,3 +261,35 @@ async fn an_application_can_be_opened_from_here() {
     let query: Vec<(String, String)> = link.query_pairs().into_owned().collect();
     assert_eq!(query, [("tenant", "a&b"), ("iss", &server.issuer)].map(|(name, value)| (name.into(), value.into())));
 }
+
+/// Somebody with more sessions than a page shows is told so, and finds every one of them.
+#[tokio::test]
+async fn all_of_many_sessions_can_be_found() {
+    let server = Server::usual().await;
+    let (agent, _) = signed_in(&server, ALICE).await;
+    let id = server.user_id(ALICE).await;
+    let more = format!(
+        "INSERT INTO sessions (id, kind, user_id, client_id, acr, expires_at, created_at) \
+             SELECT new_id(now() - n * interval '1 minute'), k.kind, '{id}', k.client_id, '', now() + interval '1 day', \
+             now() - n * interval '1 minute' FROM generate_series(1, 250) n, (VALUES ('user', NULL), ('offline', 'web')) k (kind, client_id); \
+         INSERT INTO session_activity (session_id, last_seen_at) SELECT id, now() FROM sessions WHERE acr = ''"
+    );
+    server.rows(&more).await;
+    let mut page = agent.open(&server.at("/account")).await;
+    let mut found = std::collections::HashSet::new();
+    for (shown, older) in [(99, true), (100, true), (51, false)] {
+        let (_, sessions) = page.body.split_once("id=\"sessions\"").unwrap();
+        let (sessions, _) = sessions.split_once("id=\"offline\"").unwrap();
+        let ids: Vec<&str> = sessions.split("name=\"session\" value=\"").skip(1).map(|it| &it[..36]).collect();
+        assert_eq!(ids.len(), shown);
+        found.extend(ids.into_iter().map(str::to_owned));
+        let link = sessions.split_once("sessions_before=").map(|(_, rest)| rest[..36].to_owned());
+        assert_eq!((link.is_some(), sessions.contains("and there are more")), (older, older));
+        let Some(link) = link else { break };
+        page = agent.open(&server.at(&format!("/account?sessions_before={link}"))).await;
+    }
+    assert_eq!(found.len(), 250);
+    let page = agent.open(&server.at("/account?sessions_before=nonsense")).await;
+    assert_eq!(page.heading(), "Alice Example");
+    assert!(page.body.contains("offline_before="), "as for offline access");
+}

@@ -40,7 +40,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         .single(visit.now, &visit.trace, async |tx| {
             let browser = Browser::find(&app, &visit, tx).await?;
             let Some((session, user_id)) = browser.signed_in() else { return Ok(None) };
-            Ok::<_, Failure>(Some(context(&app, tx, session, user_id, parameters.get("done")).await?))
+            Ok::<_, Failure>(Some(context(&app, tx, session, user_id, &parameters).await?))
         })
         .await;
     match shown {
@@ -55,19 +55,19 @@ async fn context(
     tx: &mut Tx,
     session: &LiveSession,
     user_id: Uuid,
-    done: Option<&str>,
+    parameters: &Parameters,
 ) -> Outcome<views::Account> {
-    let filter = Filter { user_id: Some(user_id), live_only: true, limit: 200, ..Filter::default() };
-    let rows = session_lists::load(tx, &filter).await?;
+    let done = parameters.get("done");
+    let own = Listed::load(tx, user_id, false, parameters.get("sessions_before")).await?;
+    let offline = Listed::load(tx, user_id, true, parameters.get("offline_before")).await?;
     let allowed = consents::load_of_user(tx, user_id).await?;
-    let named = rows.iter().flat_map(|row| row.clients.iter().chain(&row.client_id));
+    let named = own.rows.iter().chain(&offline.rows).flat_map(|row| row.clients.iter().chain(&row.client_id));
     let named = named.chain(allowed.iter().map(|consent| &consent.client_id));
     let named: BTreeSet<&str> = named.map(String::as_str).collect();
     let clients = client_rows::load_shown(tx, &Vec::from_iter(named)).await?;
     let registered = |id: &str| clients.iter().find(|client| client.client_id == id);
     let name_of = |id: &str| registered(id).and_then(|it| it.client_name.clone()).unwrap_or_else(|| id.to_owned());
     let now = tx.now;
-    let (offline, own): (Vec<&ListedSession>, Vec<&ListedSession>) = rows.iter().partition(|row| row.kind == "offline");
     Ok(views::Account {
         user: csrf::person(session),
         csrf: csrf::token(app, session),
@@ -94,7 +94,10 @@ async fn context(
             csrf: Some(csrf::token(app, session)),
             token: None,
         }),
+        older_sessions: own.older.map(|id| app.config.issuer.url(&format!("/account?sessions_before={id}#sessions"))),
+        older_offline: offline.older.map(|id| app.config.issuer.url(&format!("/account?offline_before={id}#offline"))),
         sessions: own
+            .rows
             .into_iter()
             .map(|row| views::AccountSession {
                 id: row.id.to_string(),
@@ -120,6 +123,7 @@ async fn context(
             })
             .collect(),
         offline: offline
+            .rows
             .into_iter()
             .map(|row| views::AccountOffline {
                 id: row.id.to_string(),
@@ -156,6 +160,35 @@ async fn hub(app: &App, tx: &mut Tx, session: &LiveSession, user_id: Uuid) -> Ou
     }
     let waiting = elevation_lists::count_waiting(tx, user_id).await?;
     Ok(Some(views::AccountHub { href: app.config.issuer.url("/hub"), waiting }))
+}
+
+/// A page of the person's live sessions, newest first.
+struct Listed {
+    rows: Vec<ListedSession>,
+    /// The last one, where there are older ones.
+    older: Option<Uuid>,
+}
+
+impl Listed {
+    const PAGE: usize = 100;
+
+    /// Those that are, or are not, offline access; `before`: of the page that the person comes from. What is not an id counts as
+    /// left out.
+    async fn load(tx: &mut Tx, user_id: Uuid, offline: bool, before: Option<&str>) -> Outcome<Self> {
+        let filter = Filter {
+            user_id: Some(user_id),
+            live_only: true,
+            offline: Some(offline),
+            before: before.and_then(|id| id.parse().ok()),
+            limit: i64::try_from(Self::PAGE + 1).unwrap_or(i64::MAX),
+            ..Filter::default()
+        };
+        let mut rows = session_lists::load(tx, &filter).await?;
+        let is_all = rows.len() <= Self::PAGE;
+        rows.truncate(Self::PAGE);
+        let older = rows.last().filter(|_| !is_all).map(|row| row.id);
+        Ok(Self { rows, older })
+    }
 }
 
 /// What the person signs in with beside passkeys.

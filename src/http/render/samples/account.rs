@@ -48,6 +48,8 @@ pub fn account() -> Account {
             session("0198-2", "Chrome on Android", "user", -12),
             session("0198-3", "Edge on Windows", "privileged", -340),
         ],
+        older_sessions: Some("/account?sessions_before=0198-3#sessions".into()),
+        older_offline: None,
         consents: vec![AccountConsent {
             client_id: "notes".into(),
             client_name: "Harbour Notes".into(),

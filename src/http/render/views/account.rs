@@ -25,9 +25,13 @@ pub struct Account {
     pub passkeys: Vec<AccountPasskey>,
     pub add_passkey: Option<AddPasskey>,
     pub sessions: Vec<AccountSession>,
+    /// Where the older ones are, if there are more than these.
+    pub older_sessions: Option<String>,
     pub devices: Vec<AccountDevice>,
     pub consents: Vec<AccountConsent>,
     pub offline: Vec<AccountOffline>,
+    /// Where the older ones are, if there are more than these.
+    pub older_offline: Option<String>,
 }
 
 /// The way to the Identity Hub, on `account.html`.
