@@ -1,0 +1,100 @@
+//! Fills a database as years of use would, in SQL.
+
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Client;
+
+use crate::{Fallible, Sizes, server::USERNAME};
+
+/// The secret part of every token that is made here: 32 octets.
+pub const SECRET: &[u8; 32] = b"the secret of each filled token.";
+
+/// The client that most of it is of, and the one that a hundred sessions know.
+pub const COMMON: &str = "rs256";
+pub const RARE: &str = "es256";
+
+/// So much at a time, so that it is seen to go on.
+const STEP: usize = 500_000;
+
+/// Adds sessions with their activity and clients, grants, tokens and events; returns how long it took.
+pub async fn fill(database: &Client, sizes: &Sizes) -> Fallible<Duration> {
+    let begun = Instant::now();
+    // Nothing refers to anything that is not there; checking each row would take most of the time.
+    let unchecked = database.batch_execute("SET session_replication_role = replica").await.is_ok();
+    database.batch_execute("SET synchronous_commit = off; SET work_mem = '256MB'").await?;
+    let sessions = format!(
+        "INSERT INTO sessions (id, kind, user_id, acr, amr, auth_time, epoch, idle_timeout, expires_at, created_at, look_at) \
+         SELECT new_id(now()), 'user', u.id, 'urn:mooring:acr:pwd', '{{pwd}}', now(), u.session_epoch, interval '30 days', \
+         now() + interval '30 days', now(), now() + interval '30 days' FROM users u, generate_series(1, :n) WHERE u.username = '{USERNAME}'"
+    );
+    steps(database, "sessions", &sessions, sizes.sessions).await?;
+    for part in [
+        "INSERT INTO session_activity (session_id, last_seen_at) SELECT id, now() - interval '2 minutes' FROM sessions s \
+         WHERE NOT EXISTS (SELECT FROM session_activity a WHERE a.session_id = s.id)"
+            .to_owned(),
+        format!(
+            "INSERT INTO session_clients SELECT id, '{COMMON}', gen_random_uuid(), now() FROM sessions \
+             ON CONFLICT DO NOTHING"
+        ),
+        format!(
+            "INSERT INTO session_clients SELECT id, '{RARE}', gen_random_uuid(), now() FROM sessions \
+             ORDER BY id LIMIT 100 ON CONFLICT DO NOTHING"
+        ),
+        "CREATE TEMPORARY TABLE numbered AS SELECT row_number() OVER () AS n, id, user_id FROM sessions WHERE kind = 'user'"
+            .to_owned(),
+        "CREATE INDEX ON numbered (n); ANALYZE numbered".to_owned(),
+    ] {
+        database.batch_execute(&part).await?;
+    }
+    let all: i64 = database.query_one("SELECT count(*) FROM numbered", &[]).await?.get(0);
+    let grants = format!(
+        "INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, created_at, redeemed_at, redirect_uri, \
+         code_challenge, code_expires_at, refresh_seed, refresh_generation, refresh_rotated_at) \
+         SELECT new_id(now()), s.id, s.user_id, '{COMMON}', s.id, 'openid profile email', 'urn:mooring:acr:pwd', now(), now(), \
+         'http://127.0.0.1:9/callback', 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM', now(), decode(md5('a') || md5('b'), 'hex'), 1, now() \
+         FROM generate_series(1, :n) g JOIN numbered s ON s.n = 1 + (g + :from) % {all}"
+    );
+    steps(database, "grants", &grants, sizes.grants).await?;
+    database
+        .batch_execute(
+            "CREATE TEMPORARY TABLE granted AS SELECT row_number() OVER () AS n, id, session_id FROM grants; \
+             CREATE INDEX ON granted (n); ANALYZE granted",
+        )
+        .await?;
+    let all: i64 = database.query_one("SELECT count(*) FROM granted", &[]).await?.get(0);
+    let tokens = format!(
+        "INSERT INTO access_tokens (id, grant_id, session_id, secret_hash, scope, audience, issued_at, expires_at) \
+         SELECT new_id(now()), k.id, k.session_id, sha256('{}'), 'openid profile email', \
+         ARRAY(SELECT value FROM issuer), now(), now() + interval '6 hours' \
+         FROM generate_series(1, :n) g JOIN granted k ON k.n = 1 + (g + :from) % {all}",
+        String::from_utf8_lossy(SECRET)
+    );
+    steps(database, "tokens", &tokens, sizes.tokens).await?;
+    let all: i64 = database.query_one("SELECT count(*) FROM numbered", &[]).await?.get(0);
+    let events = format!(
+        "INSERT INTO audit_events (id, at, kind, session_id, actor, user_id, client_id, action, outcome, detail, source_hash, agent_hash, trace) \
+         SELECT new_id(now()), now(), CASE WHEN (g + :from) % 3000000 = 7 THEN 'privileged' ELSE 'user' END, s.id, 'client', s.user_id, \
+         '{COMMON}', 'token.refreshed', 'done', '{{\"aud\": \"x\", \"scope\": \"openid profile email\"}}', decode(md5('a'), 'hex'), \
+         decode(md5('b'), 'hex'), 'trace' FROM generate_series(1, :n) g JOIN numbered s ON s.n = 1 + (g + :from) % {all}"
+    );
+    steps(database, "events", &events, sizes.events).await?;
+    database.batch_execute("DROP TABLE numbered, granted; VACUUM ANALYZE").await?;
+    if unchecked {
+        database.batch_execute("SET session_replication_role = DEFAULT").await?;
+    }
+    Ok(begun.elapsed())
+}
+
+async fn steps(database: &Client, what: &str, statement: &str, count: usize) -> Fallible<()> {
+    let begun = Instant::now();
+    let mut from = 0;
+    while from < count {
+        let n = STEP.min(count - from);
+        database.batch_execute(&statement.replace(":n", &n.to_string()).replace(":from", &from.to_string())).await?;
+        from += n;
+    }
+    if count >= STEP {
+        println!("  {count} {what} in {:.0} s", begun.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
