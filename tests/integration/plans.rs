@@ -56,7 +56,7 @@ const FILL: &str = "
     UPDATE sessions SET ended_at = now(), end_reason = 'signed_out' WHERE hashtext(id::text) % 2 = 0;";
 
 /// Tables and partial indexes that have few rows, however many people and sessions there are.
-const FEW: [&str; 9] = [
+const FEW: [&str; 11] = [
     "signing_keys",
     "scopes",
     "resources",
@@ -66,6 +66,8 @@ const FEW: [&str; 9] = [
     "clients_declared",
     "clients_unused",
     "elevation_requests_to_review",
+    "reset_requests",
+    "user_names_open",
 ];
 
 #[tokio::test]
