@@ -15,6 +15,7 @@ const SIGN_INS: &str = "mooring_sign_ins_total";
 const STATEMENTS: &str = "mooring_db_statements_total";
 const CONNECTIONS: &str = "mooring_db_pool_connections";
 const LIVE: &str = "mooring_sessions_live";
+const OPEN: &str = "mooring_http_connections";
 const NOTICES: &str = "mooring_notices_total";
 const PENDING: &str = "mooring_notices_pending";
 const REGISTERED: &str = "mooring_registered_clients";
@@ -37,6 +38,7 @@ pub fn install() {
         }
         describe_counter!(REQUESTS, "Requests answered, by route, method and status.");
         describe_histogram!(DURATION, "Seconds from a request's head to its answer's, by route and method.");
+        describe_gauge!(OPEN, "Open connections to the listener.");
         describe_counter!(REFUSALS, "Requests refused, by the error code of the specification.");
         describe_counter!(SIGN_INS, "Tries to sign in, by method and outcome.");
         describe_counter!(STATEMENTS, "SQL statements sent, BEGIN and COMMIT included.");
@@ -90,6 +92,16 @@ pub fn request(route: &'static str, method: &str, status: u16, seconds: f64) {
         counter.increment(1);
         histogram.record(seconds);
     });
+}
+
+/// A connection to the listener was opened.
+pub fn connection_opened() {
+    gauge!(OPEN).increment(1.0);
+}
+
+/// It is closed.
+pub fn connection_closed() {
+    gauge!(OPEN).decrement(1.0);
 }
 
 /// A request was refused for this reason: an error code (`invalid_grant`), or a word of the house (`throttled`).

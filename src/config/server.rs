@@ -14,20 +14,32 @@ static WORKERS: Key<NonZeroUsize> = Key::optional("workers", "the number of core
 static SHUTDOWN_TIMEOUT: Key<TimeDelta> =
     Key::or("shutdown_timeout", "10s", "How long requests in flight may take when the server is told to stop.");
 
-pub static SECTION: Section =
-    Section { name: "server", doc: "The process.", repeated: false, keys: || vec![&WORKERS, &SHUTDOWN_TIMEOUT] };
+static CONNECTIONS_PER_SOURCE: Key<NonZeroUsize> = Key::or(
+    "connections_per_source",
+    "512",
+    "How many connections one address (one /64) may hold open at once. Those of trusted proxies are not counted.",
+);
+
+pub static SECTION: Section = Section {
+    name: "server",
+    doc: "The process.",
+    repeated: false,
+    keys: || vec![&WORKERS, &SHUTDOWN_TIMEOUT, &CONNECTIONS_PER_SOURCE],
+};
 
 /// The process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     pub workers: usize,
     pub shutdown_timeout: TimeDelta,
+    pub connections_per_source: usize,
 }
 
 pub fn read(from: &Reader<'_>) -> Result<Server, Stop> {
     Ok(Server {
         workers: from.find(&WORKERS)?.map_or_else(cores, NonZeroUsize::get),
         shutdown_timeout: from.get(&SHUTDOWN_TIMEOUT)?,
+        connections_per_source: from.get(&CONNECTIONS_PER_SOURCE)?.get(),
     })
 }
 

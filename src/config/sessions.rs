@@ -1,5 +1,7 @@
 //! How long sessions live.
 
+use std::num::NonZeroU32;
+
 use chrono::TimeDelta;
 
 use super::{
@@ -19,11 +21,18 @@ static ABSOLUTE: Key<TimeDelta> =
 static OFFLINE_ABSOLUTE: Key<TimeDelta> =
     Key::or("offline_absolute", "90d", "The same for what was granted with `offline_access`.");
 
+static PER_PERSON: Key<NonZeroU32> = Key::or(
+    "per_person",
+    "100",
+    "How many browser sessions a person may have at once, and how many offline ones. One more ends the one that was idle \
+     longest. What is locked is not counted.",
+);
+
 pub static SECTION: Section = Section {
     name: "sessions",
     doc: "Every code and every token lives at most as long as its session.",
     repeated: false,
-    keys: || vec![&IDLE, &ABSOLUTE, &OFFLINE_ABSOLUTE],
+    keys: || vec![&IDLE, &ABSOLUTE, &OFFLINE_ABSOLUTE, &PER_PERSON],
 };
 
 /// How long sessions live.
@@ -32,6 +41,7 @@ pub struct Sessions {
     pub idle: TimeDelta,
     pub absolute: TimeDelta,
     pub offline_absolute: TimeDelta,
+    pub per_person: u32,
 }
 
 pub fn read(from: &Reader<'_>) -> Result<Sessions, Stop> {
@@ -39,6 +49,7 @@ pub fn read(from: &Reader<'_>) -> Result<Sessions, Stop> {
         idle: from.positive(&IDLE)?,
         absolute: from.positive(&ABSOLUTE)?,
         offline_absolute: from.positive(&OFFLINE_ABSOLUTE)?,
+        per_person: from.get(&PER_PERSON)?.get(),
     };
     if sessions.idle > sessions.absolute {
         let longest = spoken(sessions.absolute);

@@ -64,7 +64,11 @@ pub async fn insert(
     parameters: &str,
     expires_at: DateTime<Utc>,
 ) -> Result<Uuid, Broken> {
-    add(tx, session_id, client_id, parameters, None, expires_at).await
+    let id = add(tx, session_id, client_id, parameters, None, expires_at).await?;
+    if let Some(session_id) = session_id {
+        bound(tx, session_id).await?;
+    }
+    Ok(id)
 }
 
 /// A request that its client pushed (RFC 9126); no browser has it yet.
@@ -76,6 +80,25 @@ pub async fn insert_pushed(
 ) -> Result<Uuid, Broken> {
     let now = tx.now;
     add(tx, None, client_id, parameters, Some(now), expires_at).await
+}
+
+/// How many of a session are kept: a tab each, and a person has tabs.
+const OF_A_SESSION: i64 = 64;
+
+/// The session's oldest requests make room for a new one, so that asking without end fills nothing.
+async fn bound(tx: &mut Tx, session_id: Uuid) -> Result<(), Broken> {
+    Cached(
+        diesel::sql_query(
+            "DELETE FROM authorization_requests WHERE id = ANY (ARRAY(SELECT id FROM authorization_requests \
+             WHERE session_id = $1 ORDER BY created_at DESC, id DESC OFFSET $2))",
+        )
+        .bind::<sql::Uuid, _>(session_id)
+        .bind::<sql::BigInt, _>(OF_A_SESSION),
+    )
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("bound authorization requests")?;
+    Ok(())
 }
 
 async fn add(

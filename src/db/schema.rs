@@ -576,7 +576,7 @@ diesel::table! {
         lock_reason -> Nullable<Text>,
         /// When it was ended; rows are kept as tombstones.
         ended_at -> Nullable<Timestamptz>,
-        /// Why: signed_in, signed_out, superseded, ended_by_user, ended_by_operator, consent_withdrawn, renewed, expired, idle, user_disabled, rights_lost, passkey_suspended, credential_removed, client_disabled, ended_with_user, ended_with_client, ended_with_parent.
+        /// Why: signed_in, signed_out, superseded, ended_by_user, ended_by_operator, consent_withdrawn, renewed, expired, idle, too_many, user_disabled, rights_lost, passkey_suspended, credential_removed, client_disabled, ended_with_user, ended_with_client, ended_with_parent.
         end_reason -> Nullable<Text>,
         /// Score of the risk rules, 0 to 100.
         risk -> Int2,

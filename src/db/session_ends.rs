@@ -112,6 +112,44 @@ pub async fn end_of_user(
     Ok(told(tx, rows))
 }
 
+/// Ends those of the person's live sessions of this kind that are more than `most`, the ones that were idle longest first. Two
+/// that begin at once wait for one another. What is locked stays as it is.
+pub async fn end_beyond(
+    tx: &mut Tx,
+    user_id: Uuid,
+    kind: &str,
+    most: u32,
+    reason: &str,
+) -> Result<Vec<EndedSession>, Broken> {
+    let now = tx.now;
+    Cached(
+        diesel::sql_query("SELECT pg_advisory_xact_lock(hashtext('mooring.sessions'), hashtext($1::text))")
+            .bind::<sql::Uuid, _>(user_id),
+    )
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("wait for another sign-in")?;
+    let rows: Vec<EndedRow> = Cached(
+        diesel::sql_query(concat!(
+            "WITH ended AS (UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE ended_at IS NULL AND id = ANY (ARRAY(\
+             SELECT s.id FROM sessions s \
+             JOIN LATERAL (SELECT last_seen_at FROM live_sessions($2) WHERE id = s.id OFFSET 0) l ON true \
+             WHERE s.user_id = $1 AND s.kind = $4 AND s.ended_at IS NULL \
+             ORDER BY l.last_seen_at DESC, s.id DESC OFFSET $5))",
+            and_tell!()
+        ))
+        .bind::<sql::Uuid, _>(user_id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Text, _>(reason)
+        .bind::<sql::Text, _>(kind)
+        .bind::<sql::BigInt, _>(i64::from(most)),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("end sessions that are too many")?;
+    Ok(told(tx, rows))
+}
+
 /// Ends the person's privileged sessions.
 pub async fn end_privileged_of_user(
     tx: &mut Tx,

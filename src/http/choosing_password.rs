@@ -6,7 +6,10 @@ use serde_json::Value;
 use super::extract::Visit;
 use crate::{
     app::App,
-    authentication::password_rules::{self, Asked, Context, Strength, Unfit},
+    authentication::{
+        Caller,
+        password_rules::{self, Asked, Context, Strength, Unfit},
+    },
     db::{Outcome, Tx},
     failure::Failure,
     oauth::Parameters,
@@ -59,5 +62,7 @@ pub async fn choose(
     if password_rules::is_breached(&app.outbound, url, &password).await {
         return Ok(Err(Unfit::Breached.said()));
     }
+    // In turn with those who sign in: whoever chooses again and again waits longest.
+    let _turn = app.passwords.turn(Caller::stranger(b"choosing", chooser.username)).await?;
     Ok(Ok(Chosen { phc: app.passwords.hash(password.into_owned()).await?, strength }))
 }

@@ -7,6 +7,7 @@ mod access;
 pub mod assets;
 mod choosing_password;
 mod client_call;
+mod connections;
 mod cors;
 mod csrf;
 pub mod demo;

@@ -322,7 +322,10 @@ async fn take_up(
             Ok(Some(stored.id))
         }
         (Brought::Address, _) if stored.pushed_at.is_none() => {
-            app.sources.count_stranger(tx).await?.or_later("too many requests from your network")?;
+            app.sources
+                .count_stranger(tx, stored.parameters.len())
+                .await?
+                .or_later("too many requests from your network")?;
             let (client_id, expires_at) = (&stored.client_id, tx.now + authorize::PATIENCE);
             let copy = authorization_requests::insert(tx, Some(session_id), client_id, &stored.parameters, expires_at);
             Ok(Some(copy.await?))

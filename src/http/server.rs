@@ -1,15 +1,19 @@
 //! The listener: binds, serves until told to stop, finishes what is in flight.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{HttpServer, dev};
 use rustls::ServerConfig;
 
 use super::{
+    connections::Connections,
     routes,
     tls::{self, Certificate},
 };
 use crate::{app::App, config, failure::Stop};
+
+/// How long the head of a request may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A bound server that has not begun to serve, or is serving.
 pub struct Server {
@@ -23,12 +27,17 @@ impl Server {
         let listen = app.config.listen;
         let tls = app.config.tls.as_ref().map(|settings| certificate(&app, settings)).transpose()?;
         let (workers, patience) = (app.config.server.workers, app.config.server.shutdown_timeout.num_seconds());
+        let connections =
+            Connections::new(app.config.server.connections_per_source, app.config.trusted_proxies.clone());
         let server = HttpServer::new(move || {
             if let Err(stop) = app.db.adopt_thread() {
                 tracing::error!(%stop, "this worker shares connections with the others");
             }
             routes::application(app.clone())
         })
+        .on_connect(move |connection, kept| connections.opened(connection, kept))
+        // A head that does not come takes the place of others'. The body has a limit of its own (`http::extract`).
+        .client_request_timeout(PATIENCE)
         .workers(workers)
         .shutdown_timeout(u64::try_from(patience).unwrap_or(10))
         .disable_signals();

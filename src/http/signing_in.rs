@@ -107,7 +107,7 @@ impl Purpose {
                 let mut browser = Browser::find(app, visit, tx).await?;
                 let mut begun = None;
                 if may_begin && browser.session.is_none() && browser.locked.is_none() {
-                    let gate = app.sources.count_stranger(tx).await?;
+                    let gate = app.sources.count_stranger(tx, 0).await?;
                     gate.or_later("too many requests from your network")?;
                     let session = sessions::start_visitor(tx, &app.config.sessions).await?;
                     begun = Some(session_cookie(app, session.id, 0));

@@ -97,8 +97,6 @@ impl Attempt {
 pub(super) const STRANGERS: Limit = limit(1000.0, 10.0);
 /// The same from a browser that a person has signed in with.
 pub(super) const KNOWN: Limit = limit(200.0, 1.0);
-/// Passkeys that are asked for from one source. Apart from the rest, so that they are there when the rest is used up.
-pub(super) const PASSKEYS: Limit = limit(1000.0, 10.0);
 /// Of one person who chooses a password: nobody needs more than a few tries, and one in ten seconds is a person's pace.
 pub(super) const CHOICES: Limit = limit(20.0, 1.0 / 10.0);
 /// Of one client that has shown who it is: it asks for all its people from one place.

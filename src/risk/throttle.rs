@@ -12,7 +12,7 @@
 use uuid::Uuid;
 
 use super::{
-    limits::{Attempt, CHOICES, KNOWN, Limit, PASSKEYS, PUSHES, REPORTS, STRANGERS, WARNINGS},
+    limits::{Attempt, CHOICES, KNOWN, Limit, PUSHES, REPORTS, STRANGERS, WARNINGS},
     watch,
 };
 use crate::{
@@ -186,27 +186,21 @@ impl Sources {
 
     /// Counts a stranger who is about to be remembered (a visitor session, a waiting request). A browser in which somebody has
     /// signed in before has a bucket of its own.
-    pub async fn count_stranger(&self, tx: &mut Tx) -> Result<Gate, Broken> {
-        if let Some(bucket) = self.of_known_browser(tx, b"known").await? {
-            return pass(tx, &[bucket]).await;
-        }
-        let buckets = self.of_networks(tx, b"stranger", STRANGERS);
+    ///
+    /// `octets`: how much it is that we are to remember.
+    pub async fn count_stranger(&self, tx: &mut Tx, octets: usize) -> Result<Gate, Broken> {
+        let buckets = match self.of_known_browser(tx).await? {
+            Some(bucket) => vec![bucket],
+            None => self.of_networks(tx, b"stranger", STRANGERS),
+        };
+        let buckets: Vec<Bucket> = buckets.into_iter().map(|bucket| weighing(bucket, octets)).collect();
         pass(tx, &buckets).await
     }
 
-    /// Counts a passkey that is asked for, apart from everything else.
-    pub async fn count_passkey(&self, tx: &mut Tx) -> Result<Gate, Broken> {
-        if let Some(bucket) = self.of_known_browser(tx, b"known-passkey").await? {
-            return pass(tx, &[bucket]).await;
-        }
-        let buckets = self.of_networks(tx, b"passkey", PASSKEYS);
-        pass(tx, &buckets).await
-    }
-
-    async fn of_known_browser(&self, tx: &mut Tx, what: &[u8]) -> Result<Option<Bucket>, Broken> {
+    async fn of_known_browser(&self, tx: &mut Tx) -> Result<Option<Bucket>, Broken> {
         let Some(shown) = tx.trace.device_cookie.clone() else { return Ok(None) };
         let device = devices::find_of_anybody(tx, &shown).await?;
-        Ok(device.map(|device| self.bucket(&[what, device.as_bytes()], KNOWN)))
+        Ok(device.map(|device| self.bucket(&[b"known", device.as_bytes()], KNOWN)))
     }
 
     /// Counts a request for a reset link, whoever is named. A browser in which somebody has signed in before has buckets of its

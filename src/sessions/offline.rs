@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::end::end_beyond;
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     config,
@@ -43,5 +44,8 @@ pub async fn start_offline(tx: &mut Tx, code: &Code, limits: &config::Sessions) 
     };
     let event = Event::done(Action::SessionStarted, Actor::User, subject);
     audit::record(tx, event.detail(serde_json::json!({ "origin": code.root_id })));
+    if let Some(user_id) = code.user_id {
+        end_beyond(tx, user_id, "offline", limits.per_person).await?;
+    }
     Ok(Some(id))
 }

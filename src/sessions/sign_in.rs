@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{DeviceCookie, Proof, device::remember_device};
+use super::{DeviceCookie, Proof, device::remember_device, end::end_beyond};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     config,
@@ -161,5 +161,6 @@ async fn start(
             "place": tx.trace.place,
         })),
     );
+    end_beyond(tx, sign_in.user.id, "user", limits.per_person).await?;
     Ok(SignedIn { session_id, generation: 0, device: None })
 }

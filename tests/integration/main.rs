@@ -10,6 +10,7 @@ mod authorization_code;
 mod authorize;
 mod back_channel_logout;
 mod batches;
+mod bounds;
 mod cancel;
 mod client_authentication;
 mod client_credentials;

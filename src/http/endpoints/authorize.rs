@@ -99,7 +99,7 @@ async fn read<'p>(
     if matches!(arrival, Arrival::Reference(_)) && app.config.request_objects.by_reference {
         // Whoever has a browser makes us call somebody, so that is counted.
         app.db
-            .work(visit.now, &visit.trace, async |tx| admit_stranger(app, tx).await.map_err(Failure::from))
+            .work(visit.now, &visit.trace, async |tx| admit_stranger(app, tx, 0).await.map_err(Failure::from))
             .await
             .map_err(|failure| answer::failure(app, visit, &failure))?
             .map_err(|error| answer::refusal(app, visit, &error))?;
@@ -222,12 +222,13 @@ async fn store(
     holder: Holder<'_>,
     then: impl FnOnce(Uuid) -> String,
 ) -> HttpResponse {
+    let kept = authorize::kept(parameters);
     let stored = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
             let mut begun = None;
             if !matches!(holder, Holder::Browser(Some(_)))
-                && let Err(error) = admit_stranger(app, tx).await?
+                && let Err(error) = admit_stranger(app, tx, kept.len()).await?
             {
                 return Ok(Err(error));
             }
@@ -240,9 +241,7 @@ async fn store(
                 }
             };
             let expires_at = tx.now + authorize::PATIENCE;
-            let id =
-                authorization_requests::insert(tx, holder, &known.client.id, &authorize::kept(parameters), expires_at)
-                    .await?;
+            let id = authorization_requests::insert(tx, holder, &known.client.id, &kept, expires_at).await?;
             Ok::<_, Failure>(Ok((id, begun)))
         })
         .await;
@@ -260,8 +259,8 @@ async fn store(
 }
 
 /// What strangers begin is stored, so there is a bound on it.
-async fn admit_stranger(app: &App, tx: &mut Tx) -> Result<Result<(), Error>, Broken> {
-    Ok(app.sources.count_stranger(tx).await?.or_later("too many requests from your network").map(drop))
+async fn admit_stranger(app: &App, tx: &mut Tx, octets: usize) -> Result<Result<(), Error>, Broken> {
+    Ok(app.sources.count_stranger(tx, octets).await?.or_later("too many requests from your network").map(drop))
 }
 
 async fn issue(
@@ -293,7 +292,7 @@ async fn issue(
         None => {
             app.db
                 .work(visit.now, &visit.trace, async |tx| {
-                    admit_stranger(app, tx).await??;
+                    admit_stranger(app, tx, 0).await??;
                     let session = sessions::start_visitor(tx, &app.config.sessions).await?;
                     Ok((issue(tx, &session).await?, Some(session.id)))
                 })

@@ -61,7 +61,7 @@ async fn run(app: &App, visit: &Visit, form: &Form) -> Outcome<(Client, Value)> 
             let kept = authorize::kept(&parameters);
             // Anybody may be a client that registered itself, and many of them: those are strangers still.
             let gate = if client.metadata.is_public() || registered_itself {
-                app.sources.count_stranger(tx).await?
+                app.sources.count_stranger(tx, kept.len()).await?
             } else {
                 app.sources.count_push(tx, &client.id, kept.len()).await?
             };

@@ -120,7 +120,7 @@ async fn resumed(app: &App, visit: &Visit, id: Uuid, door: Door<'_>) -> Outcome<
             } else {
                 app.db
                     .work(visit.now, &visit.trace, async |tx| {
-                        admit_stranger(app, tx).await??;
+                        admit_stranger(app, tx, 0).await??;
                         let session = sessions::start_visitor(tx, &app.config.sessions).await?;
                         let claimed = claim(tx, session.id).await?;
                         Ok::<_, Failure>(claimed.map(|_| session))

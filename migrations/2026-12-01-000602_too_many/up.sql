@@ -1,0 +1,1 @@
+COMMENT ON COLUMN sessions.end_reason IS 'Why: signed_in, signed_out, superseded, ended_by_user, ended_by_operator, consent_withdrawn, renewed, expired, idle, too_many, user_disabled, rights_lost, passkey_suspended, credential_removed, client_disabled, ended_with_user, ended_with_client, ended_with_parent.';
