@@ -1,19 +1,28 @@
-//! Recovery codes: for whoever lost their authenticator app. Ten of 80 bits, shown once, each good once.
+//! Recovery codes: for people who lost their authenticator app. Ten of 80 bits, each good once.
+//!
+//! A set follows from a nonce, under a key, for one session: the page that shows it can be loaded again for some minutes, and
+//! no code is kept anywhere. The nonce stands in the page's address only; without the session and the key it is worth nothing.
 
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::{
     db::{Tx, recovery_codes as rows},
     failure::Broken,
-    jose::{Key256, base64url, random_bytes},
+    jose::{Key256, base64url, from_base64url, random_bytes},
 };
 
 /// How many there are in a set.
-pub const COUNT: usize = 10;
+pub const COUNT: u8 = 10;
+/// Octets that a set follows from.
+const NONCE: usize = 16;
 /// Characters of a code, five bits each.
 const LENGTH: usize = 16;
 /// Crockford's base 32: no I, L, O and U, so that a code can be read from paper.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// How long a new set can be looked at.
+const SHOWN_FOR: TimeDelta = TimeDelta::minutes(10);
 
 /// Makes and checks.
 pub struct RecoveryCodes(Key256);
@@ -24,12 +33,28 @@ impl RecoveryCodes {
         Self(key)
     }
 
-    /// Gives a person a new set, in groups of four; the codes before are dead.
-    pub async fn renew(&self, tx: &mut Tx, user_id: Uuid) -> Result<Vec<String>, Broken> {
-        let codes: Vec<String> = (0..COUNT).map(|_| generate(&random_bytes::<LENGTH>())).collect();
-        let hashes: Vec<String> = codes.iter().map(|code| self.hash(user_id, code)).collect();
+    /// Gives a person a new set; the codes before are dead. Returns the nonce by which [`Self::show`] shows it in this session.
+    pub async fn renew(&self, tx: &mut Tx, user_id: Uuid, session_id: Uuid) -> Result<String, Broken> {
+        let nonce = random_bytes::<NONCE>();
+        let hashes: Vec<String> = self.set(session_id, &nonce).iter().map(|code| self.hash(user_id, code)).collect();
         rows::replace(tx, user_id, &hashes).await?;
-        Ok(codes.iter().map(|code| grouped(code)).collect())
+        Ok(base64url(&nonce))
+    }
+
+    /// The codes of a set that are still good, in groups of four. Nothing for a set of another session, one that was replaced,
+    /// and one that was made too long ago.
+    pub async fn show(&self, tx: &mut Tx, user_id: Uuid, session_id: Uuid, nonce: &str) -> Result<Vec<String>, Broken> {
+        let Some(nonce) = from_base64url(nonce).filter(|nonce| nonce.len() == NONCE) else { return Ok(Vec::new()) };
+        let set = self.set(session_id, &nonce);
+        let hashes: Vec<String> = set.iter().map(|code| self.hash(user_id, code)).collect();
+        let good = rows::load_good(tx, user_id, &hashes, tx.now - SHOWN_FOR).await?;
+        let shown = set.iter().zip(&hashes).filter(|(_, hash)| good.contains(hash));
+        Ok(shown.map(|(code, _)| grouped(code)).collect())
+    }
+
+    fn set(&self, session_id: Uuid, nonce: &[u8]) -> Vec<String> {
+        let code = |number: u8| self.0.mac(&[b"set", session_id.as_bytes(), nonce, &[number]]);
+        (0..COUNT).map(|number| generate(&code(number))).collect()
     }
 
     /// Uses a code up: `Some` with its id and how many are left, when it was one of the person's.
@@ -45,9 +70,9 @@ impl RecoveryCodes {
     }
 }
 
-/// Five bits of each octet.
-fn generate(octets: &[u8; LENGTH]) -> String {
-    octets.iter().map(|octet| char::from(ALPHABET[usize::from(octet & 31)])).collect()
+/// Five bits of each octet, for as many as a code has characters.
+fn generate(octets: &[u8]) -> String {
+    octets.iter().take(LENGTH).map(|octet| char::from(ALPHABET[usize::from(octet & 31)])).collect()
 }
 
 fn grouped(code: &str) -> String {

@@ -1,5 +1,6 @@
 //! Recovery codes in `credentials`: one row each, by a keyed hash; used once.
 
+use chrono::{DateTime, Utc};
 use diesel::{QueryableByName, sql_types as sql};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -40,6 +41,33 @@ pub async fn end(tx: &mut Tx, user_id: Uuid) -> Result<usize, Broken> {
     .execute(&mut tx.conn())
     .await
     .or_broken("end recovery codes")
+}
+
+/// Which of these the person can use, of those made after `since`.
+pub async fn load_good(
+    tx: &mut Tx,
+    user_id: Uuid,
+    hashes: &[String],
+    since: DateTime<Utc>,
+) -> Result<Vec<String>, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql::Text)]
+        secret_hash: String,
+    }
+    let rows: Vec<Row> = Cached(
+        diesel::sql_query(
+            "SELECT secret_hash FROM credentials WHERE user_id = $1 AND kind = 'recovery' AND ended_at IS NULL \
+             AND withdrawn_at IS NULL AND secret_hash = ANY($2) AND created_at > $3",
+        )
+        .bind::<sql::Uuid, _>(user_id)
+        .bind::<sql::Array<sql::Text>, _>(hashes)
+        .bind::<sql::Timestamptz, _>(since),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("load recovery codes")?;
+    Ok(rows.into_iter().map(|row| row.secret_hash).collect())
 }
 
 /// Uses one up, and returns its id. `None` when it is none of the person's, or was used: of two uses at once one has it.

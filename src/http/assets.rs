@@ -11,12 +11,14 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::failure::Stop;
 
-const EMBEDDED: [(&str, &str); 6] = [
+const EMBEDDED: [(&str, &str); 8] = [
     ("mooring.css", include_str!("../../templates/assets/mooring.css")),
     ("form_post.js", include_str!("../../templates/assets/form_post.js")),
     ("signing_out.js", include_str!("../../templates/assets/signing_out.js")),
     ("passkeys.js", include_str!("../../templates/assets/passkeys.js")),
     ("waiting.js", include_str!("../../templates/assets/waiting.js")),
+    ("password.js", include_str!("../../templates/assets/password.js")),
+    ("codes.js", include_str!("../../templates/assets/codes.js")),
     ("favicon.svg", include_str!("../../templates/assets/favicon.svg")),
 ];
 

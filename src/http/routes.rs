@@ -119,7 +119,7 @@ fn routes(service: &mut web::ServiceConfig) {
         at("/account/passkeys/{action}", vec![post().to(pages::passkeys::post)]),
         at("/account/password", vec![page().to(change_password::get), post().to(change_password::post)]),
         at("/account/authenticator", vec![page().to(authenticator::get)]),
-        at("/account/authenticator/{action}", vec![post().to(authenticator::post)]),
+        at("/account/authenticator/{action}", vec![page().to(authenticator::codes), post().to(authenticator::post)]),
         at("/account/{action}", vec![post().to(account::post)]),
         at("/set-up", vec![page().to(set_up::get), post().to(set_up::post)]),
         at("/set-up/passkey/options", vec![post().to(passkeys::set_up::options)]),

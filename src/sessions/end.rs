@@ -78,12 +78,25 @@ pub async fn end_client(tx: &mut Tx, session: &LiveSession, client_id: &str) -> 
     Ok(true)
 }
 
-/// Ends the person's other browser sessions, keeping `keep` and offline access, and forgets their other devices. Returns how
-/// many.
-pub async fn end_others(tx: &mut Tx, user_id: Uuid, keep: Uuid, actor: Actor) -> Result<usize, Broken> {
+/// What becomes of the access that applications have while a person is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offline {
+    Stays,
+    Ends,
+}
+
+/// Ends the person's other browser sessions, keeping `keep`, and forgets their other devices. Returns how many.
+pub async fn end_others(
+    tx: &mut Tx,
+    user_id: Uuid,
+    keep: Uuid,
+    offline: Offline,
+    actor: Actor,
+) -> Result<usize, Broken> {
     let here = tx.trace.device_cookie.clone();
     devices::forget(tx, user_id, None, here.as_deref()).await?;
-    let ended = session_ends::end_of_user(tx, user_id, Some(keep), false, ("ended_by_user", None)).await?;
+    let with_offline = offline == Offline::Ends;
+    let ended = session_ends::end_of_user(tx, user_id, Some(keep), with_offline, ("ended_by_user", None)).await?;
     Ok(tell(tx, ended, actor, None))
 }
 

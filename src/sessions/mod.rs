@@ -19,8 +19,8 @@ mod visitor;
 pub use cookie::{CookieNames, Cookies, PresentedCookie};
 pub use device::{DeviceCookie, find_device, remember_device};
 pub use end::{
-    end, end_all_by_hand, end_all_of_user, end_by_client, end_by_hand, end_client, end_dead, end_family, end_others,
-    end_privileged, sign_out,
+    Offline, end, end_all_by_hand, end_all_of_user, end_by_client, end_by_hand, end_client, end_dead, end_family,
+    end_others, end_privileged, sign_out,
 };
 pub use lock::{REASON_RULE, is_reason, lock, unlock};
 pub use offline::start_offline;

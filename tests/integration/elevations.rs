@@ -76,6 +76,10 @@ struct Requester<'s> {
 }
 
 impl<'s> Requester<'s> {
+    async fn emergency(&self) -> Page {
+        emergency(&self.agent, &self.page).await
+    }
+
     /// Stands before the form.
     async fn arrive(server: &'s Server, username: &'static str, scope: &str) -> Self {
         Self::arrive_by(server, server.agent(), username, scope).await
@@ -128,6 +132,14 @@ impl Approver {
     async fn decide(&self, decision: &str, note: &str) -> Page {
         self.agent.submit(&self.page.decision(decision).fill("note", note)).await
     }
+}
+
+/// The page that asks once more before somebody goes on alone.
+async fn emergency(agent: &Agent, page: &Page) -> Page {
+    let mut url = page.url.clone();
+    url.set_path("/elevation");
+    url.set_query(Some(&format!("request={}&emergency=yes", request_of(page))));
+    agent.open(url.as_str()).await
 }
 
 async fn trail(server: &Server) -> Vec<String> {

@@ -222,3 +222,23 @@ async fn a_request_by_post_from_elsewhere_finds_the_session() {
     let code = party.code(request).await;
     party.client.redeem(&code).await.tokens();
 }
+
+/// What was typed can be seen; it is sent as a password all the same, and the page says what password managers look for.
+#[tokio::test]
+async fn a_password_can_be_shown() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::usual().await;
+    browser.client.goto(&server.at("/login")).await.unwrap();
+    browser.wait_for("input[name=username]").await.send_keys(ALICE).await.unwrap();
+    browser.wait_for("input[name=password]").await.send_keys(PASSWORD).await.unwrap();
+    browser.wait_for("button.reveal").await.click().await.unwrap();
+    let shown = "const i = document.getElementById('password'); return [i.type, i.value, document.activeElement === i]";
+    let expected = serde_json::json!(["text", PASSWORD, true]);
+    assert_eq!(browser.client.execute(shown, vec![]).await.unwrap(), expected);
+    browser.wait_for("button[type=submit]").await.click().await.unwrap();
+    browser.arrives_at("Alice Example").await;
+    browser.client.goto(&server.at("/account/password")).await.unwrap();
+    let buttons = "return document.querySelectorAll('button.reveal').length";
+    browser.wait_for("button.reveal").await;
+    assert_eq!(browser.client.execute(buttons, vec![]).await.unwrap(), 2);
+}

@@ -36,21 +36,32 @@ async fn a_password_is_changed_and_its_person_told() {
     let server = Server::start(Settings::default().jobs()).await;
     let (agent, page) = signed_in(&server, ALICE, PASSWORD).await;
     let (other, _) = signed_in(&server, ALICE, PASSWORD).await;
+    let client = server.client("web");
+    let away = client.tokens(&other, "openid offline_access").await;
     assert!(page.body.contains("/account/password"), "{}", page.body);
+    let shown = agent.open(&server.at("/account/password")).await.body;
+    assert!(shown.contains("name=\"end_others\" type=\"checkbox\" value=\"yes\" checked"), "{shown}");
+    // What password managers look for.
+    for part in ["autocomplete=\"username\" readonly", "value=\"alice\"", "autocomplete=\"new-password\""] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
     let change = filled(&form(&server, &agent).await, NEW);
     let page = agent.submit(&change.fill("end_others", "yes")).await;
     assert!(page.body.contains("Your password is changed. It is a good one"), "{}", page.body);
     let mail = server.mail("your password was changed").await;
     assert!(mail.text.contains("Firefox on Linux") && !mail.text.contains(NEW), "{}", mail.text);
     assert_eq!(server.events("password.changed", "done").await, 1);
+    assert!(!client.is_active(&away.refresh).await, "access while away ends with it");
     // The browser at hand goes on, the other one does not.
     assert_eq!(agent.open(&server.at("/account")).await.heading(), "Alice Example");
     assert!(other.open(&server.at("/account")).await.asks_for_password());
     assert_eq!(signed_in(&server, ALICE, PASSWORD).await.1.status, 401);
     let (third, page) = signed_in(&server, ALICE, NEW).await;
     assert_eq!(page.heading(), "Alice Example");
-    // Whoever does not ask for it keeps the others.
+    // Whoever takes the tick away keeps the others.
+    let away = client.tokens(&agent, "openid offline_access").await;
     third.submit(&filled(&form(&server, &third).await, PASSWORD)).await;
+    assert!(client.is_active(&away.refresh).await);
     assert_eq!(agent.open(&server.at("/account")).await.heading(), "Alice Example");
 }
 

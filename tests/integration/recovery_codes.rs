@@ -113,3 +113,82 @@ async fn a_new_set_ends_the_old_one() {
     let ended = "SELECT count(*) FROM credentials WHERE kind = 'recovery' AND ended_at IS NOT NULL";
     assert_eq!(server.value(ended).await, "11");
 }
+
+/// A page that is loaded again shows them again, for a few minutes, to the session that made them; and as a file.
+#[tokio::test]
+async fn they_can_be_looked_at_again_for_a_while() {
+    let server = Server::usual().await;
+    let (_, app, _) = with_codes(&server, ALICE).await;
+    let (agent, page) = sign_in(&server, ALICE, &app.code(&server)).await;
+    let shown = agent.submit(&page.form_to("/account/authenticator/codes")).await;
+    let codes = authenticator::codes(&shown);
+    assert_eq!(shown.url.path(), "/account/authenticator/codes");
+    let again = agent.open(shown.url.as_str()).await;
+    assert_eq!(authenticator::codes(&again), codes);
+    assert!(again.header("cache-control").contains("no-store"));
+    let file = shown.url.as_str().replace("/codes?", "/codes.txt?");
+    let text = agent.open(&file).await;
+    assert!(text.header("content-type").starts_with("text/plain"), "{:?}", text.headers);
+    assert!(text.header("content-disposition").contains("attachment"), "{:?}", text.headers);
+    assert_eq!(text.body.lines().collect::<Vec<_>>(), codes);
+
+    // Nobody else: not in another session of hers, nor without one, nor by another address.
+    server.advance(TimeDelta::seconds(31)).await;
+    let (elsewhere, _) = sign_in(&server, ALICE, &app.code(&server)).await;
+    for address in [shown.url.as_str(), file.as_str()] {
+        let hidden = elsewhere.open(address).await;
+        assert!(hidden.url.path().ends_with("/account") && !hidden.body.contains(&codes[0]), "{}", hidden.body);
+        assert!(server.agent().open(address).await.asks_for_password());
+    }
+    for set in ["", "x", "AAAAAAAAAAAAAAAAAAAAAA", "%ff"] {
+        let page = agent.open(&server.at(&format!("/account/authenticator/codes?set={set}"))).await;
+        assert!(page.body.contains("not shown any more"), "{}", page.body);
+    }
+    // A used one is left out; a set that was replaced is not shown.
+    assert!(is_in(&sign_in(&server, ALICE, &codes[0]).await.1));
+    let left = agent.open(shown.url.as_str()).await;
+    assert!(!left.body.contains(&codes[0]) && left.body.contains(&codes[1]), "{}", left.body);
+    let account = agent.open(&server.at("/account")).await;
+    agent.submit(&account.form_to("/account/authenticator/codes")).await;
+    assert!(agent.open(shown.url.as_str()).await.body.contains("not shown any more"));
+    // Ten minutes later nobody can show them.
+    let account = agent.open(&server.at("/account")).await;
+    let shown = agent.submit(&account.form_to("/account/authenticator/codes")).await;
+    server.advance(TimeDelta::minutes(9)).await;
+    authenticator::codes(&agent.open(shown.url.as_str()).await);
+    server.advance(TimeDelta::minutes(2)).await;
+    assert!(agent.open(shown.url.as_str()).await.body.contains("not shown any more"));
+}
+
+/// The page has a field for six digits, and one for a recovery code behind a link.
+#[tokio::test]
+async fn a_recovery_code_has_a_field_of_its_own() {
+    let server = Server::usual().await;
+    let (_, app, codes) = with_codes(&server, ALICE).await;
+    let agent = server.agent();
+    let page = agent.open(&server.at("/account")).await;
+    let page = agent.sign_in(&page, ALICE, PASSWORD).await;
+    let field = |page: &Page| {
+        let (_, rest) = page.body.split_once("<input id=\"code\"").expect("a field");
+        rest.split('>').next().unwrap().to_owned()
+    };
+    let digits = field(&page);
+    for part in ["inputmode=\"numeric\"", "autocomplete=\"one-time-code\"", "pattern=", "maxlength=\"7\""] {
+        assert!(digits.contains(part), "{part}: {digits}");
+    }
+    let recovery = agent.open(&format!("{}&by=recovery", page.url)).await;
+    assert_eq!(recovery.heading(), "Enter a recovery code");
+    assert!(!field(&recovery).contains("numeric"), "{}", recovery.body);
+    // A wrong one leaves the person on the same page, with the way to the other and the way out.
+    let wrong = agent.submit(&recovery.form_to("/second-factor").fill("code", "0000-0000-0000-0000")).await;
+    assert_eq!((wrong.status, wrong.heading().as_str()), (401, "Enter a recovery code"), "{}", wrong.body);
+    assert!(wrong.body.contains("Use your authenticator app instead") && wrong.body.contains(">Cancel</a>"));
+    assert!(is_in(&agent.submit(&wrong.form_to("/second-factor").fill("code", &codes[1])).await));
+    // An app's code is split in two by some apps.
+    let agent = server.agent();
+    let page = agent.open(&server.at("/account")).await;
+    let page = agent.sign_in(&page, ALICE, PASSWORD).await;
+    let code = app.code(&server);
+    let split = format!("{} {}", &code[..3], &code[3..]);
+    assert!(is_in(&agent.submit(&page.form_to("/second-factor").fill("code", &split)).await));
+}

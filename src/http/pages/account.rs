@@ -30,7 +30,7 @@ use crate::{
         signing_out::{self, Onward},
     },
     oauth::{Error, Parameters},
-    sessions,
+    sessions::{self, Offline},
 };
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
@@ -220,6 +220,7 @@ fn notice(done: &str) -> Option<&'static str> {
         "end-others" => Some("All other sessions have ended."),
         "forget-device" => Some("That browser is not known any more."),
         "withdraw" => Some("That access has been withdrawn."),
+        "codes-hidden" => Some("Those recovery codes are not shown any more. Make new ones if you have not kept them."),
         "authenticator-removed" => Some("Your authenticator app is removed. Codes are not asked for any more."),
         "password-0" | "password-1" => Some("Your password is changed. It is a weak one: longer would be better."),
         "password-2" => Some("Your password is changed. It is a fair one: a few more words would make it better."),
@@ -254,7 +255,7 @@ async fn run(app: &App, visit: &Visit, action: &str, form: &Parameters) -> Outco
         .work(visit.now, &visit.trace, async |tx| match action {
             "end" => end_one(tx, session, user_id, form).await,
             "end-others" => {
-                sessions::end_others(tx, user_id, session.root_id, Actor::User).await?;
+                sessions::end_others(tx, user_id, session.root_id, Offline::Stays, Actor::User).await?;
                 Ok(None)
             }
             "forget-device" => forget_device(tx, user_id, form).await,

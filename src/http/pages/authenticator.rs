@@ -1,8 +1,8 @@
 //! One's authenticator app and recovery codes: adding, removing, new codes. What is needed to do so has just been shown.
 
 use actix_web::{
-    HttpResponse,
-    http::StatusCode,
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
     web::{Data, Path},
 };
 use serde_json::json;
@@ -31,6 +31,8 @@ enum Next {
     See(String),
     Offer(views::Authenticator, StatusCode),
     Codes(views::RecoveryCodes),
+    /// The same as a file.
+    File(Vec<String>),
 }
 
 /// `GET /account/authenticator`: a new secret for an app.
@@ -131,13 +133,50 @@ async fn renew(app: &App, tx: &mut Tx, session: &LiveSession, user_id: Uuid, fir
         return Ok(Next::See(app.config.issuer.url("/account")));
     }
     privileged_sessions::lock_person(tx, user_id).await?;
-    let codes = app.codes.recovery.renew(tx, user_id).await?;
+    let set = app.codes.recovery.renew(tx, user_id, session.root_id).await?;
     sessions::end_unproved(tx, user_id, Actor::User).await?;
     tell(tx, session, Action::RecoveryCodesMade, "recovery");
     if !first {
         notices::tell(tx, user_id, &Message::RecoveryCodesMade).await?;
     }
-    Ok(Next::Codes(views::RecoveryCodes { first, codes, account: app.config.issuer.url("/account") }))
+    Ok(Next::See(codes_address(app, "codes", &set, first)))
+}
+
+fn codes_address(app: &App, name: &str, set: &str, first: bool) -> String {
+    let set: String = url::form_urlencoded::byte_serialize(set.as_bytes()).collect();
+    let first = if first { "&first=yes" } else { "" };
+    app.config.issuer.url(&format!("/account/authenticator/{name}?set={set}{first}"))
+}
+
+/// `GET /account/authenticator/codes`, and `codes.txt` as a file: the set that has just been made, in the session that made it.
+pub async fn codes(app: Data<App>, visit: Visit, name: Path<String>, request: HttpRequest) -> HttpResponse {
+    if !matches!(name.as_str(), "codes" | "codes.txt") {
+        let message = "There is nothing at this address.";
+        return answer::error_page(&app, &visit, StatusCode::NOT_FOUND, "Not found", message, None, None);
+    }
+    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
+    let (set, first) = (parameters.get("set").unwrap_or_default(), parameters.get("first").is_some());
+    let shown = app
+        .db
+        .work(visit.now, &visit.trace, async |tx| {
+            // The proof that the set was made with is of the last minutes, and of this very session.
+            let browser = Browser::find(&app, &visit, tx).await?;
+            let Some((session, user_id)) = browser.signed_in() else {
+                return Ok(Next::See(app.config.issuer.url("/login")));
+            };
+            let codes = app.codes.recovery.show(tx, user_id, session.root_id, set).await?;
+            if codes.is_empty() {
+                return Ok(Next::See(app.config.issuer.url("/account?done=codes-hidden")));
+            }
+            if name.as_str() == "codes.txt" {
+                return Ok(Next::File(codes));
+            }
+            let file = codes_address(&app, "codes.txt", set, false);
+            let account = app.config.issuer.url("/account");
+            Ok::<_, Failure>(Next::Codes(views::RecoveryCodes { first, codes, file, account }))
+        })
+        .await;
+    answered(&app, &visit, shown)
 }
 
 /// Whoever is signed in and may change what they sign in with; `Err`: where they go instead.
@@ -182,6 +221,12 @@ fn answered(app: &App, visit: &Visit, next: Outcome<Next>) -> HttpResponse {
             answer::page(app, visit, Page::new(PageName::Authenticator).status(status), &context)
         }
         Ok(Next::Codes(context)) => answer::page(app, visit, Page::new(PageName::RecoveryCodes), &context),
+        Ok(Next::File(codes)) => HttpResponse::Ok()
+            .content_type("text/plain; charset=utf-8")
+            .insert_header((header::CONTENT_DISPOSITION, "attachment; filename=\"recovery-codes.txt\""))
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .body(codes.join("\n") + "\n"),
         Err(failure) => answer::failure(app, visit, &failure),
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     },
     notices::{self, Message},
     oauth::{Error, Parameters},
-    sessions,
+    sessions::{self, Offline},
 };
 
 pub async fn get(app: Data<App>, visit: Visit) -> HttpResponse {
@@ -95,7 +95,7 @@ async fn change(tx: &mut Tx, changer: &Changer, chosen: &Chosen, end_others: boo
     }
     sessions::end_unproved(tx, changer.user_id, Actor::User).await?;
     let ended = if end_others {
-        sessions::end_others(tx, changer.user_id, changer.session.root_id, Actor::User).await?
+        sessions::end_others(tx, changer.user_id, changer.session.root_id, Offline::Ends, Actor::User).await?
     } else {
         0
     };

@@ -45,6 +45,8 @@ struct Written<'a> {
     reason: &'a str,
     minutes: &'a str,
     error: Option<&'static str>,
+    /// The page that asks once more before somebody goes on alone.
+    emergency: bool,
 }
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
@@ -52,8 +54,10 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         Ok(pending) => pending,
         Err(response) => return response,
     };
+    let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
+    let emergency = parameters.get("emergency").is_some();
     match asking(&app, &visit, &pending).await {
-        Ok(Some(asking)) => show(&app, &visit, &asking, &Written::default()),
+        Ok(Some(asking)) => show(&app, &visit, &asking, &Written { emergency, ..Written::default() }),
         Ok(None) => back(&app, &pending),
         Err(failure) => answer::failure(&app, &visit, &failure),
     }
@@ -167,6 +171,7 @@ async fn ask(
         reason: form.get("reason").unwrap_or_default().trim(),
         minutes: form.get("minutes").unwrap_or_default().trim(),
         error: None,
+        emergency: break_glass,
     };
     let minutes = match asking.read(&written) {
         Ok(minutes) => minutes,
@@ -236,8 +241,9 @@ fn show(app: &App, visit: &Visit, asking: &Asking<'_>, written: &Written<'_>) ->
     let waiting = asking.open();
     let refused = asking.refused();
     let state = match (waiting, refused) {
-        (Some(_), _) => "waiting",
         (None, Some(_)) => "refused",
+        _ if written.emergency && demand.break_glass => "emergency",
+        (Some(_), _) => "waiting",
         (None, None) => "ask",
     };
     let fallen = asking.latest.as_ref().and_then(|latest| latest.void_reason.as_deref()).and_then(|why| match why {
@@ -251,6 +257,8 @@ fn show(app: &App, visit: &Visit, asking: &Asking<'_>, written: &Written<'_>) ->
     let context = views::Elevation {
         action: app.config.issuer.url("/elevation"),
         again: address(app, asking),
+        emergency: demand.break_glass.then(|| format!("{}&emergency=yes", address(app, asking))),
+        is_asked: waiting.is_some(),
         csrf: pending.csrf(app),
         request: pending.stored.id.to_string(),
         client: answer::client_view(&pending.client, Some(&pending.request.redirect_uri)),
@@ -264,7 +272,6 @@ fn show(app: &App, visit: &Visit, asking: &Asking<'_>, written: &Written<'_>) ->
             None => written.minutes.parse().unwrap_or_else(|_| asking.longest()),
         },
         longest: asking.longest(),
-        break_glass: demand.break_glass,
         approvers: asking.reach[0].as_str(),
         administrators: asking.reach[1].as_str(),
         asked_at: waiting.map(|waiting| Moment::new(waiting.created_at, visit.now)),

@@ -5,7 +5,10 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    authentication::second_factor::{self, Answer},
+    authentication::{
+        freshness::Required,
+        second_factor::{self, Answer},
+    },
     db::{
         Outcome, Tx,
         ceremonies::{self, Purpose as Asked},
@@ -29,11 +32,13 @@ struct Question {
     ceremony: Uuid,
     user_id: Uuid,
     purpose: Purpose,
+    /// The page asks for a recovery code, not for one of the app. Either is taken, whichever page it was typed into.
+    recovery: bool,
 }
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
     let parameters = Parameters::parse(request.query_string().as_bytes()).unwrap_or_default();
-    match question(&app, &visit, parameters.get("ceremony")).await {
+    match question(&app, &visit, &parameters).await {
         Ok(question) => show(&app, &visit, &question, StatusCode::OK, None, None),
         Err(response) => response,
     }
@@ -41,7 +46,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
 
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
     let form = form.0;
-    let answered = match question(&app, &visit, form.get("ceremony")).await {
+    let answered = match question(&app, &visit, &form).await {
         Ok(question) => attempt(&app, &visit, &question, &form).await,
         Err(response) => again(&app, &visit, &form, None).await.map(|again| again.unwrap_or(response)),
     };
@@ -49,8 +54,8 @@ pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
 }
 
 /// What this browser was asked. `Err`: what to show instead.
-async fn question(app: &App, visit: &Visit, ceremony: Option<&str>) -> Result<Question, HttpResponse> {
-    let Some(id) = ceremony.and_then(|id| id.parse::<Uuid>().ok()) else { return Err(gone(app, visit)) };
+async fn question(app: &App, visit: &Visit, sent: &Parameters) -> Result<Question, HttpResponse> {
+    let Some(id) = sent.get("ceremony").and_then(|id| id.parse::<Uuid>().ok()) else { return Err(gone(app, visit)) };
     let found = app
         .db
         .single(visit.now, &visit.trace, async |tx| {
@@ -65,7 +70,9 @@ async fn question(app: &App, visit: &Visit, ceremony: Option<&str>) -> Result<Qu
     let request = asked.request_id.map(|id| id.to_string());
     let (request, confirm) = (request.as_deref(), asked.state["confirm"].as_str());
     let (purpose, _) = Purpose::find(app, visit, request, Brought::Nothing, confirm, false).await?;
-    Ok(Question { ceremony: id, user_id, purpose })
+    let takes_nothing_else = purpose.confirm().is_some_and(|confirm| confirm.required == Required::RecoveryCode);
+    let recovery = takes_nothing_else || sent.get("by") == Some("recovery");
+    Ok(Question { ceremony: id, user_id, purpose, recovery })
 }
 
 async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameters) -> Outcome<HttpResponse> {
@@ -214,6 +221,9 @@ fn show(
         action: app.config.issuer.url("/second-factor"),
         csrf: question.purpose.browser().session.as_ref().map(|session| csrf::token(app, session)).unwrap_or_default(),
         ceremony: question.ceremony.to_string(),
+        recovery: question.recovery,
+        other: other_address(app, question),
+        back: back_address(app, &question.purpose),
         client,
         cancel: question.purpose.cancel(app),
         error: error.map(str::to_owned),
@@ -225,6 +235,21 @@ fn show(
         .may_lead_elsewhere(context.client.is_some())
         .may_show(context.client.as_ref().and_then(|client| client.logo.as_deref()));
     answer::page(app, visit, page, &context)
+}
+
+/// The page that asks for the other kind of code.
+fn other_address(app: &App, question: &Question) -> String {
+    let by = if question.recovery { "" } else { "&by=recovery" };
+    app.config.issuer.url(&format!("/second-factor?ceremony={}{by}", question.ceremony))
+}
+
+/// Where a person goes who gives up; `None` where an authorization request waits, which has a way out of its own.
+fn back_address(app: &App, purpose: &Purpose) -> Option<String> {
+    match purpose {
+        Purpose::Request(_) => None,
+        Purpose::Own(browser, _) if browser.signed_in().is_some() => Some(app.config.issuer.url("/account")),
+        Purpose::Own(..) => Some(app.config.issuer.url("/login")),
+    }
 }
 
 /// Answered, too old, given up, or another browser's.

@@ -221,11 +221,20 @@ pub fn locked(app: &App, visit: &Visit, lock: &Lock, leave: Option<views::Leave>
     error_answer(app, visit, StatusCode::FORBIDDEN, &context)
 }
 
+/// A name that leaves room for what a page asks: a client may have chosen a very long one.
+fn shortened(name: &str) -> String {
+    const LONGEST: usize = 64;
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", name[..end].trim_end()),
+        None => name.to_owned(),
+    }
+}
+
 /// The client as pages show it.
 pub fn client_view(client: &Client, redirect_uri: Option<&TrustedRedirectUri>) -> views::Client {
     let metadata = &client.metadata;
     views::Client {
-        name: client.display_name().to_owned(),
+        name: shortened(client.display_name()),
         uri: metadata.client_uri.clone(),
         logo: metadata.logo_uri.clone(),
         policy_uri: metadata.policy_uri.clone(),

@@ -267,6 +267,7 @@ pub fn all() -> Vec<(PageName, Value)> {
         (PageName::Elevation, shown(elevation("ask"))),
         (PageName::Elevation, shown(elevation("waiting"))),
         (PageName::Elevation, shown(elevation("refused"))),
+        (PageName::Elevation, shown(elevation("emergency"))),
         (
             PageName::HubClosed,
             shown(HubClosed {

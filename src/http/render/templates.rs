@@ -94,7 +94,9 @@ impl PageName {
     /// What the page's script may do; every other page may run none.
     pub(super) fn script(self) -> Script {
         match self {
-            Self::FormPost | Self::SigningOut => Script::Runs,
+            Self::FormPost | Self::SigningOut | Self::ChangePassword | Self::ResetPassword | Self::RecoveryCodes => {
+                Script::Runs
+            }
             // Passkeys are asked for by script, which calls this server; and so is what became of what one waits for.
             Self::Login | Self::StepUp | Self::Account | Self::SetUp | Self::Elevation => Script::Calls,
             _ => Script::None,

@@ -10,7 +10,7 @@ const DRILL: &str = "openid vault:drill";
 async fn somebody_goes_on_alone_and_another_reviews_it() {
     let server = server().await;
     let carol = Requester::arrive(&server, CAROL, DRILL).await;
-    let form = carol.page.decision("break-glass").fill("reason", "Fire in the vault").fill("minutes", "5");
+    let form = carol.emergency().await.decision("break-glass").fill("reason", "Fire in the vault").fill("minutes", "5");
     let code = carol.agent.submit(&form).await;
     let tokens = carol.tokens_of(&code).await;
     assert_eq!(tokens["scope"], DRILL);
@@ -40,13 +40,32 @@ async fn somebody_goes_on_alone_and_another_reviews_it() {
     assert_eq!(server.events("elevation.reviewed", "done").await, 1);
 }
 
+/// It takes two looks: a page of its own says what it means, and only there is the button.
+#[tokio::test]
+async fn going_on_alone_takes_a_second_look() {
+    let server = server().await;
+    let alice = Requester::arrive(&server, ALICE, DRILL).await;
+    assert!(!alice.page.offers("break-glass"), "{}", alice.page.body);
+    assert!(alice.page.body.contains("emergency=yes"), "{}", alice.page.body);
+    let look = alice.emergency().await;
+    assert_eq!((look.heading().as_str(), look.offers("break-glass")), ("Go on alone?", true), "{}", look.body);
+    assert!(trail(&server).await.is_empty(), "looking does nothing");
+    // Without a reason it says so, and stays the same page.
+    let silent = alice.agent.submit(&look.decision("break-glass").fill("reason", " ").fill("minutes", "5")).await;
+    assert_eq!((silent.status, silent.heading().as_str()), (400, "Go on alone?"), "{}", silent.body);
+    assert!(trail(&server).await.is_empty());
+    let alice = alice.ask("Smoke", "5").await;
+    assert!(!alice.page.offers("break-glass"), "{}", alice.page.body);
+    assert!(alice.emergency().await.body.contains("Smoke"));
+}
+
 /// Every administrator is written to, but for whoever did it.
 #[tokio::test]
 async fn every_administrator_is_told() {
     let server = Server::start(super::settings().jobs()).await;
     server.enrol(CAROL, "passkey").await;
     let carol = Requester::arrive(&server, CAROL, DRILL).await;
-    let form = carol.page.decision("break-glass").fill("reason", "Fire in the vault").fill("minutes", "5");
+    let form = carol.emergency().await.decision("break-glass").fill("reason", "Fire in the vault").fill("minutes", "5");
     carol.agent.submit(&form).await.code();
     let mail = server.mail("without a second person").await;
     assert_eq!(mail.to, "dave@example.com");
@@ -62,7 +81,7 @@ async fn the_glass_is_broken_while_one_waits() {
     let server = server().await;
     let alice = Requester::arrive(&server, ALICE, DRILL).await.ask("Smoke", "5").await;
     let carol = Approver::arrive(&server, CAROL).await;
-    alice.agent.decide(&alice.page, "break-glass").await.code();
+    alice.agent.decide(&alice.emergency().await, "break-glass").await.code();
     assert_eq!(carol.decide("approve", "").await.status, 409, "nobody approves what went on alone");
     assert_eq!(
         server.value("SELECT count(*) FROM elevation_requests WHERE approver_id IS NULL AND used_at IS NOT NULL").await,
@@ -71,8 +90,9 @@ async fn the_glass_is_broken_while_one_waits() {
 
     let server = super::server().await;
     let alice = Requester::arrive(&server, ALICE, DRILL).await.ask("Smoke", "5").await;
+    let emergency = alice.emergency().await;
     Approver::arrive(&server, CAROL).await.decide("refuse", "That is the kitchen").await;
-    let page = alice.agent.decide(&alice.page, "break-glass").await;
+    let page = alice.agent.decide(&emergency, "break-glass").await;
     assert_eq!(page.heading(), "Not approved", "a refusal is not got round");
     assert_eq!(server.events("elevation.break_glass", "done").await, 0);
 }
@@ -82,7 +102,8 @@ async fn it_is_there_only_where_the_operator_allows_it() {
     let server = server().await;
     for scope in [SCOPE, "openid vault:open vault:drill"] {
         let alice = Requester::arrive(&server, ALICE, scope).await;
-        assert!(!alice.page.offers("break-glass"), "{scope}");
+        assert!(!alice.page.body.contains("emergency") && !alice.page.offers("break-glass"), "{scope}");
+        assert_eq!(alice.emergency().await.heading(), "Ask for approval", "{scope}");
         let mut form = alice.page.decision("ask").fill("reason", "Fire").fill("minutes", "5");
         form.fields.retain(|(name, _)| name != "decision");
         form.fields.push(("decision".to_owned(), "break-glass".to_owned()));
@@ -96,7 +117,7 @@ async fn it_is_there_only_where_the_operator_allows_it() {
 async fn what_was_had_alone_and_cannot_be_any_more_is_void() {
     let server = server().await;
     let carol = Requester::arrive(&server, CAROL, DRILL).await;
-    let form = carol.page.decision("break-glass").fill("reason", "Fire in the vault").fill("minutes", "5");
+    let form = carol.emergency().await.decision("break-glass").fill("reason", "Fire in the vault").fill("minutes", "5");
     // It is broken, and not used yet.
     carol.agent.submit_step(&form).await;
     assert_eq!(trail(&server).await, ["elevation.break_glass"]);
@@ -119,7 +140,7 @@ async fn what_was_had_alone_and_cannot_be_any_more_is_void() {
     // Nor is one that was used good for more of the same, though its session goes on.
     let server = super::server().await;
     let alice = Requester::arrive(&server, ALICE, DRILL).await;
-    let form = alice.page.decision("break-glass").fill("reason", "Fire in the vault").fill("minutes", "5");
+    let form = alice.emergency().await.decision("break-glass").fill("reason", "Fire in the vault").fill("minutes", "5");
     alice.agent.submit(&form).await.code();
     let again = alice.client.request(DRILL);
     alice.agent.walk(&again.url(), ALICE).await.code();
@@ -133,7 +154,7 @@ async fn what_was_had_alone_and_cannot_be_any_more_is_void() {
 async fn a_review_outlives_what_it_is_about() {
     let server = server().await;
     let alice = Requester::arrive(&server, ALICE, DRILL).await;
-    let form = alice.page.decision("break-glass").fill("reason", "Fire in the vault").fill("minutes", "5");
+    let form = alice.emergency().await.decision("break-glass").fill("reason", "Fire in the vault").fill("minutes", "5");
     alice.agent.submit(&form).await.code();
     let waits = Requester::arrive(&server, super::BOB, DRILL).await.ask("Later", "5").await;
     server.advance(chrono::TimeDelta::days(200)).await;

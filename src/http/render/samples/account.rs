@@ -91,6 +91,9 @@ pub fn factors() -> Vec<(PageName, Value)> {
                 action: "/second-factor".into(),
                 csrf: "c5rf".into(),
                 ceremony: "0198c0de".into(),
+                recovery: false,
+                other: "/second-factor?ceremony=0198c0de&by=recovery".into(),
+                back: None,
                 client: Some(client()),
                 cancel: Some(cancel()),
                 error: Some("That code is not right.".into()),
@@ -115,6 +118,7 @@ pub fn factors() -> Vec<(PageName, Value)> {
             shown(RecoveryCodes {
                 first: true,
                 codes: vec!["0123-4567-89AB-CDEF".into(); 10],
+                file: "/account/authenticator/codes.txt?set=n0nce".into(),
                 account: "/account".into(),
             }),
         ),

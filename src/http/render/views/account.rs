@@ -133,12 +133,14 @@ pub struct Authenticator {
     pub error: Option<String>,
 }
 
-/// `recovery_codes.html`: shown once.
+/// `recovery_codes.html`: shown for some minutes.
 #[derive(Clone, Serialize)]
 pub struct RecoveryCodes {
     /// With the authenticator that has just been added.
     pub first: bool,
     pub codes: Vec<String>,
+    /// The same codes as a file.
+    pub file: String,
     pub account: String,
 }
 

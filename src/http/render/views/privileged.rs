@@ -69,18 +69,20 @@ pub struct Elevation {
     pub client: Client,
     pub user: Person,
     pub scopes: Vec<Scope>,
-    /// `ask`, `waiting` or `refused`.
+    /// `ask`, `waiting`, `refused`, or `emergency`: about to go on alone.
     pub state: &'static str,
     pub error: Option<String>,
     pub reason: String,
     pub minutes: i64,
     /// The most minutes.
     pub longest: i64,
-    /// Whether one can go on alone.
-    pub break_glass: bool,
     /// Whom mail reaches of those who may approve, and of the administrators: `all`, `some` or `nobody`.
     pub approvers: &'static str,
     pub administrators: &'static str,
+    /// Where one is asked once more before going on alone; `None`: one cannot.
+    pub emergency: Option<String>,
+    /// It has been asked for.
+    pub is_asked: bool,
     pub asked_at: Option<Moment>,
     pub expires_at: Option<Moment>,
     /// Who refused.

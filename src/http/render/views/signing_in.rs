@@ -35,12 +35,18 @@ pub struct Login {
     pub cancel: Option<Cancel>,
 }
 
-/// `second_factor.html`: posts `csrf`, `ceremony`, `code`.
+/// `second_factor.html`: posts `csrf`, `ceremony`, `by`, `code`.
 #[derive(Clone, Serialize)]
 pub struct SecondFactor {
     pub action: String,
     pub csrf: String,
     pub ceremony: String,
+    /// It asks for a recovery code.
+    pub recovery: bool,
+    /// The page that asks for the other kind of code.
+    pub other: String,
+    /// Where one goes who gives up, where no authorization request waits.
+    pub back: Option<String>,
     pub client: Option<Client>,
     /// Absent where no authorization request waits.
     pub cancel: Option<Cancel>,
