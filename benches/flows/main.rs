@@ -101,13 +101,13 @@ async fn benchmark(arguments: &Arguments) -> Fallible<()> {
         std::fs::create_dir_all(scratch.data_dir())?;
         std::fs::write(scratch.data_dir().join("master.key"), server::MASTER)?;
         let (server, _) = Server::start(&scratch, &Database::At { owner: url, server: url }).await?;
-        spread::from(url, &scratch.data_dir())?;
+        spread::from(url, &scratch.data_dir(), server.port)?;
         (server, None, Postgres::connect(url).await?)
     } else {
         let (server, _) = Server::start(&scratch, &Database::Embedded).await?;
         let embedded = Embedded::start(&scratch.data_dir(), Role::Command).await?;
         let postgres = Postgres::connect(&embedded.owner_url(DATABASE)).await?;
-        spread::from(&embedded.owner_url(DATABASE), &scratch.data_dir())?;
+        spread::from(&embedded.owner_url(DATABASE), &scratch.data_dir(), server.port)?;
         (server, Some(embedded), postgres)
     };
     println!("{}, {} processors\n", postgres.describe().await?, std::thread::available_parallelism()?);

@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::OnceLock};
 
 use mooring::{
     jose::{MasterSecret, Purpose},
-    sessions::Cookies,
+    sessions::{CookieNames, Cookies},
 };
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
@@ -14,10 +14,11 @@ use crate::{Fallible, server::USERNAME};
 
 static SOURCE: OnceLock<(String, Cookies)> = OnceLock::new();
 
-/// Where sessions are made: the owner's URL of the database, and the data directory with the master secret.
-pub fn from(url: &str, data_dir: &Path) -> Fallible<()> {
+/// Where sessions are made: the owner's URL of the database, and the data directory with the master secret; and the port of the
+/// server that they are for.
+pub fn from(url: &str, data_dir: &Path, port: u16) -> Fallible<()> {
     let master = MasterSecret::from_bytes(&fs::read(data_dir.join("master.key"))?).map_err(|stop| stop.to_string())?;
-    let cookies = Cookies::new(master.derive(Purpose::Cookies), false, "");
+    let cookies = Cookies::new(master.derive(Purpose::Cookies), CookieNames::new(false, Some(port), ""));
     SOURCE.set((url.to_owned(), cookies)).map_err(|_| "sessions come from one database")?;
     Ok(())
 }

@@ -143,7 +143,7 @@ async fn benchmark(arguments: &Arguments) -> Fallible<()> {
     let (server, _) = Server::start(&scratch, &server::Database::Embedded).await?;
     let embedded = Embedded::start(&scratch.data_dir(), Role::Command).await?;
     let owner = embedded.owner_url(DATABASE);
-    spread::from(&owner, &scratch.data_dir())?;
+    spread::from(&owner, &scratch.data_dir(), server.port)?;
     let (database, connection) = tokio_postgres::connect(&owner, NoTls).await?;
     tokio::spawn(connection);
     let bench = Bench {
