@@ -1,5 +1,7 @@
 //! The scope `groups`: which groups a person is in, for clients that may ask and people who agreed.
 
+use std::path::Path;
+
 use mooring::{audit::Actor, sessions};
 use serde_json::{Value, json};
 
@@ -188,7 +190,7 @@ async fn discovery_announces_it_once() {
 /// Strangers' clients don't learn how people are organised; those with an initial access token may ask by name.
 #[tokio::test]
 async fn clients_that_register_themselves_ask_by_name() {
-    let file = std::env::temp_dir().join(format!("mooring-test-iat-{}", std::process::id()));
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("iat-{}", std::process::id()));
     let token = "an-initial-access-token-of-the-integration-tests";
     std::fs::write(&file, token).unwrap();
     let path = file.display().to_string();

@@ -5,6 +5,8 @@ mod limits;
 mod management;
 mod on_the_consent_page;
 
+use std::path::Path;
+
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use mooring::{clients, oauth::client_metadata::MEMBERS};
@@ -26,7 +28,7 @@ async fn open() -> Server {
 
 /// A server that asks for [`INITIAL`].
 async fn guarded() -> Server {
-    let file = std::env::temp_dir().join(format!("mooring-initial-{}", std::process::id()));
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("initial-{}", std::process::id()));
     std::fs::write(&file, format!("{INITIAL}\n")).unwrap();
     let settings = Settings::default()
         .set("registration.policy", "token")

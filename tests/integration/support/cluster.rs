@@ -6,7 +6,9 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt as _,
     path::Path,
+    process::{Command, Stdio},
     sync::{
         LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -53,7 +55,9 @@ impl Place {
             return Self::Given(Url::parse(&url).expect("TEST_DATABASE_URL is a URL"));
         }
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
-        Self::Embedded(Embedded::for_tests(&directory).await.unwrap_or_else(|stop| panic!("{stop}")))
+        let embedded = Embedded::for_tests(&directory).await.unwrap_or_else(|stop| panic!("{stop}"));
+        stop_after_this_process(&directory, &embedded);
+        Self::Embedded(embedded)
     }
 
     fn owner_url(&self, database: &str) -> String {
@@ -82,6 +86,30 @@ impl Place {
             Self::Given(url) => url.to_string(),
         }
     }
+}
+
+/// Stops the cluster once this process has ended, however it ends, unless another one still uses it. The test harness runs
+/// nothing at its end, so a shell waits for it: its standard input closes with this process. `mooring doctor` joins the
+/// cluster as its last user, and stops it by leaving. A cluster that lies outside the build's directory (root's, where
+/// PostgreSQL's account may not enter that) is removed.
+fn stop_after_this_process(directory: &Path, embedded: &Embedded) {
+    const SCRIPT: &str =
+        "cat; \"$0\" doctor; [ -z \"$1\" ] || [ -e \"$1/cluster/postmaster.pid\" ] || rm -rf \"$1\" \"$2\"";
+    let outside = Some(embedded.directory()).filter(|cluster| !cluster.starts_with(directory));
+    let waiting = Command::new("sh")
+        .args(["-c", SCRIPT, env!("CARGO_BIN_EXE_mooring")])
+        .arg(outside.unwrap_or(Path::new("")))
+        .arg(directory)
+        .env("MOORING_DATA_DIR", directory)
+        .env_remove("DATABASE_URL")
+        .env_remove("MOORING_CONFIG")
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    // The pipe stays open for as long as this process lives.
+    std::mem::forget(waiting.expect("a shell that waits for the end of the tests"));
 }
 
 fn at(url: &Url, database: &str) -> String {

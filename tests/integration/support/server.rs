@@ -7,7 +7,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Once, mpsc},
     thread::{self, JoinHandle},
 };
@@ -384,7 +384,7 @@ fn configuration(settings: &Settings, url: &str, port: u16) -> Config {
 
 /// Where the mail of the server at this port goes.
 fn mail_folder(port: u16) -> PathBuf {
-    std::env::temp_dir().join(format!("mooring-test-mail-{}-{port}", std::process::id()))
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-{}-{port}", std::process::id()))
 }
 
 async fn prepare(app: &App) -> Result<(), Broken> {
@@ -413,7 +413,7 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(port: u16) -> Self {
-        Self(std::env::temp_dir().join(format!("mooring-test-{}-{port}.toml", std::process::id())))
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("configuration-{}-{port}.toml", std::process::id())))
     }
 }
 
