@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use url::Host;
 
 pub use self::kept::Kept;
-use crate::{config, failure::Stop, jose::parse_bounded};
+use crate::{config, failure::Stop, jose::parse_bounded, unicode::octets_without_mark};
 
 /// From the connection to the last octet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -93,7 +93,7 @@ pub fn read_trust(settings: &config::Outbound) -> Result<Vec<Certificate>, Stop>
                 .mend("name files of certificates in PEM that this user may read")
         };
         let pem = fs::read(file).map_err(|error| unusable(&error))?;
-        let bundle = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(&error))?;
+        let bundle = Certificate::from_pem_bundle(octets_without_mark(&pem)).map_err(|error| unusable(&error))?;
         if bundle.is_empty() {
             return Err(unusable(&"there is no certificate in it"));
         }

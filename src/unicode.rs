@@ -66,6 +66,12 @@ pub fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
+/// The same for the octets of a file, such as a certificate in PEM, whose first line would not be seen behind the mark.
+#[must_use]
+pub fn octets_without_mark(octets: &[u8]) -> &[u8] {
+    octets.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(octets)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     db::{
         Database, Trace, Tx,
-        audit_events::{self, End},
+        audit_events::{self, End, Wanted},
         ids, reports,
     },
     failure::Broken,
@@ -18,18 +18,18 @@ use crate::{
 /// Which events to export.
 #[derive(Clone, Debug, Default)]
 pub struct ExportFilter {
-    /// A kind of session; `None`: all.
-    pub kind: Option<String>,
+    /// Only from this instant on.
     pub since: Option<DateTime<Utc>>,
-    pub session_id: Option<Uuid>,
+    /// What else is asked for; where it begins is worked out from `since` and the session.
+    pub wanted: Wanted,
 }
 
 impl ExportFilter {
-    /// Every event of interest comes after it: a session has none from before it began, by whatever replica's clock, so that the
-    /// partitions of before are not looked into.
-    fn start(&self) -> Uuid {
-        let began = self.session_id.and_then(ids::instant).map(|began| began - CLOCKS);
-        self.since.max(began).map_or(Uuid::nil(), ids::floor)
+    /// What to read first: every event of interest comes after its `after`. A session has no event from before it began, by
+    /// whatever replica's clock, so partitions of before are not looked into.
+    fn begin(&self) -> Wanted {
+        let began = self.wanted.session_id.and_then(ids::instant).map(|began| began - CLOCKS);
+        Wanted { after: self.since.max(began).map_or(Uuid::nil(), ids::floor), ..self.wanted.clone() }
     }
 }
 
@@ -57,7 +57,7 @@ pub async fn settle(tx: &mut Tx) -> Result<Option<End>, Broken> {
 
 /// How many events before this end an export leaves out for now.
 pub async fn count_held_back(tx: &mut Tx, filter: &ExportFilter, end: &End) -> Result<i64, Broken> {
-    audit_events::count_held_back(tx, end, filter.start(), filter.kind.as_deref(), filter.session_id).await
+    audit_events::count_held_back(tx, end, &filter.begin()).await
 }
 
 /// Writes the events in order, one JSON object a line. Returns how many. Each page is a report of its own: whoever reads may be
@@ -68,16 +68,16 @@ pub async fn export(
     filter: &ExportFilter,
     out: &mut impl Write,
 ) -> Result<usize, Broken> {
-    let mut after = filter.start();
+    let mut wanted = filter.begin();
     let mut count = 0;
     loop {
         let load = async |tx: &mut Tx| {
             reports::begin(tx, None).await?;
-            audit_events::load_after(tx, after, filter.kind.as_deref(), filter.session_id, PAGE).await
+            audit_events::load_after(tx, &wanted, PAGE).await
         };
         let page = db.work(now, &Trace::default(), load).await?;
         let Some(last) = page.last() else { return Ok(count) };
-        after = last.id;
+        wanted.after = last.id;
         count += page.len();
         for event in &page {
             write_line(out, event)?;

@@ -11,8 +11,14 @@ use crate::{
     app::App,
     audit::{self, ExportFilter},
     config::Config,
-    db::{Trace, reports, sessions},
+    db::{
+        Trace,
+        audit_events::{self, Wanted, WantedPerson},
+        reports, sessions, users,
+    },
     failure::{Broken, Stop},
+    jose::base64url,
+    unicode::name_key,
 };
 
 #[derive(Debug, Subcommand)]
@@ -33,6 +39,15 @@ pub(super) struct Export {
     /// Only events of this session: its id, or the `sid` under which a client knows it
     #[arg(long)]
     session: Option<Uuid>,
+    /// Only events of this person, and refused sign-ins with this name
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Only this action, such as sign_in or session.ended
+    #[arg(long, value_name = "ACTION")]
+    action: Option<String>,
+    /// Only events from the same source as this event
+    #[arg(long, value_name = "EVENT")]
+    like_source: Option<Uuid>,
 }
 
 fn instant(text: &str) -> Result<DateTime<Utc>, String> {
@@ -52,7 +67,7 @@ async fn export(opened: &Opened, what: &Export) -> Result<(), Stop> {
     let exported = export_to(app, what, &mut out).await;
     match (exported, out.flush()) {
         _ if out.closed => Ok(()),
-        (Err(broken), _) => Err(broken.into()),
+        (Err(stop), _) => Err(stop),
         (Ok(_), Err(error)) => Err(Stop::new(format_args!("writing the export: {error}"))),
         (Ok(0), Ok(())) => Ok(()),
         (Ok(held_back), Ok(())) => {
@@ -65,8 +80,28 @@ async fn export(opened: &Opened, what: &Export) -> Result<(), Stop> {
     }
 }
 
+/// Whose events to export. A name that nobody has may have been tried all the same.
+async fn person(app: &App, name: &str) -> Result<WantedPerson, Broken> {
+    let found =
+        app.db.single(app.clock.now(), &Trace::default(), async |tx| users::find_by_username(tx, name).await).await?;
+    Ok(WantedPerson { id: found.map(|user| user.id), account: base64url(&app.sources.hash(&name_key(name))) })
+}
+
+/// The source of an event, as a keyed hash.
+async fn source(app: &App, event: Uuid) -> Result<Vec<u8>, Stop> {
+    let found = app
+        .db
+        .single(app.clock.now(), &Trace::default(), async |tx| audit_events::find_source(tx, event).await)
+        .await?;
+    match found {
+        Some(Some(source)) => Ok(source),
+        Some(None) => Err(Stop::new(format_args!("event {event} has no source: nobody's request caused it"))),
+        None => Err(Stop::new(format_args!("there is no event {event}"))),
+    }
+}
+
 /// Exports, and returns how many events are held back.
-async fn export_to(app: &App, what: &Export, out: &mut impl Write) -> Result<i64, Broken> {
+async fn export_to(app: &App, what: &Export, out: &mut impl Write) -> Result<i64, Stop> {
     let (now, trace) = (app.clock.now(), Trace::default());
     // An event may name a session that is no longer there: then the id is taken as it is.
     let session_id = match what.session {
@@ -76,17 +111,31 @@ async fn export_to(app: &App, what: &Export, out: &mut impl Write) -> Result<i64
         }
         None => None,
     };
-    let kind = Some(what.kind.clone()).filter(|kind| kind != "all");
-    let filter = ExportFilter { kind, since: what.since, session_id };
+    let wanted = Wanted {
+        after: Uuid::nil(),
+        kind: Some(what.kind.clone()).filter(|kind| kind != "all"),
+        session_id,
+        person: match &what.user {
+            Some(name) => Some(person(app, name).await?),
+            None => None,
+        },
+        action: what.action.clone(),
+        source_hash: match what.like_source {
+            Some(event) => Some(source(app, event).await?),
+            None => None,
+        },
+    };
+    let filter = ExportFilter { since: what.since, wanted };
     let unsettled = app.db.single(now, &trace, async |tx| audit::settle(tx).await).await?;
     audit::export(&app.db, now, &filter, out).await?;
     let Some(end) = unsettled else { return Ok(0) };
     app.db
-        .work(now, &trace, async |tx| {
+        .work(now, &trace, async |tx| -> Result<i64, Broken> {
             reports::begin(tx, None).await?;
             audit::count_held_back(tx, &filter, &end).await
         })
         .await
+        .map_err(Stop::from)
 }
 
 /// Remembers that the reader had seen enough, which is no failure.

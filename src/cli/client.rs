@@ -21,6 +21,7 @@ use crate::{
         ClientMetadata, Error,
         client_metadata::{Unknown, unknown_member},
     },
+    unicode::without_mark,
 };
 
 #[derive(Debug, Subcommand)]
@@ -60,8 +61,8 @@ fn read(file: &Path) -> Result<ClientMetadata, Stop> {
     };
     let name = file.display();
     let text = text.map_err(|error| Stop::new(format_args!("cannot read {name}: {error}")))?;
-    let json: Value =
-        serde_json::from_str(&text).map_err(|error| Stop::new(format_args!("{name} is not JSON: {error}")))?;
+    let json: Value = serde_json::from_str(without_mark(&text))
+        .map_err(|error| Stop::new(format_args!("{name} is not JSON: {error}")))?;
     if let Some(Unknown { name: member, nearest }) = unknown_member(&json) {
         let stop = Stop::new(format_args!("{name}: unknown member {member}"));
         return Err(match nearest {

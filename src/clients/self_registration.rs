@@ -24,6 +24,7 @@ use crate::{
         ClientMetadata, Error, ErrorCode,
         client_metadata::{AssertionAudience, Fault, Terms, is_left_out},
     },
+    unicode::without_mark,
 };
 
 /// What secret scanners find it by.
@@ -82,7 +83,7 @@ pub fn read_initial_access_token(settings: &config::Registration) -> Result<Opti
             .mend("make one with `openssl rand -hex 32`, in a file that this user may read")
     };
     let text = fs::read_to_string(file).map_err(|error| unusable(&error))?;
-    let token = text.trim();
+    let token = without_mark(&text).trim();
     // RFC 6750 §2.1: b64token.
     if token.len() < TOKEN_LENGTH || !token.bytes().all(|it| it.is_ascii_alphanumeric() || b"-._~+/=".contains(&it)) {
         return Err(unusable(&format_args!(

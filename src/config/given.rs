@@ -12,7 +12,7 @@ use super::{
     unknown,
     value::Value,
 };
-use crate::failure::Stop;
+use crate::{failure::Stop, unicode::without_mark};
 
 /// Where the configuration comes from. The environment is passed in, so that tests need not touch the process's.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +55,7 @@ impl File {
             Stop::new(format!("cannot read the configuration file {}: {error}", path.display()))
                 .mend("give --config or MOORING_CONFIG the path of a TOML file in UTF-8 that may be read")
         })?;
-        Self::parse(path, text)
+        Self::parse(path, without_mark(&text).to_owned())
     }
 
     /// `path` is only for what is said to people.

@@ -170,6 +170,9 @@ pub struct ExportedEvent {
     pub actor: String,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub user: Option<Uuid>,
+    /// What the person is called today; none where there is no such person any more.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub user_name: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     pub client: Option<String>,
     #[diesel(sql_type = Text)]
@@ -192,44 +195,97 @@ pub struct ExportedEvent {
 /// The columns of [`ExportedEvent`].
 macro_rules! exported_columns {
     () => {
-        "id, at, kind, session_id AS session, actor, user_id AS user, client_id AS client, action, outcome, reason, detail, \
-         trace, encode(source_hash, 'hex') AS source, encode(agent_hash, 'hex') AS agent"
+        "id, at, kind, session_id AS session, actor, user_id AS user, (SELECT username FROM users WHERE users.id = user_id) \
+         AS user_name, client_id AS client, action, outcome, reason, detail, trace, encode(source_hash, 'hex') AS source, encode(agent_hash, 'hex') AS agent"
     };
 }
 
-/// A page of the trail in the order of ids, after `after`. `kind` limits to a kind of session.
+/// Which events to read. Only what is asked for becomes a condition, so that an index can answer it.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Every event comes after this id.
+    pub after: Uuid,
+    /// A kind of session, or `server`.
+    pub kind: Option<String>,
+    pub session_id: Option<Uuid>,
+    pub person: Option<WantedPerson>,
+    pub action: Option<String>,
+    /// The keyed hash of a source.
+    pub source_hash: Option<Vec<u8>>,
+}
+
+/// Whose events to read.
+#[derive(Clone, Debug)]
+pub struct WantedPerson {
+    /// None where nobody has the name.
+    pub id: Option<Uuid>,
+    /// The keyed hash under which a refused sign-in keeps the name that was typed.
+    pub account: String,
+}
+
+impl Wanted {
+    /// The conditions beside `id > $1`, on `$2` to `$7`.
+    fn conditions(&self) -> String {
+        let person = self.person.as_ref().map(|person| match person.id {
+            Some(_) => " AND (user_id = $4 OR action = 'sign_in' AND detail->>'account' = $5)",
+            None => " AND action = 'sign_in' AND detail->>'account' = $5",
+        });
+        let asked = [
+            self.kind.as_ref().map(|_| " AND kind = $2"),
+            self.session_id.map(|_| " AND session_id = $3"),
+            person,
+            self.action.as_ref().map(|_| " AND action = $6"),
+            self.source_hash.as_ref().map(|_| " AND source_hash = $7"),
+        ];
+        asked.into_iter().flatten().collect()
+    }
+
+    /// A statement with `$1` to `$7` bound.
+    fn bound<'q>(&self, statement: String) -> BoxedSqlQuery<'q, Pg, diesel::query_builder::SqlQuery> {
+        let person = self.person.clone();
+        diesel::sql_query(statement)
+            .into_boxed()
+            .bind::<SqlUuid, _>(self.after)
+            .bind::<Nullable<Text>, _>(self.kind.clone())
+            .bind::<Nullable<SqlUuid>, _>(self.session_id)
+            .bind::<Nullable<SqlUuid>, _>(person.as_ref().and_then(|person| person.id))
+            .bind::<Nullable<Text>, _>(person.map(|person| person.account))
+            .bind::<Nullable<Text>, _>(self.action.clone())
+            .bind::<Nullable<Bytea>, _>(self.source_hash.clone())
+    }
+}
+
+/// A page of the audit log in the order of ids.
 ///
 /// UUIDv7 order is not commit order, so rows of transactions that may still be running are left for the next reading.
-pub async fn load_after(
-    tx: &mut Tx,
-    after: Uuid,
-    kind: Option<&str>,
-    session_id: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<ExportedEvent>, Broken> {
+pub async fn load_after(tx: &mut Tx, wanted: &Wanted, limit: i64) -> Result<Vec<ExportedEvent>, Broken> {
     let statement = format!(
         concat!(
             "SELECT ",
             exported_columns!(),
-            " FROM audit_events WHERE id > $1{} AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY id LIMIT $4",
+            " FROM audit_events WHERE id > $1{} AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY id LIMIT $8",
         ),
-        asked(kind, session_id)
+        wanted.conditions()
     );
-    Cached(
-        diesel::sql_query(statement)
-            .bind::<SqlUuid, _>(after)
-            .bind::<Nullable<Text>, _>(kind)
-            .bind::<Nullable<SqlUuid>, _>(session_id)
-            .bind::<diesel::sql_types::BigInt, _>(limit),
-    )
-    .load(&mut tx.conn())
-    .await
-    .or_broken("read audit events")
+    Cached(wanted.bound(statement).bind::<diesel::sql_types::BigInt, _>(limit))
+        .load(&mut tx.conn())
+        .await
+        .or_broken("read audit events")
 }
 
-/// The conditions on `$2`, a kind, and `$3`, a session: only what is asked for is said, so that an index can answer it.
-fn asked(kind: Option<&str>, session_id: Option<Uuid>) -> String {
-    [kind.map(|_| " AND kind = $2"), session_id.map(|_| " AND session_id = $3")].into_iter().flatten().collect()
+/// The keyed hash of the source of an event. `None`: there is no such event; `Some(None)`: it has no source.
+pub async fn find_source(tx: &mut Tx, id: Uuid) -> Result<Option<Option<Vec<u8>>>, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Nullable<Bytea>)]
+        source_hash: Option<Vec<u8>>,
+    }
+    let rows: Vec<Row> =
+        Cached(diesel::sql_query("SELECT source_hash FROM audit_events WHERE id = $1").bind::<SqlUuid, _>(id))
+            .load(&mut tx.conn())
+            .await
+            .or_broken("find the source of an event")?;
+    Ok(rows.into_iter().next().map(|row| row.source_hash))
 }
 
 /// Where the trail ended at some moment: whatever was written until then is before it.
@@ -264,30 +320,23 @@ pub async fn is_settled(tx: &mut Tx, end: &End) -> Result<bool, Broken> {
 }
 
 /// How many events that are written, before this end, [`load_after`] leaves for the next reading.
-pub async fn count_held_back(
-    tx: &mut Tx,
-    end: &End,
-    after: Uuid,
-    kind: Option<&str>,
-    session_id: Option<Uuid>,
-) -> Result<i64, Broken> {
+pub async fn count_held_back(tx: &mut Tx, end: &End, wanted: &Wanted) -> Result<i64, Broken> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = diesel::sql_types::BigInt)]
         held_back: i64,
     }
-    let row: Row = diesel::sql_query(format!(
+    let statement = format!(
         "SELECT count(*) AS held_back FROM audit_events WHERE id > $1{} \
-         AND xid >= pg_snapshot_xmin(pg_current_snapshot()) AND xid < $4::xid8",
-        asked(kind, session_id)
-    ))
-    .bind::<SqlUuid, _>(after)
-    .bind::<Nullable<Text>, _>(kind)
-    .bind::<Nullable<SqlUuid>, _>(session_id)
-    .bind::<Text, _>(&end.0)
-    .get_result(&mut tx.conn())
-    .await
-    .or_broken("count the events that are held back")?;
+         AND xid >= pg_snapshot_xmin(pg_current_snapshot()) AND xid < $8::xid8",
+        wanted.conditions()
+    );
+    let row: Row = wanted
+        .bound(statement)
+        .bind::<Text, _>(end.0.clone())
+        .get_result(&mut tx.conn())
+        .await
+        .or_broken("count the events that are held back")?;
     Ok(row.held_back)
 }
 

@@ -18,7 +18,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use crate::{config, failure::Stop};
+use crate::{config, failure::Stop, unicode::octets_without_mark};
 
 /// The certificate that new connections are shown.
 #[derive(Debug)]
@@ -96,12 +96,15 @@ fn certified(settings: &config::Tls) -> Result<CertifiedKey, Stop> {
             .mend("name PEM files: the certificate with its chain, and its private key")
     };
     let certificate = |error: &dyn std::fmt::Display| unusable("certificate", &settings.certificate, error);
-    let chain = CertificateDer::pem_file_iter(&settings.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let pem = fs::read(&settings.certificate).map_err(|error| certificate(&error))?;
+    let chain = CertificateDer::pem_slice_iter(octets_without_mark(&pem))
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| certificate(&error))?;
     if chain.is_empty() {
         return Err(certificate(&"there is no certificate in it"));
     }
-    let key = PrivateKeyDer::from_pem_file(&settings.key).map_err(|error| unusable("key", &settings.key, &error))?;
+    let pem = fs::read(&settings.key).map_err(|error| unusable("key", &settings.key, &error))?;
+    let key = PrivateKeyDer::from_pem_slice(octets_without_mark(&pem))
+        .map_err(|error| unusable("key", &settings.key, &error))?;
     CertifiedKey::from_der(chain, key, &provider()).map_err(|error| unusable("key", &settings.key, &error))
 }

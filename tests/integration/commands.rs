@@ -285,3 +285,60 @@ fn a_test_mail_says_where_it_went() {
     let doctor = silent.run(&["doctor"]);
     assert!(doctor.stdout.contains("FAILED  mail server: "), "{doctor:?}");
 }
+
+/// Editors of some systems begin a file with a byte order mark.
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    let installation = Installation::new("");
+    let marked = |text: &str| format!("\u{feff}{text}");
+    let configuration = fs::read_to_string(installation.configuration()).unwrap();
+    fs::write(installation.configuration(), marked(&configuration)).unwrap();
+    let metadata = r#"{ "client_id": "robot", "grant_types": ["client_credentials"], "scope": "ships:read" }"#;
+    let added = installation.run_with(&["client", "add", "--file", "-"], &marked(metadata));
+    assert_eq!(added.json()["client_id"], "robot");
+
+    let pem = |name: &str| {
+        let file = installation.configuration().with_file_name(name);
+        fs::write(&file, marked(&fs::read_to_string(certificate(name)).unwrap())).unwrap();
+        file
+    };
+    let (chain, key) = (pem("localhost.pem"), pem("localhost.key"));
+    let doctor = Installation::new("")
+        .with("MOORING_ISSUER", "https://localhost")
+        .with("MOORING_TLS__CERTIFICATE", chain.to_str().unwrap())
+        .with("MOORING_TLS__KEY", key.to_str().unwrap())
+        .with("MOORING_OUTBOUND__TRUST", pem("ca.pem").to_str().unwrap())
+        .run(&["doctor"]);
+    assert!(doctor.stdout.contains("ok      tls: can be used"), "{doctor:?}");
+    assert!(doctor.stdout.contains("ok      outbound.trust: can be used"), "{doctor:?}");
+}
+
+/// Whose account was tried, from where, and what else came from there.
+#[tokio::test]
+async fn an_operator_finds_failed_sign_ins() {
+    let tables = "[[user]]\nusername = \"alice\"\npassword = \"a password of alice\"\n";
+    let installation = Installation::new(tables);
+    let server = installation.serve();
+    let agent = server.agent();
+    let mut page = agent.open(&server.at("/account")).await;
+    for name in ["alice", "ALICE", "mallory"] {
+        page = agent.sign_in(&page, name, "a wrong password").await;
+        assert_eq!(page.status, 401, "{name}");
+    }
+    let export = |arguments: &[&str]| -> Vec<Value> {
+        let ran = installation.run(&[&["audit", "export"], arguments].concat());
+        ran.done().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let tried = export(&["--user", "alice", "--action", "sign_in"]);
+    assert_eq!(tried.len(), 2, "{tried:?}");
+    assert!(tried.iter().all(|event| event["user_name"] == "alice" && event["outcome"] == "refused"), "{tried:?}");
+    let nobodys = export(&["--user", "mallory"]);
+    assert!(nobodys.len() == 1 && nobodys[0]["user_name"].is_null(), "{nobodys:?}");
+    let there = export(&["--like-source", tried[0]["id"].as_str().unwrap(), "--action", "sign_in"]);
+    assert_eq!(there.len(), 3, "{there:?}");
+    assert!(export(&["--user", "alice"]).len() > 2, "other events of alice");
+    assert!(export(&["--action", "no.such"]).is_empty());
+    let unknown = installation.run(&["audit", "export", "--like-source", "00000000-0000-7000-8000-000000000000"]);
+    assert!(in_one_line(&unknown).contains("there is no event"), "{unknown:?}");
+    assert_eq!(server.stop(), Some(0));
+}

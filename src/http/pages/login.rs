@@ -209,8 +209,8 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
     let person = guess.found.as_ref().map(|(user, _)| user.id);
     let user = guess.found.map(|(user, _)| user).filter(|user| user.disabled_at.is_none());
     let Some(user) = user.filter(|_| verdict != PasswordVerdict::DoesNotFit) else {
-        let warned = admitted.is_last.then_some((guess.account.as_str(), person));
-        return refuse(app, visit, purpose, username, warned).await;
+        let at = At { account: &guess.account, person, is_last: admitted.is_last };
+        return refuse(app, visit, purpose, username, at).await;
     };
     let rehashed =
         if verdict == PasswordVerdict::FitsOldHash { Some(app.passwords.hash(password).await?) } else { None };
@@ -330,27 +330,28 @@ async fn ask_for_code(app: &App, tx: &mut Tx, browser: &Browser, fitted: &Fitted
     Ok(asked.map(|ceremony| Next { url: page(ceremony), session: Some(begun), is_signed_in: false }))
 }
 
+/// What was guessed at.
+struct At<'a> {
+    /// By what guesses are counted.
+    account: &'a str,
+    person: Option<Uuid>,
+    /// Whether there have been as many as may be: the person is written to.
+    is_last: bool,
+}
+
 /// One answer, whether the person exists or not.
-///
-/// `warned`: by what guesses at the account are counted, and whose it is, where there were as many as may be.
-async fn refuse(
-    app: &App,
-    visit: &Visit,
-    purpose: &Purpose,
-    username: String,
-    warned: Option<(&str, Option<Uuid>)>,
-) -> Outcome<HttpResponse> {
+async fn refuse(app: &App, visit: &Visit, purpose: &Purpose, username: String, at: At<'_>) -> Outcome<HttpResponse> {
     app.db
         .work(visit.now, &visit.trace, async |tx| {
             let session = purpose.browser().session.as_ref();
             let subject = session.map(sessions::subject).unwrap_or_default();
-            let subject = Subject { user_id: None, ..subject };
+            let subject = Subject { user_id: at.person, ..subject };
             let hashed = app.sources.hash(&name_key(&username));
             let event = Event::refused(Action::SignIn, Actor::Visitor, subject, "wrong_credentials");
             // The name as a keyed hash: people type their password there.
             audit::record(tx, event.detail(serde_json::json!({ "account": crate::jose::base64url(&hashed) })));
-            if let Some((account, person)) = warned {
-                guessing::warn(tx, &app.sources, account, person).await?;
+            if at.is_last {
+                guessing::warn(tx, &app.sources, at.account, at.person).await?;
             }
             Ok::<_, Failure>(())
         })

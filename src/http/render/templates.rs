@@ -26,6 +26,7 @@ use crate::{
     failure::{Broken, Stop},
     http::assets::Assets,
     notices::mail::Letters,
+    unicode::without_mark,
 };
 
 /// The pages there are.
@@ -306,7 +307,7 @@ fn add_overrides(environment: &mut Environment<'static>, folder: &Path) -> Resul
         if path.is_file() {
             let source = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
             environment
-                .add_template_owned(name, source)
+                .add_template_owned(name, without_mark(&source).to_owned())
                 .map_err(|error| unparsable(&path.display().to_string(), &error))?;
         }
     }

@@ -8,7 +8,10 @@ use minijinja::{
 };
 use serde::Serialize;
 
-use crate::failure::{Broken, Stop};
+use crate::{
+    failure::{Broken, Stop},
+    unicode::without_mark,
+};
 
 macro_rules! embedded {
     ($($name:literal),* $(,)?) => {
@@ -66,7 +69,9 @@ impl Letters {
                 let shown = path.display().to_string();
                 let own = fs::read_to_string(&path)
                     .map_err(|error| Stop::new(format!("cannot read the template {shown}: {error}")))?;
-                environment.add_template_owned(name, own).map_err(|error| unparsable(&shown, &error))?;
+                environment
+                    .add_template_owned(name, without_mark(&own).to_owned())
+                    .map_err(|error| unparsable(&shown, &error))?;
             }
         }
         Ok(Self(environment))
