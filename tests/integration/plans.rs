@@ -197,7 +197,7 @@ async fn do_every_job(server: &Server) {
     let app = &server.app;
     app.db
         .work(app.clock.now(), &Trace::default(), async |tx| -> Result<(), Broken> {
-            declarations::mark_users(tx, &["alice".to_owned()]).await?;
+            declarations::mark_users(tx, &["alice"]).await?;
             declarations::mark_clients(tx, &["web"]).await?;
             users::an_admin_exists(tx).await.map(drop)
         })

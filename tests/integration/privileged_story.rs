@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use mooring::{
     audit::{self, Actor, ExportFilter},
     config::builtin::HUB_SESSIONS,
+    db::audit_events::Wanted,
     http::resource_server::{Requirement, ResourceServer, Work},
     sessions,
 };
@@ -64,7 +65,10 @@ async fn exported(server: &Server, count: usize) -> Vec<Value> {
 }
 
 async fn export(server: &Server) -> Vec<Value> {
-    let filter = ExportFilter { kind: Some("privileged".to_owned()), ..ExportFilter::default() };
+    let filter = ExportFilter {
+        wanted: Wanted { kind: Some("privileged".to_owned()), ..Wanted::default() },
+        ..ExportFilter::default()
+    };
     let mut lines = Vec::new();
     audit::export(&server.app.db, server.clock.now(), &filter, &mut lines).await.unwrap();
     let lines = String::from_utf8(lines).unwrap();

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use mooring::{
     audit::{self, ExportFilter},
     db::{
+        audit_events::Wanted,
         counts, reports,
         session_lists::{self, Filter},
     },
@@ -114,15 +115,17 @@ async fn an_export_reads_what_it_prints() {
     let server = Server::start(Settings::default().connections(1)).await;
     server.rows(MANY).await;
     let session: Uuid = server.value("SELECT id FROM sessions WHERE kind = 'user' LIMIT 1").await.parse().unwrap();
-    let of_session = ExportFilter { session_id: Some(session), ..ExportFilter::default() };
-    let of_kind = ExportFilter { kind: Some("privileged".to_owned()), ..ExportFilter::default() };
-    for (filter, count) in [
-        (of_session.clone(), 2),
-        (ExportFilter { kind: Some("user".to_owned()), ..of_session.clone() }, 2),
-        (ExportFilter { kind: Some("privileged".to_owned()), ..of_session }, 0),
-        (ExportFilter { since: Some(server.clock.now() - TimeDelta::hours(1)), ..of_kind.clone() }, 3),
-        (of_kind, 3),
+    let of_session = Wanted { session_id: Some(session), ..Wanted::default() };
+    let of_kind = Wanted { kind: Some("privileged".to_owned()), ..Wanted::default() };
+    let an_hour_ago = server.clock.now() - TimeDelta::hours(1);
+    for (since, wanted, count) in [
+        (None, of_session.clone(), 2),
+        (None, Wanted { kind: Some("user".to_owned()), ..of_session.clone() }, 2),
+        (None, Wanted { kind: Some("privileged".to_owned()), ..of_session }, 0),
+        (Some(an_hour_ago), of_kind.clone(), 3),
+        (None, of_kind, 3),
     ] {
+        let filter = ExportFilter { since, wanted };
         let (found, rows) = cost(&server, "audit_events", async || exported(&server, &filter).await).await;
         assert_eq!(found.len(), count, "{filter:?}");
         assert!(rows < 500, "{rows} rows are read: {filter:?}");
