@@ -40,7 +40,7 @@ impl Issuer {
             _ => return Err("write an https URL, as in https://id.example"),
         }
         let base = url.as_str().strip_suffix('/').unwrap_or(url.as_str()).to_owned();
-        check_path(base.get(url.origin().ascii_serialization().len()..).unwrap_or_default())?;
+        check_path(url.path())?;
         Ok(Self {
             text: if text.ends_with('/') { format!("{base}/") } else { base.clone() },
             base,

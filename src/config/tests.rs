@@ -63,7 +63,7 @@ fn nothing_given_is_a_configuration() {
 fn the_whole_of_the_contract_is_read() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/tests/contract.toml");
     let config = Config::load(Sources { file: Some(file.into()), environment: vec![] }).unwrap();
-    assert_eq!(config.issuer.as_str(), "https://id.example/tenant");
+    assert_eq!(config.issuer.as_str(), "https://id.example/tenant/");
     assert_eq!(config.database.migrate_url.as_deref(), Some("postgres://owner@db.example/mooring"));
     assert_eq!(config.master_source().unwrap(), MasterSource::File("master.key".into()));
     assert_eq!(config.registration.policy, Policy::Token);

@@ -35,7 +35,7 @@ impl Drop for Folder {
 fn every_page_is_sound() {
     let templates = templates();
     let pages = samples::all();
-    assert_eq!(pages.len(), 26);
+    assert_eq!(pages.len(), 28);
     for (name, context) in pages {
         let html = templates.render(name, &context).unwrap();
         let file = name.file();
