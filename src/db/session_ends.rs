@@ -217,7 +217,8 @@ pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<EndedSession>
         diesel::sql_query(concat!(
             // What a row needs of another table is a sub-select by its key: joined, PostgreSQL would read that table through,
             // for it plans this once and knows of no parameter how few rows it leaves.
-            "WITH looked AS (SELECT id, kind, parent_id, user_id, client_id, epoch, expires_at, idle_timeout, locked_at FROM sessions \
+            "WITH looked AS (SELECT id, kind, parent_id, user_id, client_id, epoch, expires_at, idle_timeout, locked_at, \
+                 proof_lost_at FROM sessions \
                  WHERE ended_at IS NULL AND look_at < 'infinity' AND look_at <= $1 ORDER BY look_at LIMIT $2 \
                  FOR NO KEY UPDATE SKIP LOCKED), \
              judged AS (SELECT s.id, s.kind = 'visitor' AND l.id IS NULL AND k.client_id IS NULL AS forgotten, \
