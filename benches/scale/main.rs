@@ -38,6 +38,7 @@ use mooring::{
     config::{Config, Sources},
     db::{
         Database, Trace,
+        audit_events::Wanted,
         embedded::{DATABASE, Embedded, Role},
         reports,
         session_lists::{self, Filter},
@@ -321,10 +322,11 @@ impl Bench {
         let session: String =
             self.database.query_one("SELECT id::text FROM sessions WHERE kind = 'user' LIMIT 1", &[]).await?.get(0);
         let session_id = Some(session.parse()?);
-        for (what, filter) in [
-            ("export: of a session", ExportFilter { session_id, ..ExportFilter::default() }),
-            ("export: of a rare kind", ExportFilter { kind: Some("privileged".to_owned()), ..ExportFilter::default() }),
+        for (what, wanted) in [
+            ("export: of a session", Wanted { session_id, ..Wanted::default() }),
+            ("export: of a rare kind", Wanted { kind: Some("privileged".to_owned()), ..Wanted::default() }),
         ] {
+            let filter = ExportFilter { wanted, ..ExportFilter::default() };
             let export = async || -> Fallible<()> {
                 let mut out = std::io::sink();
                 let done = audit::export(&self.app.db, self.app.clock.now(), &filter, &mut out).await;
