@@ -86,8 +86,13 @@ async fn oidcc_ensure_registered_redirect_uri() {
     let asked = request(&party(&server), "openid").with("redirect_uri", &format!("{REDIRECT_URI}/x7Fq2"));
     let page = server.agent().step(&asked.url()).await;
     page.is_error_page(400);
-    // What a person is asked to look at.
-    assert!(page.body.contains("redirect_uri") && !page.body.contains("x7Fq2"), "{}", page.body);
+    // What a person is asked to look at: the address that was sent, as text and never as a link.
+    assert!(page.body.contains("redirect_uri") && page.body.contains("x7Fq2"), "{}", page.body);
+    assert!(
+        !page.body.split("href=").skip(1).any(|rest| rest.starts_with(&format!("\"{REDIRECT_URI}"))),
+        "{}",
+        page.body
+    );
 }
 
 #[tokio::test]
