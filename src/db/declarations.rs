@@ -1,11 +1,11 @@
 //! What applying the configuration's declarations needs beside the tables themselves.
 
-use diesel::{ExpressionMethods, QueryDsl};
+use diesel::{ExpressionMethods, QueryDsl, QueryableByName, sql_types as sql};
 use diesel_async::RunQueryDsl;
 
 use super::{
     Tx,
-    schema::{clients, user_names, users},
+    schema::{clients, users},
     statement::Cached,
     users::username_key,
     work::OrBroken,
@@ -47,15 +47,8 @@ pub async fn mark_clients(tx: &mut Tx, client_ids: &[&str]) -> Result<Vec<String
 pub async fn mark_users(tx: &mut Tx, usernames: &[&str]) -> Result<Vec<String>, Broken> {
     let now = tx.now;
     let folded: Vec<String> = usernames.iter().map(|name| name_key(name)).collect();
-    let ids = user_names::table.filter(user_names::key.eq_any(folded)).select(user_names::user_id);
     let mut username_keys: Vec<String> = usernames.iter().map(|name| username_key(name)).collect();
-    let others: Vec<String> = users::table
-        .filter(users::id.eq_any(ids))
-        .select(users::username_key)
-        .load(&mut tx.conn())
-        .await
-        .or_broken("find declared users")?;
-    username_keys.extend(others);
+    username_keys.extend(load_keys_by_folded(tx, &folded).await?);
     let username_keys = username_keys.as_slice();
     diesel::update(users::table)
         .filter(users::username_key.eq_any(username_keys))
@@ -73,4 +66,24 @@ pub async fn mark_users(tx: &mut Tx, usernames: &[&str]) -> Result<Vec<String>, 
         .load(&mut tx.conn())
         .await
         .or_broken("load declared users")
+}
+
+/// The `username_key` of everyone whose folded name is one of these.
+async fn load_keys_by_folded(tx: &mut Tx, folded: &[String]) -> Result<Vec<String>, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql::Text)]
+        username_key: String,
+    }
+    // Each table by its own index: joined, PostgreSQL would read `user_names` through in the order of the people.
+    let rows: Vec<Row> = Cached(
+        diesel::sql_query(
+            "SELECT username_key FROM users WHERE id = ANY (ARRAY(SELECT user_id FROM user_names WHERE key = ANY ($1)))",
+        )
+        .bind::<sql::Array<sql::Text>, _>(folded),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("find declared users")?;
+    Ok(rows.into_iter().map(|row| row.username_key).collect())
 }
