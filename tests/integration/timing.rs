@@ -113,6 +113,10 @@ async fn a_wrong_password_takes_as_long_for_anybody() {
         let (agent, form) = &browsers[which];
         let agent = agent.clone().forwarded_for(&address(which, round));
         let form = form.clone().fill("username", names.get(which).copied().unwrap_or("nob"));
+        // Alice is guessed at by name and by address: without this her hundred failures come first, and guesses wait.
+        if round % 20 == 0 {
+            server.rows("DELETE FROM throttles").await;
+        }
         let begun = Instant::now();
         agent.submit_step(&form).await;
         if which == 7 {
