@@ -33,10 +33,18 @@ pub struct Trace {
     pub place: Option<String>,
     /// Such as `Firefox on Linux`.
     pub device: Option<String>,
-    /// The source as the log may show it: the place, or the whole address where `[log] sources` is on. Never stored.
-    pub shown_source: Option<String>,
+    /// The whole address, for the log alone: only where `[log] sources` is on. Never stored.
+    pub address: Option<String>,
     /// The account of the shell that a command runs in: facts for the events of an operator.
     pub shell: Option<Value>,
+}
+
+impl Trace {
+    /// The source as the log may show it: its address where the operator chose so, else its place.
+    #[must_use]
+    pub fn shown_source(&self) -> &str {
+        self.address.as_deref().or(self.place.as_deref()).unwrap_or("unknown")
+    }
 }
 
 /// Whose connection a unit of work runs on.
@@ -231,7 +239,8 @@ fn unanswered() -> Broken {
     Broken::unavailable("the database does not answer")
 }
 
-/// Units of work. Each is a closure that can be copied, so that it can run once more; so it changes nothing but the database. Each ends with its answer or, where a request waits for it, with "try again" within a few seconds,
+/// Units of work. Each is a closure that can be copied, so that it can run once more; so it changes nothing but the database. Each
+/// ends with its answer or, where a request waits for it, with "try again" within a few seconds,
 /// however long the database is silent.
 impl Database {
     /// Runs `work` in one transaction; its events are committed with it. An `Err` rolls everything back, so a refusal

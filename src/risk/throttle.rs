@@ -129,7 +129,11 @@ impl Sources {
         device: Option<Uuid>,
     ) -> Result<Option<u32>, Broken> {
         let wait = throttles::wait(tx, &self.of_attempt(tx, attempt, account, device)).await?;
-        Ok((wait > 0.0).then(|| seconds(wait)))
+        if wait <= 0.0 {
+            return Ok(None);
+        }
+        watch::source_throttled(attempt.name(), &tx.trace, tx.now);
+        Ok(Some(seconds(wait)))
     }
 
     /// Counts an attempt at `account` from the unit's source, or from the person's known `device`, and says whether it may go

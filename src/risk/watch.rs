@@ -43,21 +43,20 @@ pub fn signed_in(method: Method) {
 pub fn refused(method: Method, trace: &Trace, reason: &'static str) {
     let method = method.as_str();
     metrics::sign_in(method, "refused");
-    let source = trace.shown_source.as_deref().unwrap_or("unknown");
+    let source = trace.shown_source();
     tracing::info!(request_id = %trace.request_id, method, reason, source, "a sign-in was refused");
 }
 
-/// A sign-in was not looked at, for there were too many: counted, and its source warned of.
-pub fn throttled(method: Method, trace: &Trace, now: DateTime<Utc>) {
+/// A sign-in was not looked at, for there were too many. Whoever counted it has warned of its source.
+pub fn throttled(method: Method) {
     metrics::sign_in(method.as_str(), "throttled");
-    source_throttled(method.as_str(), trace, now);
 }
 
 /// Warns of the trace's source, which had an attempt throttled: once a minute for each source.
 pub(super) fn source_throttled(attempt: &'static str, trace: &Trace, now: DateTime<Utc>) {
     static SEEN: LazyLock<Throttled> = LazyLock::new(Throttled::default);
     let Some(before) = SEEN.due(trace.source_hash.clone().unwrap_or_default(), now) else { return };
-    let source = trace.shown_source.as_deref().unwrap_or("unknown");
+    let source = trace.shown_source();
     let hint = "`mooring audit export --action sign_in --like-source EVENT` prints what came from there";
     tracing::warn!(attempt, source, refused_since_last_warning = before, hint, "a source is throttled");
 }

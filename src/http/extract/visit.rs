@@ -94,7 +94,7 @@ impl Visit {
                 agent_hash: agent.map(|agent| app.sources.hash(agent)),
                 place: Some(source::place(address)),
                 device: agent.map(agent::describe),
-                shown_source: Some(if app.config.log.sources { address.to_string() } else { source::place(address) }),
+                address: app.config.log.sources.then(|| address.to_string()),
                 shell: None,
             },
             cookie: cookies::presented(request.headers(), &app.cookies).into_iter().next(),

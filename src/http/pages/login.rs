@@ -293,7 +293,7 @@ async fn guess(app: &App, visit: &Visit, username: &str) -> Outcome<Guess> {
 
 fn throttled(app: &App, visit: &Visit, purpose: &Purpose, username: String, seconds: u32) -> HttpResponse {
     crate::metrics::refused("sign_in_throttled");
-    watch::throttled(watch::Method::Password, &visit.trace, visit.now);
+    watch::throttled(watch::Method::Password);
     let error = "There were too many attempts from here, or at this account. Use a passkey, or a browser that you have \
                  signed in with before; or wait before you try again.";
     let shown = Shown { username, error: Some(error.to_owned()), retry_after: Some(seconds), ..Shown::default() };

@@ -88,7 +88,7 @@ async fn attempt(app: &App, visit: &Visit, question: &Question, form: &Parameter
         Gate::Open(buckets) => buckets,
         Gate::Closed(seconds) => {
             crate::metrics::refused("second_factor_throttled");
-            watch::throttled(watch::Method::SecondFactor, &visit.trace, visit.now);
+            watch::throttled(watch::Method::SecondFactor);
             let error = "Too many attempts. Please wait a moment before you try again.";
             return Ok(show(app, visit, question, StatusCode::TOO_MANY_REQUESTS, Some(error), Some(seconds)));
         }
