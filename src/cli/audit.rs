@@ -112,7 +112,6 @@ async fn export_to(app: &App, what: &Export, out: &mut impl Write) -> Result<i64
         None => None,
     };
     let wanted = Wanted {
-        after: Uuid::nil(),
         kind: Some(what.kind.clone()).filter(|kind| kind != "all"),
         session_id,
         person: match &what.user {
@@ -124,6 +123,7 @@ async fn export_to(app: &App, what: &Export, out: &mut impl Write) -> Result<i64
             Some(event) => Some(source(app, event).await?),
             None => None,
         },
+        ..Wanted::default()
     };
     let filter = ExportFilter { since: what.since, wanted };
     let unsettled = app.db.single(now, &trace, async |tx| audit::settle(tx).await).await?;

@@ -1,7 +1,5 @@
 //! What the configuration says about the deployment, for the start and for `doctor`: things that work, and will hurt.
 
-use std::net::IpAddr;
-
 use crate::config::{Config, Delivery};
 
 /// Something that works and should be looked at.
@@ -40,17 +38,8 @@ fn everyone_is_trusted(config: &Config) -> Option<Advice> {
 
 fn no_mail(config: &Config) -> Option<Advice> {
     let Delivery::Folder(folder) = config.mail_delivery() else { return None };
-    (!is_local(config)).then(|| Advice {
+    (!config.issuer.is_loopback()).then(|| Advice {
         what: format!("there is no mail server: mail is written into {}", folder.display()),
         hint: "set mail.url: people wait for links and warnings that never reach them",
     })
-}
-
-/// Whether only this machine can reach the issuer.
-fn is_local(config: &Config) -> bool {
-    let host = config.issuer.host();
-    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    }
 }

@@ -158,13 +158,9 @@ pub(super) async fn embedded(config: &Config, role: Role) -> Result<Embedded, St
 }
 
 async fn master_secret(source: &MasterSource, db: &Database, clock: &Clock) -> Result<MasterSecret, Stop> {
-    let unreadable = |file: &Path, error: io::Error| {
-        Stop::new(format_args!("cannot read the master secret {}: {error}", file.display()))
-            .mend("give secrets.master_file a file that this user may read, or set MOORING_SECRETS__MASTER")
-    };
     match source {
         MasterSource::Given(secret) => MasterSecret::from_bytes(secret.expose().as_bytes()),
-        MasterSource::File(file) => MasterSecret::from_bytes(&fs::read(file).map_err(|error| unreadable(file, error))?),
+        MasterSource::File(file) => read_master(file),
         MasterSource::Generated(file) => {
             if !file.exists() {
                 let keys = db.single(clock.now(), &Trace::default(), signing_keys::load_published).await?;
@@ -176,9 +172,18 @@ async fn master_secret(source: &MasterSource, db: &Database, clock: &Clock) -> R
                     Stop::new(format_args!("cannot make the master secret {}: {error}", file.display()))
                 })?;
             }
-            MasterSecret::from_bytes(&fs::read(file).map_err(|error| unreadable(file, error))?)
+            read_master(file)
         }
     }
+}
+
+/// The master secret of a file that is there.
+pub(super) fn read_master(file: &Path) -> Result<MasterSecret, Stop> {
+    let octets = fs::read(file).map_err(|error| {
+        Stop::new(format_args!("cannot read the master secret {}: {error}", file.display()))
+            .mend("give secrets.master_file a file that this user may read, or set MOORING_SECRETS__MASTER")
+    })?;
+    MasterSecret::from_bytes(&octets)
 }
 
 /// Makes a file with all of its content or not at all, and never over another: of two that race, one wins.

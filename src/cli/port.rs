@@ -1,14 +1,12 @@
 //! `listen` with port 0: any that is free. The issuer has to name it before the server listens.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-};
+use std::net::TcpListener;
 
 use crate::{
     config::{Config, Issuer},
     db::embedded::Embedded,
     failure::Stop,
+    http::cannot_listen,
 };
 
 /// Chooses the port where it was left open.
@@ -33,8 +31,4 @@ pub(super) fn check(config: &Config) -> Result<(), Stop> {
         return Ok(());
     }
     TcpListener::bind(config.listen).map(drop).map_err(|error| cannot_listen(config.listen, &error))
-}
-
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> Stop {
-    Stop::new(format_args!("cannot listen on {address}: {error}")).mend("is another server running there? set `listen`")
 }

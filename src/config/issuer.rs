@@ -19,6 +19,7 @@ pub struct Issuer {
     base: String,
     origin: String,
     host: String,
+    is_loopback: bool,
     port: Option<u16>,
 }
 
@@ -46,6 +47,7 @@ impl Issuer {
             base,
             origin: url.origin().ascii_serialization(),
             host: host.to_string(),
+            is_loopback: is_loopback(&host),
             port: url.port(),
         })
     }
@@ -71,6 +73,12 @@ impl Issuer {
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.text.starts_with("https:")
+    }
+
+    /// Whether only this machine can reach it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.is_loopback
     }
 
     /// `https://host[:port]`, as browsers write it.

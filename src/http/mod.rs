@@ -32,5 +32,5 @@ mod signing_out;
 mod tls;
 
 pub use metrics::MetricsServer;
-pub use server::Server;
+pub use server::{Server, cannot_listen};
 pub use tls::Certificate;

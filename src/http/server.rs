@@ -1,6 +1,6 @@
 //! The listener: binds, serves until told to stop, finishes what is in flight.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{HttpServer, dev};
 use rustls::ServerConfig;
@@ -45,10 +45,7 @@ impl Server {
             Some(tls) => server.bind_rustls_0_23(listen, tls),
             None => server.bind(listen),
         };
-        let server = bound.map_err(|error| {
-            Stop::new(format_args!("cannot listen on {listen}: {error}"))
-                .mend("is another server running there? set `listen`")
-        })?;
+        let server = bound.map_err(|error| cannot_listen(listen, &error))?;
         let address = server.addrs().first().copied().unwrap_or(listen);
         Ok(Self { inner: server.run(), address })
     }
@@ -80,4 +77,9 @@ fn certificate(app: &App, settings: &config::Tls) -> Result<ServerConfig, Stop> 
     // A second listener of the same application does not happen.
     let _ = app.certificate.set(certificate);
     Ok(tls)
+}
+
+/// Why an address cannot be listened on, for whoever starts a server.
+pub fn cannot_listen(address: SocketAddr, error: &io::Error) -> Stop {
+    Stop::new(format_args!("cannot listen on {address}: {error}")).mend("is another server running there? set `listen`")
 }

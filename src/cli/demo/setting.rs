@@ -7,7 +7,6 @@ use std::{
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
-use url::Url;
 
 use crate::{
     cli::port,
@@ -15,7 +14,7 @@ use crate::{
     failure::Stop,
     http::demo::{API_SCOPE, PRIVILEGED_SCOPE, Places, openid::Credentials},
     jose::{base64url, random_bytes},
-    oauth::client_metadata::{ClientMetadata, is_loopback},
+    oauth::client_metadata::ClientMetadata,
 };
 
 const APPLICATION: &str = "demo-app";
@@ -128,8 +127,7 @@ fn refuse_strangers(config: &Config) -> Result<(), Stop> {
     if !config.listen.ip().is_loopback() {
         return refused(format!("listen = \"{}\" can be reached from other machines", config.listen));
     }
-    let issuer = Url::parse(config.issuer.as_str());
-    if !issuer.is_ok_and(|issuer| issuer.host().is_some_and(|host| is_loopback(&host))) {
+    if !config.issuer.is_loopback() {
         return refused(format!("the issuer {} is not on this machine", config.issuer));
     }
     Ok(())

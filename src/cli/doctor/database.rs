@@ -1,8 +1,6 @@
 //! The database: whether it can be reached, its version, schema, rights and partitions, and whether the master secret opens
 //! its signing keys.
 
-use std::fs;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{super::open, report::Report};
@@ -168,12 +166,6 @@ async fn keys(report: &mut Report, config: &Config, db: &Database, now: DateTime
 fn master(config: &Config) -> Result<MasterSecret, Stop> {
     match config.master_source()? {
         MasterSource::Given(secret) => MasterSecret::from_bytes(secret.expose().as_bytes()),
-        MasterSource::File(file) | MasterSource::Generated(file) => {
-            let octets = fs::read(&file).map_err(|error| {
-                Stop::new(format_args!("cannot read the master secret {}: {error}", file.display()))
-                    .mend("set secrets.master_file to a file that this user may read, or set MOORING_SECRETS__MASTER")
-            })?;
-            MasterSecret::from_bytes(&octets)
-        }
+        MasterSource::File(file) | MasterSource::Generated(file) => open::read_master(&file),
     }
 }

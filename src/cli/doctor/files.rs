@@ -6,6 +6,7 @@ use super::{super::files, report::Report};
 use crate::{
     config::{Config, MasterSource},
     failure::Stop,
+    unicode::without_mark,
 };
 
 /// Reads what the configuration names, and leaves out what cannot be used, so that the other checks can go on.
@@ -65,7 +66,7 @@ pub(super) fn modes(report: &mut Report, config: &Config, configuration: Option<
 /// Whether a configuration file has a secret in it.
 fn holds_secrets(file: &Path) -> bool {
     let text = fs::read_to_string(file).unwrap_or_default();
-    let table = text.trim_start_matches('\u{feff}').parse::<toml::Table>().unwrap_or_default();
+    let table = without_mark(&text).parse::<toml::Table>().unwrap_or_default();
     let is_given = |section: &str, key: &str| table.get(section).and_then(|section| section.get(key)).is_some();
     let in_a_row = |section: &str, key: &str| {
         let rows = table.get(section).and_then(toml::Value::as_array);
