@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
-use crate::{Fallible, Sizes, server::USERNAME};
+use crate::{Fallible, Sizes};
 
 /// The secret part of every token that is made here: 32 octets.
 pub const SECRET: &[u8; 32] = b"the secret of each filled token.";
@@ -16,16 +16,19 @@ pub const RARE: &str = "es256";
 /// So much at a time, so that it is seen to go on.
 const STEP: usize = 500_000;
 
-/// Adds sessions with their activity and clients, grants, tokens and events; returns how long it took.
+/// Sessions of each user.
+const SESSIONS_EACH: usize = 10;
+
+/// Adds users who consented, their sessions with activity and clients, grants, tokens and events; returns how long it took.
 pub async fn fill(database: &Client, sizes: &Sizes) -> Fallible<Duration> {
     let begun = Instant::now();
-    // Nothing refers to anything that is not there; checking each row would take most of the time.
-    let unchecked = database.batch_execute("SET session_replication_role = replica").await.is_ok();
     database.batch_execute("SET synchronous_commit = off; SET work_mem = '256MB'").await?;
+    add_users(database, sizes.sessions.div_ceil(SESSIONS_EACH)).await?;
     let sessions = format!(
         "INSERT INTO sessions (id, kind, user_id, acr, amr, auth_time, epoch, idle_timeout, expires_at, created_at, look_at) \
-         SELECT new_id(now()), 'user', u.id, 'urn:mooring:acr:pwd', '{{pwd}}', now(), u.session_epoch, interval '30 days', \
-         now() + interval '30 days', now(), now() + interval '30 days' FROM users u, generate_series(1, :n) WHERE u.username = '{USERNAME}'"
+         SELECT new_id(now()), 'user', u.id, 'urn:mooring:acr:pwd', '{{pwd}}', now(), 0, interval '30 days', \
+         now() + interval '30 days', now(), now() + interval '30 days' \
+         FROM generate_series(1, :n) g JOIN people u ON u.n = 1 + (g + :from) / {SESSIONS_EACH} % (SELECT max(n) FROM people)"
     );
     steps(database, "sessions", &sessions, sizes.sessions).await?;
     for part in [
@@ -78,11 +81,24 @@ pub async fn fill(database: &Client, sizes: &Sizes) -> Fallible<Duration> {
          decode(md5('b'), 'hex'), 'trace' FROM generate_series(1, :n) g JOIN numbered s ON s.n = 1 + (g + :from) % {all}"
     );
     steps(database, "events", &events, sizes.events).await?;
-    database.batch_execute("DROP TABLE numbered, granted; VACUUM ANALYZE").await?;
-    if unchecked {
-        database.batch_execute("SET session_replication_role = DEFAULT").await?;
-    }
+    database.batch_execute("DROP TABLE people, numbered, granted").await?;
+    // By itself: it cannot run in a transaction, which several statements at once are.
+    database.batch_execute("VACUUM ANALYZE").await?;
     Ok(begun.elapsed())
+}
+
+/// Users with a name and an address each, who consented to the common client.
+async fn add_users(database: &Client, count: usize) -> Fallible<()> {
+    let users = format!(
+        "CREATE TEMPORARY TABLE people AS SELECT row_number() OVER () AS n, new_id(now()) AS id, \
+             'p' || encode(sha256(g::text::bytea || now()::text::bytea), 'hex') AS name FROM generate_series(1, {count}) g; \
+         CREATE INDEX ON people (n); ANALYZE people; \
+         INSERT INTO users (id, username, username_key, claims, created_at, updated_at) \
+             SELECT id, name, name, jsonb_build_object('name', name, 'email', name || '@example.com'), now(), now() FROM people; \
+         INSERT INTO consents (user_id, client_id, scope, granted_at) \
+             SELECT id, '{COMMON}', '{{openid,profile,email}}', now() FROM people"
+    );
+    Ok(database.batch_execute(&users).await?)
 }
 
 async fn steps(database: &Client, what: &str, statement: &str, count: usize) -> Fallible<()> {

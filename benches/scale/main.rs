@@ -118,7 +118,9 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("scale: {error}");
+            // PostgreSQL's own words are the cause of what the driver says.
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            eprintln!("scale: {error}{cause}");
             ExitCode::FAILURE
         }
     }
