@@ -16,7 +16,7 @@ use crate::{
     config::{self, Policy},
     db::{
         Tx,
-        registrations::{self, Registration},
+        registrations::{self, Limits, Registration},
     },
     failure::{Broken, Failure, Stop},
     jose::{Key256, base64url, constant_time_eq, from_base64url, keys_alone, sha256},
@@ -33,8 +33,11 @@ const PREFIX: &str = "mo_ra_";
 /// The least characters of an initial access token: it is compared, not guessed at, only if it is random.
 const TOKEN_LENGTH: usize = 32;
 
-/// Unused clients from one network are at most this part of all there may be: nobody alone keeps the others out.
+/// Unused clients from one source are at most this part of all there may be: nobody alone keeps the others out.
 const UNUSED_SHARE: u32 = 10;
+
+/// How many times that an IPv6 /48 may have: it is one customer, or a few.
+const WIDE_NETWORK_SHARES: u32 = 3;
 
 /// The longest metadata of one client, in octets as stored. Every request of the client reads them.
 const LONGEST: usize = 8 << 10;
@@ -195,9 +198,7 @@ impl Registrar {
         let secret = metadata.auth_method().uses_secret().then(secret::generate);
         let hash = secret.as_deref().map(secret::hash);
         let stored = serde_json::to_value(&metadata).map_err(Broken::new)?;
-        let limit = self.unused_limit;
-        let of_one_source = (limit / UNUSED_SHARE).max(1);
-        if !registrations::insert(tx, &client_id, &stored, hash.as_deref(), limit, of_one_source).await? {
+        if !registrations::insert(tx, &client_id, &stored, hash.as_deref(), self.unused_limits()).await? {
             let problem = "too many registered clients, of all or of your network, were never used";
             let error = Error::new(ErrorCode::TemporarilyUnavailable, problem);
             return Err(self.with_room_again(tx, error).await?.into());
@@ -218,13 +219,20 @@ impl Registrar {
         Err(self.with_room_again(tx, error).await?.into())
     }
 
+    fn unused_limits(&self) -> Limits {
+        let of_source = (self.unused_limit / UNUSED_SHARE).max(1);
+        Limits { in_all: self.unused_limit, of_source, of_wide_network: of_source * WIDE_NETWORK_SHARES }
+    }
+
     /// The error with the time after which an unused registration that stands in the way is gone. Where none does, nobody knows.
     async fn with_room_again(&self, tx: &mut Tx, error: Error) -> Result<Error, Broken> {
         let oldest = registrations::load_oldest(tx).await?;
-        let limit = self.unused_limit;
-        let of_source = oldest.of_source.filter(|_| oldest.count_of_source >= i64::from((limit / UNUSED_SHARE).max(1)));
-        // The later of the two: both have to have room.
-        let Some(since) = of_source.max(oldest.of_all) else { return Ok(error) };
+        let limits = self.unused_limits();
+        let of_source = oldest.of_source.filter(|_| oldest.count_of_source >= i64::from(limits.of_source));
+        let of_wide_network =
+            oldest.of_wide_network.filter(|_| oldest.count_of_wide_network >= i64::from(limits.of_wide_network));
+        // The latest of them: all have to have room.
+        let Some(since) = of_source.max(of_wide_network).max(oldest.of_all) else { return Ok(error) };
         let swept = TimeDelta::from_std(SWEPT_EVERY).unwrap_or_default();
         let wait = (since + self.unused_kept + swept - tx.now).num_milliseconds().max(1).unsigned_abs().div_ceil(1000);
         Ok(error.retry_after(u32::try_from(wait).unwrap_or(u32::MAX)))
@@ -318,7 +326,9 @@ fn own_keys(set: &Value) -> Result<Value, Fault> {
     let count = |set: &Value| set.get("keys").and_then(Value::as_array).map_or(0, Vec::len);
     let keys = keys_alone(set);
     if count(&keys) < count(set) {
-        return Err(Fault::new("jwks", "has a key with a member that is not text, or is too long"));
+        let problem = "has a key with a member that is not text or is too long, or an RSA key that is not of 2048 to 4096 bits \
+                       with an exponent of at most 32 bits";
+        return Err(Fault::new("jwks", problem));
     }
     Ok(keys)
 }

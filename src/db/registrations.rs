@@ -74,33 +74,47 @@ pub async fn load_ids(tx: &mut Tx) -> Result<Vec<String>, Broken> {
         .or_broken("load registrations")
 }
 
-/// Adds a client, unless there are `limit` already that nobody has used, or `each` from this network. Its generation is 0.
+/// How many registrations there may be that nobody has used.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub in_all: u32,
+    /// From one source: an IPv4 address, or an IPv6 /64.
+    pub of_source: u32,
+    /// From one IPv6 /48.
+    pub of_wide_network: u32,
+}
+
+/// Adds a client, unless a limit is reached. Its generation is 0.
 pub async fn insert(
     tx: &mut Tx,
     client_id: &str,
     metadata: &Value,
     secret_hash: Option<&[u8]>,
-    limit: u32,
-    each: u32,
+    limits: Limits,
 ) -> Result<bool, Broken> {
     let now = tx.now;
     let source = tx.trace.source_hash.clone().unwrap_or_default();
+    let wide_network = tx.trace.neighbourhoods.last().cloned();
     // Counted as far as it matters and no further.
     let inserted = diesel::sql_query(
         "INSERT INTO clients (client_id, metadata, secret_hash, registration_generation, created_at, updated_at, \
-             registered_from) SELECT $1, $2, $3, 0, $4, $4, $6 \
+             registered_from, registered_near) SELECT $1, $2, $3, 0, $4, $4, $6, $8 \
          WHERE (SELECT count(*) FROM (SELECT FROM clients WHERE registration_generation IS NOT NULL \
              AND used_at IS NULL LIMIT $5) u) < $5 \
          AND (SELECT count(*) FROM (SELECT FROM clients WHERE registration_generation IS NOT NULL \
-             AND used_at IS NULL AND registered_from = $6 LIMIT $7) u) < $7",
+             AND used_at IS NULL AND registered_from = $6 LIMIT $7) u) < $7 \
+         AND (SELECT count(*) FROM (SELECT FROM clients WHERE registration_generation IS NOT NULL \
+             AND used_at IS NULL AND registered_near = $8 LIMIT $9) u) < $9",
     )
     .bind::<Text, _>(client_id)
     .bind::<Jsonb, _>(metadata)
     .bind::<Nullable<Bytea>, _>(secret_hash)
     .bind::<Timestamptz, _>(now)
-    .bind::<BigInt, _>(i64::from(limit))
+    .bind::<BigInt, _>(i64::from(limits.in_all))
     .bind::<Bytea, _>(source)
-    .bind::<BigInt, _>(i64::from(each))
+    .bind::<BigInt, _>(i64::from(limits.of_source))
+    .bind::<Nullable<Bytea>, _>(wide_network)
+    .bind::<BigInt, _>(i64::from(limits.of_wide_network))
     .execute(&mut tx.conn())
     .await
     .or_broken("insert registration")?;
@@ -125,30 +139,36 @@ pub async fn load_stored(tx: &mut Tx) -> Result<Stored, Broken> {
     Ok(Stored { clients, octets })
 }
 
-/// Since when the oldest unused registrations are there: of all, and of this network. `None`: there is none.
+/// Since when the oldest unused registrations are there: of all, of this source, and of its IPv6 /48. `None`: there is none.
 #[derive(Clone, Copy, Debug, QueryableByName)]
 pub struct Oldest {
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub of_all: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub of_source: Option<DateTime<Utc>>,
-    #[diesel(sql_type = BigInt)]
-    pub count_of_all: i64,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub of_wide_network: Option<DateTime<Utc>>,
     #[diesel(sql_type = BigInt)]
     pub count_of_source: i64,
+    #[diesel(sql_type = BigInt)]
+    pub count_of_wide_network: i64,
 }
 
 /// What has to expire before this network can register again, without what this unit wrote; only for an answer that refuses.
 pub async fn load_oldest(tx: &mut Tx) -> Result<Oldest, Broken> {
     let now = tx.now;
     let source = tx.trace.source_hash.clone().unwrap_or_default();
+    let wide_network = tx.trace.neighbourhoods.last().cloned();
     diesel::sql_query(
         "SELECT min(created_at) AS of_all, min(created_at) FILTER (WHERE registered_from = $1) AS of_source, \
-             count(*) AS count_of_all, count(*) FILTER (WHERE registered_from = $1) AS count_of_source \
+             min(created_at) FILTER (WHERE registered_near = $3) AS of_wide_network, \
+             count(*) FILTER (WHERE registered_from = $1) AS count_of_source, \
+             count(*) FILTER (WHERE registered_near = $3) AS count_of_wide_network \
          FROM clients WHERE registration_generation IS NOT NULL AND used_at IS NULL AND created_at < $2",
     )
     .bind::<Bytea, _>(source)
     .bind::<Timestamptz, _>(now)
+    .bind::<Nullable<Bytea>, _>(wide_network)
     .get_result(&mut tx.conn())
     .await
     .or_broken("look for the oldest registrations")
@@ -197,7 +217,8 @@ pub async fn mark_used(tx: &mut Tx) -> Result<usize, Broken> {
         diesel::sql_query(
             "WITH used AS (SELECT c.client_id FROM clients c WHERE registration_generation IS NOT NULL AND used_at IS NULL \
                  AND EXISTS (SELECT FROM session_clients s WHERE s.client_id = c.client_id OFFSET 0)) \
-             UPDATE clients SET used_at = $1, registered_from = NULL WHERE client_id = ANY (ARRAY(SELECT client_id FROM used))",
+             UPDATE clients SET used_at = $1, registered_from = NULL, registered_near = NULL \
+             WHERE client_id = ANY (ARRAY(SELECT client_id FROM used))",
         )
         .bind::<Timestamptz, _>(now),
     )

@@ -178,6 +178,8 @@ diesel::table! {
         registered_from -> Nullable<Bytea>,
         /// When the configuration first declared it; null: it was registered otherwise.
         declared_at -> Nullable<Timestamptz>,
+        /// Of a client that registered itself and was not used yet: from which IPv6 /48, as a keyed hash; null for IPv4.
+        registered_near -> Nullable<Bytea>,
     }
 }
 

@@ -489,6 +489,27 @@ async fn registrations_of_one_source_are_counted() {
 }
 
 #[tokio::test]
+async fn a_wide_network_cannot_fill_the_unused_registrations() {
+    let settings = Settings::default().set("registration.policy", "open").set("registration.unused_limit", "30");
+    let server = Server::start(settings.set("trusted_proxies", "127.0.0.1/32")).await;
+    let from = async |address: &str| {
+        let request = server.http().post(server.endpoint("registration_endpoint")).header("x-forwarded-for", address);
+        Answer::of(request.json(&usual(&json!({})))).await
+    };
+    // Each /64 has a tenth, and the /48 around them three tenths.
+    for network in 1..=3 {
+        for _ in 0..3 {
+            assert_eq!(from(&format!("2001:db8:1:{network}00::1")).await.status, 201);
+        }
+    }
+    let full = from("2001:db8:1:400::1").await;
+    assert!(!full.refused_with(429, "temporarily_unavailable").header("retry-after").is_empty());
+    for elsewhere in ["2001:db8:2::1", "198.51.100.7"] {
+        assert_eq!(from(elsewhere).await.status, 201, "{elsewhere}");
+    }
+}
+
+#[tokio::test]
 async fn clients_that_nobody_uses_are_few_and_go_again() {
     let settings = Settings::default().set("registration.policy", "open").set("registration.unused_limit", "30");
     let server = Server::start(settings.set("trusted_proxies", "127.0.0.1/32")).await;
