@@ -14,8 +14,8 @@ const MAX_LENGTH: usize = 32 * 1024;
 /// More members, nested ones included, than a header and the claims of any token have.
 const MAX_ELEMENTS: usize = 1000;
 
-/// Signatures tried for one token of a client: enough for any rotation, too few to make us work for a stranger.
-const MAX_KEYS_TRIED: usize = 10;
+/// Signatures tried for one token of a client: enough for a rotation without `kid`, too few to make us work for a stranger.
+const MAX_KEYS_TRIED: usize = 4;
 
 /// A JWS whose signature nobody has verified yet.
 pub(super) struct Unverified<'a> {

@@ -39,6 +39,12 @@ async fn the_metadata_of_one_client_are_bounded() {
     registered.client().refresh("nobody's").await.refused("invalid_grant");
     let odd = json!({ "jwks": { "keys": [{ "kty": "RSA", "n": [[[]]], "e": "AQAB" }] } });
     post(&server, None, &usual(&odd)).await.refused("invalid_client_metadata");
+    // Verifying with such a key costs the server more than it costs the client to send.
+    for (n, e) in [("_".repeat(800), "AQAB"), ("_".repeat(171), "AQAB"), ("_".repeat(342), "Af____8")] {
+        let odd = json!({ "jwks": { "keys": [{ "kty": "RSA", "n": n, "e": e }] } });
+        let refused = post(&server, None, &usual(&odd)).await;
+        assert!(refused.refused("invalid_client_metadata").text.contains("2048 to 4096 bits"));
+    }
     // What is short as text and large in memory is not even read.
     let smallest = vec![json!({ "": 0 }); 5000];
     let answer = post(&server, None, &usual(&json!({ "software_id": smallest }))).await;
