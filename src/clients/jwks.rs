@@ -30,7 +30,11 @@ impl JwksCache {
     /// The set at `uri`. `fresh`: fetch it again, unless that was done within the last minute. Callers at the same time
     /// share one fetch.
     pub async fn get(&self, outbound: &Outbound, uri: &str, fresh: bool) -> Result<Arc<Value>, Unfetched> {
-        let fetch = async || outbound.get_json(uri).await.map(|document| keys_alone(&document));
+        // Logged where somebody is called, which is rare, and not at each look at what came of it.
+        let fetch = async || {
+            let fetched = outbound.get_json(uri).await.map(|document| keys_alone(&document));
+            fetched.inspect_err(|error| tracing::warn!(%error, uri, "jwks_uri not fetched"))
+        };
         let mut kept = self.0.get(uri, fetch()).await;
         let outdated = match &kept.document {
             Ok(_) => fresh && kept.at.elapsed() > FRESH,

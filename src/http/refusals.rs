@@ -1,7 +1,7 @@
 //! Refusals and failures in the log: who was refused, why, and what an operator can do about it.
 //!
-//! Anybody can cause a refusal, so the lines are counted by source and minute. What goes over the limit is left out, and a line
-//! says how much that was.
+//! Anybody can cause a refusal, so the lines are counted by source and minute, and by the wider networks that an IPv6 source is
+//! in. What goes over the limit is left out, and a line says how much that was.
 //!
 //! Invariant: nothing that a caller without credentials can do by itself is an ERROR.
 
@@ -27,7 +27,10 @@ const STRANGERS: Limit = Limit { from_one_source: 60, in_all: 600 };
 /// Where a client is known: one server may speak for many people.
 const CLIENTS: Limit = Limit { from_one_source: 600, in_all: 6000 };
 
-/// The longest value of a caller that is written.
+/// How many times the share of one source each wider network has, the narrowest first: a /56 and a /48.
+const WIDER: [u32; 2] = [2, 3];
+
+/// The longest text that is written: a value of a caller, or a sentence with one in it.
 const LONGEST: usize = 256;
 
 /// Writes a refusal. `client`: who the caller is, or says to be.
@@ -42,8 +45,8 @@ pub fn log(visit: &Visit, client: Option<&str>, refused: &Error) {
         code = refused.code.as_str(),
         detail = refused.detail.as_deref().map(shortened),
         sent = refused.sent.as_ref().map(|(name, value)| format!("{name}={}", shortened(value))),
-        description = %refused.description,
-        mend = refused.mend.as_deref(),
+        description = shortened(&refused.description),
+        mend = refused.mend.as_deref().map(shortened),
         "refused"
     );
 }
@@ -83,10 +86,11 @@ fn shortened(value: &str) -> String {
 /// Whether one more line about this caller may be written.
 pub fn is_admitted(visit: &Visit, is_client: bool) -> bool {
     static LINES: LazyLock<Mutex<Lines>> = LazyLock::new(Mutex::default);
-    let source = visit.trace.source_hash.as_deref().unwrap_or_default();
+    let source = visit.trace.source_hash.clone().unwrap_or_default();
+    let networks: Vec<&[u8]> = std::iter::once(&source).chain(&visit.trace.neighbourhoods).map(Vec::as_slice).collect();
     let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     let left_out = lines.turn(visit.now.timestamp().div_euclid(60));
-    let is_admitted = lines.admit(source, is_client);
+    let is_admitted = lines.admit(&networks, is_client);
     drop(lines);
     if left_out > 0 {
         tracing::warn!(left_out, "refusals were left out of the log: too many in a minute");
@@ -118,15 +122,18 @@ impl Lines {
         std::mem::replace(self, Self { minute, ..Self::default() }).left_out
     }
 
-    fn admit(&mut self, source: &[u8], is_client: bool) -> bool {
+    /// `networks`: the source, then the wider ones.
+    fn admit(&mut self, networks: &[&[u8]], is_client: bool) -> bool {
         let (counted, limit) = if is_client { (&mut self.clients, CLIENTS) } else { (&mut self.strangers, STRANGERS) };
-        let is_admitted = counted.in_all < limit.in_all && {
-            let of_source = counted.by_source.entry(source.to_vec()).or_default();
-            *of_source += 1;
-            *of_source <= limit.from_one_source
-        };
+        let shares = std::iter::once(1).chain(WIDER).map(|share| share * limit.from_one_source);
+        let is_admitted = counted.in_all < limit.in_all
+            && networks
+                .iter()
+                .zip(shares)
+                .all(|(it, most)| counted.by_source.get(*it).is_none_or(|lines| *lines < most));
         if is_admitted {
             counted.in_all += 1;
+            networks.iter().for_each(|it| *counted.by_source.entry(it.to_vec()).or_default() += 1);
         } else {
             self.left_out += 1;
         }
@@ -142,7 +149,7 @@ mod tests {
     fn a_source_has_its_share_of_each_minute() {
         let mut lines = Lines::default();
         let written = |lines: &mut Lines, source: &[u8], is_client| {
-            (0..100_000).filter(|_| lines.admit(source, is_client)).count()
+            (0..100_000).filter(|_| lines.admit(&[source], is_client)).count()
         };
         lines.turn(1);
         assert_eq!(written(&mut lines, b"a", false), 60);
@@ -150,9 +157,21 @@ mod tests {
         assert_eq!(written(&mut lines, b"a", true), 600, "a client is counted apart");
         assert_eq!(lines.turn(1), 0);
         assert_eq!(lines.turn(2), 300_000 - 720);
-        let many = (0..10_000_u32).filter(|n| lines.admit(&n.to_be_bytes(), false)).count();
+        let many = (0..10_000_u32).filter(|n| lines.admit(&[&n.to_be_bytes()], false)).count();
         assert_eq!(many, 600);
         assert!(lines.strangers.by_source.len() <= 601, "what is counted is bounded, too");
+    }
+
+    #[test]
+    fn a_wider_network_has_its_share_too() {
+        let mut lines = Lines::default();
+        let from = |lines: &mut Lines, source: u8| {
+            let networks: [&[u8]; 3] = [&[source], b"/56", b"/48"];
+            (0..60).filter(|_| lines.admit(&networks, false)).count()
+        };
+        let written: Vec<usize> = (0..12).map(|source| from(&mut lines, source)).collect();
+        assert_eq!(written[..4], [60, 60, 0, 0]);
+        assert!(lines.admit(&[b"elsewhere"], false), "others still have theirs");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<()
     request.scope = negotiate(parameters.get("scope"), client, asked.scopes, true)?;
     let asks_for_groups = parameters.get("scope").is_some_and(|scope| scope.split(' ').any(|token| token == GROUPS));
     if asks_for_groups && !request.scope.contains(GROUPS) {
-        tracing::info!(client = %client.id, "groups is not given: add it to the client's scope");
+        tracing::debug!(client = %client.id, "groups is not given: add it to the client's scope");
     }
     // The machine leaves the form of the challenge unchecked.
     let challenge = Challenge::parse(parameters.get("code_challenge"), parameters.get("code_challenge_method"))?;

@@ -81,8 +81,7 @@ impl Authenticator<'_> {
         // Only for a client that authenticates this way: an assertion is not a way to make us call somebody.
         (metadata.auth_method() == AuthMethod::PrivateKeyJwt).then_some(())?;
         let uri = metadata.jwks_uri.as_deref()?;
-        let keys = self.jwks.get_for(self.outbound, uri, assertion).await;
-        keys.inspect_err(|error| tracing::warn!(?error, client = %credentials.client_id, "jwks_uri not fetched")).ok()
+        self.jwks.get_for(self.outbound, uri, assertion).await.ok()
     }
 
     async fn refuse<T>(&self, credentials: &Credentials, error: Error) -> Result<T, Failure> {

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::{
     extract::Visit,
+    refusals,
     render::json::{failure, private},
 };
 use crate::{
@@ -72,7 +73,9 @@ fn out_of_date() -> HttpResponse {
 /// One answer to whatever is wrong with a passkey.
 fn refused(visit: &Visit, refusal: Refusal) -> HttpResponse {
     crate::metrics::refused("passkey_refused");
-    tracing::info!(request_id = %visit.trace.request_id, reason = refusal.as_str(), "passkey refused");
+    if refusals::is_admitted(visit, false) {
+        tracing::info!(request_id = %visit.trace.request_id, reason = refusal.as_str(), "passkey refused");
+    }
     let message = "That passkey could not be used here. Please try again, or use another one.";
     say(StatusCode::FORBIDDEN, "passkey_refused", message)
 }
