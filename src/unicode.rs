@@ -19,6 +19,12 @@ pub fn nfc(text: &str) -> Cow<'_, str> {
     ComposingNormalizer::new_nfc().normalize(text)
 }
 
+/// A text without the variants that only look different, such as letters in circles (NFKC, UAX #15).
+#[must_use]
+pub fn nfkc(text: &str) -> Cow<'_, str> {
+    ComposingNormalizer::new_nfkc().normalize(text)
+}
+
 /// A name as it is compared: NFKC, case folded (UAX #31 R4 and R5), without spaces around it.
 #[must_use]
 pub fn name_key(name: &str) -> String {

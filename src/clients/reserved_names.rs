@@ -6,7 +6,7 @@
 
 use unicode_security::confusable_detection::skeleton;
 
-use crate::oauth::client_metadata::Fault;
+use crate::{oauth::client_metadata::Fault, unicode::nfkc};
 
 /// What this product calls its own pages. A longer name with this in it is refused, too.
 const OWN: &str = "Identity Hub";
@@ -37,8 +37,51 @@ impl ReservedNames {
 
 /// How a text looks, roughly. `I`, `l`, `i` and `1` are one character, as are `O` and `0`.
 fn look(text: &str) -> String {
-    let alike = |text: &str| skeleton(text).collect::<String>().to_lowercase();
-    alike(&alike(text)).chars().filter(|c| c.is_alphanumeric()).map(|c| if c == 'i' { 'l' } else { c }).collect()
+    let composed = nfkc(text);
+    let mut look = String::new();
+    let mut rest = composed.chars().peekable();
+    while let Some(c) = rest.next() {
+        // Before a letter it stands for one, at the end of a word it does not.
+        if c == '!' && rest.peek().is_some_and(|next| next.is_alphanumeric()) {
+            look.push('l');
+        } else {
+            look.push_str(&letters(c));
+        }
+    }
+    look
+}
+
+/// What one character looks like: small Latin letters and digits where it looks like some.
+fn letters(c: char) -> String {
+    let c = unlisted(c).unwrap_or(c);
+    let small = alike(&alike(&c.to_string()));
+    if small.is_ascii() {
+        return small;
+    }
+    // Small letters of other scripts look like small Latin capitals: those that look like capitals count as them.
+    let capital = alike(&c.to_uppercase().to_string());
+    if capital.is_ascii() { capital } else { small }
+}
+
+fn alike(text: &str) -> String {
+    let small = skeleton(text).collect::<String>().to_lowercase();
+    small.chars().filter(|c| c.is_alphanumeric()).map(|c| if c == 'i' { 'l' } else { c }).collect()
+}
+
+/// Letters that the table of confusable characters leaves apart from those that they look like.
+fn unlisted(c: char) -> Option<char> {
+    const SMALL_CAPITALS: &str = "ᴀaʙbᴄcᴅdᴇeꜰfɢgʜhɪlᴊjᴋkʟlᴍmɴnᴏoᴘpꞯqʀrꜱsᴛtᴜuᴠvᴡwʏyᴢzıl丨l亅j";
+    const CHEROKEE: &str = "ᏆlᎠdᎬeᎢtᎻhᏴbᎪaᏟcᎫjᏦkᏞlᎷmᏢpᏒrᏚsᏙvᎳwᎩyᏃz";
+    // White letters in black circles and squares, and the letters of flags.
+    const ENCLOSED: [u32; 3] = ['\u{1f150}' as u32, '\u{1f170}' as u32, '\u{1f1e6}' as u32];
+    let mut pairs = SMALL_CAPITALS.chars().chain(CHEROKEE.chars());
+    while let (Some(odd), Some(latin)) = (pairs.next(), pairs.next()) {
+        if odd == c {
+            return Some(latin);
+        }
+    }
+    let place = ENCLOSED.iter().find_map(|first| (c as u32).checked_sub(*first).filter(|place| *place < 26))?;
+    Some((b'a' + u8::try_from(place).ok()?) as char)
 }
 
 #[cfg(test)]
@@ -74,6 +117,24 @@ mod tests {
             "ACME LOGIN",
             "\u{410}cme L\u{43e}gin",
             "id.acme.example",
+            "ᴵᵈᵉⁿᵗⁱᵗʸ ᴴᵘᵇ",
+            "🄸🄳🄴🄽🅃🄸🅃🅈 🄷🅄🄱",
+            "🅸🅳🅴🅽🆃🅸🆃🆈 🅷🆄🅱",
+            "🅘🅓🅔🅝🅣🅘🅣🅨 🅗🅤🅑",
+            "🇮🇩🇪🇳🇹🇮🇹🇾 🇭🇺🇧",
+            "Ⓘⓓⓔⓝⓣⓘⓣⓨ Ⓗⓤⓑ",
+            "ɪᴅᴇɴᴛɪᴛʏ ʜᴜʙ",
+            "Iᴅentity Hub",
+            "IDENTITY HUʙ",
+            "Identiту Hub",
+            "ldentiту Hub",
+            "ᏆᎠᎬNᎢᏆᎢY ᎻUᏴ",
+            "ɪdᴇntity ʜub",
+            "丨dentity Hub",
+            "!dentity Hub",
+            "ᴍooring",
+            "Mᴏᴏʀɪɴɢ",
+            "Ⓜooring",
         ] {
             assert!(is_reserved(name), "{name}");
         }
@@ -82,6 +143,11 @@ mod tests {
     #[test]
     fn other_names_are_free() {
         for name in ["Tide Tables", "Mooring Masters", "Acme Login Helper", "Hub", "Identity", "Ключ", "…", ""] {
+            assert!(!is_reserved(name), "{name}");
+        }
+        for name in
+            ["Причал и маяк", "Личный кабинет", "Λιμάνι", "港の時刻表", "항구", "مرسى السفن", "Ankerplätze!", "Hub!"]
+        {
             assert!(!is_reserved(name), "{name}");
         }
         assert!(ReservedNames::new(["", "…"].into_iter()).check(Some("")).is_ok());
