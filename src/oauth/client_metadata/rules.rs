@@ -23,17 +23,22 @@ const URI_LENGTH: usize = 2048;
 /// Names and contacts.
 const TEXT_LENGTH: usize = 255;
 
-/// Schemes that are not an application's own: they run something, reach a file, or belong to the browser.
+/// Schemes that are not an application's own: they run something, reach a file, or belong to the browser. Those that begin so
+/// are in [`FOREIGN_BEGINNINGS`].
 const FOREIGN_SCHEMES: &[&str] = &[
     "about",
+    "afp",
+    "android-app",
     "blob",
     "brave",
     "callto",
     "chrome",
-    "chrome-extension",
     "cid",
+    "cifs",
     "content",
     "data",
+    "dav",
+    "davs",
     "devtools",
     "edge",
     "facetime",
@@ -41,8 +46,8 @@ const FOREIGN_SCHEMES: &[&str] = &[
     "filesystem",
     "ftp",
     "ftps",
+    "git",
     "intent",
-    "itms",
     "jar",
     "javascript",
     "ldap",
@@ -52,16 +57,12 @@ const FOREIGN_SCHEMES: &[&str] = &[
     "market",
     "mid",
     "moz-extension",
-    "ms-msdt",
-    "ms-officecmd",
-    "ms-search",
     "news",
     "nfs",
     "nntp",
     "opera",
     "rdp",
     "resource",
-    "search-ms",
     "sftp",
     "shell",
     "sip",
@@ -77,6 +78,26 @@ const FOREIGN_SCHEMES: &[&str] = &[
     "vnc",
     "ws",
     "wss",
+];
+
+/// How schemes of operating systems, browsers and version control begin.
+const FOREIGN_BEGINNINGS: &[&str] = &[
+    "chrome",
+    "firefox",
+    "git+",
+    "googlechrome",
+    "itms",
+    "jnlp",
+    "microsoft-",
+    "ms-",
+    "search",
+    "svn",
+    "web+",
+    "webcal",
+    "windows",
+    "x-apple",
+    "x-help",
+    "x-safari",
 ];
 
 /// Members of a JWK that no public key has (RFC 7518 §6.2.2, §6.3.2, §6.4).
@@ -231,12 +252,18 @@ fn redirect(uri: &str, application: ApplicationType) -> Result<(), &'static str>
         // RFC 8252 §7.3 and §8.3; OAuth 2.1 allows plain HTTP nowhere else.
         "http" if url.host().is_some_and(|host| is_loopback(&host)) => Ok(()),
         "http" => Err("http is only for localhost and loopback addresses; write https"),
-        scheme if FOREIGN_SCHEMES.contains(&scheme) => Err("this scheme cannot lead back to an application"),
+        scheme if is_foreign(scheme) => Err("this scheme cannot lead back to an application"),
         _ if url.path().is_empty() && !url.has_host() => Err("names nothing after the scheme"),
         // RFC 8252 §7.1: a private-use scheme is a domain name in reverse, so it has a dot.
         scheme if scheme.contains('.') || application == ApplicationType::Native => Ok(()),
         _ => Err("a custom scheme without a dot is only for application_type native"),
     }
+}
+
+/// Whether the scheme leads to the system or the browser. A scheme with a dot is a domain name in reverse, and its owner's.
+fn is_foreign(scheme: &str) -> bool {
+    FOREIGN_SCHEMES.contains(&scheme)
+        || !scheme.contains('.') && FOREIGN_BEGINNINGS.iter().any(|beginning| scheme.starts_with(beginning))
 }
 
 fn links(client: &ClientMetadata) -> Result<(), Fault> {

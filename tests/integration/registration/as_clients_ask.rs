@@ -36,7 +36,21 @@ async fn a_private_scheme_without_a_dot_is_native() {
     let client = Client { redirect_uri: uri.to_owned(), ..registered.client() };
     let tokens = client.tokens(&server.agent(), "openid").await;
     client.refresh(&tokens.refresh).await.tokens();
-    for wrong in ["javascript:alert(1)", "file:///etc/passwd", "ms-msdt:/id", "http://rp.example/cb", "cursor:"] {
+    for wrong in [
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "ms-msdt:/id",
+        "ms-word:ofe",
+        "search:query=x",
+        "microsoft-edge:https://e.example/",
+        "x-safari-https://e.example/cb",
+        "jnlp://e.example/x",
+        "git:x",
+        "dav://e.example/x",
+        "android-app://x/y",
+        "http://rp.example/cb",
+        "cursor:",
+    ] {
         post(&server, None, &usual(&public(wrong))).await.refused("invalid_redirect_uri");
     }
     // A client that can keep a secret is not on a person's machine.
