@@ -219,6 +219,49 @@ pub async fn find_dead(tx: &mut Tx, id: Uuid) -> Result<Option<DeadGrant>, Broke
              JOIN LATERAL (SELECT id, kind FROM sessions WHERE id = coalesce(g.offline_session_id, g.session_id) OFFSET 0) s ON true \
              WHERE g.id = $1 AND g.refresh_seed IS NOT NULL",
         )
+/// A grant whose code was redeemed, live or not.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct RedeemedGrant {
+    #[diesel(sql_type = sql::Uuid)]
+    pub id: Uuid,
+    #[diesel(sql_type = sql::Text)]
+    pub client_id: String,
+    #[diesel(sql_type = sql::Text)]
+    pub redirect_uri: String,
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    pub code_challenge: Option<String>,
+    #[diesel(sql_type = sql::Text)]
+    pub scope: String,
+    #[diesel(sql_type = sql::Nullable<sql::Uuid>)]
+    pub user_id: Option<Uuid>,
+    /// Why it was ended; `None`: it was not, whatever became of its sessions.
+    #[diesel(sql_type = sql::Nullable<sql::Text>)]
+    pub end_reason: Option<String>,
+    /// The session that its code hung on.
+    #[diesel(sql_type = sql::Uuid)]
+    pub session_id: Uuid,
+    #[diesel(sql_type = sql::Text)]
+    pub session_kind: String,
+}
+
+/// A grant whose code was redeemed, by its id alone: its sessions may have ended.
+pub async fn find_redeemed(tx: &mut Tx, id: Uuid) -> Result<Option<RedeemedGrant>, Broken> {
+    let rows: Vec<RedeemedGrant> = Cached(
+        diesel::sql_query(
+            "SELECT g.id, g.client_id, g.redirect_uri, g.code_challenge, g.scope, g.user_id, \
+             CASE WHEN g.ended_at IS NOT NULL THEN coalesce(g.end_reason, '') END AS end_reason, \
+             s.id AS session_id, s.kind AS session_kind FROM grants g \
+             JOIN LATERAL (SELECT id, kind FROM sessions WHERE id = coalesce(g.privileged_session_id, g.session_id) OFFSET 0) s ON true \
+             WHERE g.id = $1 AND g.redeemed_at IS NOT NULL AND g.redirect_uri IS NOT NULL",
+        )
+        .bind::<sql::Uuid, _>(id),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("find a redeemed grant")?;
+    Ok(rows.into_iter().next())
+}
+
         .bind::<sql::Uuid, _>(id),
     )
     .load(&mut tx.conn())

@@ -15,7 +15,7 @@ use crate::{
         Outcome, Tx,
         authorization_codes::{self, Code},
         clients::ClientRow,
-        grants,
+        grants::{self, RedeemedGrant},
     },
     engine::access_token::{RedemptionFacts, redeem},
     failure::Failure,
@@ -45,7 +45,7 @@ impl Grant for AuthorizationCode {
     fn check(exchange: &Exchange<'_>, client: &Client, found: Option<&Self::Found>) -> Result<(), Failure> {
         exchange.parameters.require("code")?;
         let code = found.and_then(Option::as_ref).ok_or_else(not_live)?;
-        judge(exchange, client, code)?;
+        judge(exchange, client, &code.into())?;
         if code.redeemed_at.is_some() {
             return Err(used_already());
         }
@@ -61,9 +61,9 @@ impl Grant for AuthorizationCode {
         found: Option<Self::Found>,
     ) -> Outcome<(Client, TokenResponse)> {
         exchange.parameters.require("code")?;
-        let code = found.flatten().ok_or_else(not_live)?;
+        let Some(code) = found.flatten() else { return replay_after_the_end(exchange, &client).await };
         // Judged before anything is changed: a failed attempt does not consume the code.
-        if let Err(failure) = judge(exchange, &client, &code) {
+        if let Err(failure) = judge(exchange, &client, &(&code).into()) {
             tell_refused(exchange, Action::CodeRedeemed, subject(&code), &client, &failure).await?;
             return Err(failure);
         }
@@ -105,7 +105,29 @@ impl Grant for AuthorizationCode {
     }
 }
 
-fn judge(exchange: &Exchange<'_>, client: &Client, code: &Code) -> Result<(), Failure> {
+/// What a code was issued for.
+struct IssuedCode<'a> {
+    client_id: &'a str,
+    redirect_uri: &'a str,
+    code_challenge: Option<&'a str>,
+    scope: &'a str,
+}
+
+impl<'a> From<&'a Code> for IssuedCode<'a> {
+    fn from(code: &'a Code) -> Self {
+        let Code { client_id, redirect_uri, code_challenge, scope, .. } = code;
+        Self { client_id, redirect_uri, code_challenge: code_challenge.as_deref(), scope }
+    }
+}
+
+impl<'a> From<&'a RedeemedGrant> for IssuedCode<'a> {
+    fn from(grant: &'a RedeemedGrant) -> Self {
+        let RedeemedGrant { client_id, redirect_uri, code_challenge, scope, .. } = grant;
+        Self { client_id, redirect_uri, code_challenge: code_challenge.as_deref(), scope }
+    }
+}
+
+fn judge(exchange: &Exchange<'_>, client: &Client, code: &IssuedCode<'_>) -> Result<(), Failure> {
     let verifier = exchange.parameters.get("code_verifier");
     if let Some(verifier) = verifier {
         crate::oauth::pkce::check_verifier(verifier)?;
@@ -114,10 +136,10 @@ fn judge(exchange: &Exchange<'_>, client: &Client, code: &Code) -> Result<(), Fa
         client_id: &client.id,
         code_verifier: verifier,
         redirect_uri: exchange.parameters.get("redirect_uri"),
-        issued_to: &code.client_id,
-        issued_for: &code.redirect_uri,
-        code_challenge: code.code_challenge.as_deref(),
-        scope: &code.scope,
+        issued_to: code.client_id,
+        issued_for: code.redirect_uri,
+        code_challenge: code.code_challenge,
+        scope: code.scope,
     })
 }
 
@@ -169,6 +191,41 @@ async fn end_family(exchange: &Exchange<'_>, code: &Code) -> Outcome<(Client, To
             if sessions::end_family(tx, code.grant_id, "code_replayed", Actor::Client).await? {
                 audit::record(tx, Event::refused(Action::CodeReplayed, Actor::Client, subject(code), "code_replayed"));
             }
+            Ok::<_, Failure>(())
+        })
+        .await?;
+    Err(used_already())
+}
+
+/// The session that the code hung on has ended. A grant that goes on without it, with offline access or without its privileged
+/// scopes, is ended by a replay all the same (RFC 6749 §4.1.2); the replay of one that has ended is recorded, as a late replay
+/// of a refresh token is.
+async fn replay_after_the_end(exchange: &Exchange<'_>, client: &Client) -> Outcome<(Client, TokenResponse)> {
+    let Some(id) = exchange.parameters.get("code").and_then(|code| exchange.mint.codes.verify(code)) else {
+        return Err(not_live());
+    };
+    let found = exchange.db.single(exchange.now, exchange.trace, async |tx| grants::find_redeemed(tx, id).await);
+    let Some(grant) = found.await? else { return Err(not_live()) };
+    if judge(exchange, client, &(&grant).into()).is_err() {
+        return Err(not_live());
+    }
+    let subject = Subject {
+        session_id: Some(grant.session_id),
+        session_kind: Some(grant.session_kind),
+        user_id: grant.user_id,
+        client_id: Some(grant.client_id),
+    };
+    exchange
+        .db
+        .work(exchange.now, exchange.trace, async |tx| {
+            let reason = match grant.end_reason.as_deref() {
+                // Recorded when the replay ended it.
+                Some("code_replayed") => return Ok(()),
+                Some(_) => "grant_ended",
+                None if sessions::end_family(tx, grant.id, "code_replayed", Actor::Client).await? => "code_replayed",
+                None => return Ok(()),
+            };
+            audit::record(tx, Event::refused(Action::CodeReplayed, Actor::Client, subject, reason));
             Ok::<_, Failure>(())
         })
         .await?;

@@ -1,12 +1,15 @@
 //! Redeeming codes: who may, how often, and what a replay costs whom.
 
 use chrono::TimeDelta;
+use mooring::sessions::Proof;
 use serde_json::json;
 
 use crate::support::{
-    Method, PASSWORD, Server, Settings,
+    ALICE, Method, PASSWORD, Server, Settings,
+    agent::Agent,
     client::{Answer, Code},
     declared::{REDIRECT_URI, RESOURCE},
+    proof::request_of,
     token,
 };
 
@@ -55,6 +58,75 @@ async fn a_replay_by_anybody_else_changes_nothing() {
     assert!(client.is_active(&tokens.access).await);
     client.refresh(&tokens.refresh).await.tokens();
     assert_eq!(server.events("code.replayed", "refused").await, 0);
+}
+
+async fn sign_out(server: &Server, agent: &Agent) {
+    let account = agent.open(&server.at("/account")).await;
+    agent.submit(&account.form_to("/sign-out")).await;
+}
+
+/// Offline access goes on without the session that the code hung on, and still ends by a replay.
+#[tokio::test]
+async fn a_replay_after_the_sign_out_ends_offline_access() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let agent = server.agent();
+    let code = client.code(&agent, "openid offline_access").await;
+    let tokens = client.redeem(&code).await.tokens();
+    sign_out(&server, &agent).await;
+
+    let wrong = Code { verifier: "v".repeat(43), ..code.clone() };
+    client.redeem(&wrong).await.refused("invalid_grant");
+    server.client("web2").redeem(&code).await.refused("invalid_grant");
+    client.token(&code.form("http://127.0.0.1:9/other")).await.refused("invalid_grant");
+    let tokens = client.refresh(&tokens.refresh).await.tokens();
+    assert_eq!(server.events("code.replayed", "refused").await, 0);
+
+    client.redeem(&code).await.refused("invalid_grant");
+    assert!(!client.is_active(&tokens.access).await);
+    client.refresh(&tokens.refresh).await.refused("invalid_grant");
+    client.redeem(&code).await.refused("invalid_grant");
+    assert_eq!(server.events("code.replayed", "refused").await, 1);
+}
+
+/// So does what goes on after privileged work.
+#[tokio::test]
+async fn a_replay_after_privileged_work_ends_the_grant() {
+    let server = Server::usual().await;
+    server.enrol(ALICE, "passkey").await;
+    let client = server.client("web");
+    let agent = server.agent();
+    let request = client.request("openid payments:write");
+    let page = agent.walk(&request.url(), ALICE).await;
+    server.prove(&page, ALICE, Proof::PASSKEY).await;
+    let page = agent.walk(&server.at(&format!("/oauth/authorize/{}", request_of(&page))), ALICE).await;
+    let code = Code { code: page.code(), verifier: request.verifier };
+    let tokens = client.redeem(&code).await.tokens();
+    server.advance(TimeDelta::minutes(20)).await;
+    let tokens = client.refresh(&tokens.refresh).await.tokens();
+    assert_eq!(tokens.all["scope"], "openid");
+
+    client.redeem(&code).await.refused("invalid_grant");
+    client.refresh(&tokens.refresh).await.refused("invalid_grant");
+    assert_eq!(server.events("code.replayed", "refused").await, 1);
+}
+
+#[tokio::test]
+async fn a_replay_of_a_dead_grant_is_recorded() {
+    let server = Server::usual().await;
+    let client = server.client("web");
+    let agent = server.agent();
+    let revoked = client.code(&agent, "openid").await;
+    client.revoke(&client.redeem(&revoked).await.tokens().refresh).await;
+    let signed_out = client.code(&agent, "openid").await;
+    client.redeem(&signed_out).await.tokens();
+    let unused = client.code(&agent, "openid").await;
+    sign_out(&server, &agent).await;
+    for code in [&revoked, &signed_out, &unused] {
+        client.redeem(code).await.refused("invalid_grant");
+    }
+    let told = "SELECT string_agg(reason, ' ' ORDER BY id) FROM audit_events WHERE action = 'code.replayed'";
+    assert_eq!(server.value(told).await, "grant_ended code_replayed");
 }
 
 /// Before the code is used the same attempts leave it good.
