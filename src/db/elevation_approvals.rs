@@ -28,14 +28,21 @@ pub struct Approvers {
 
 /// Whoever approved `e` may still approve. `$1` is the instant; `$2` to `$4` are [`Approvers`], as [`about`] binds them.
 /// Signing out takes nothing back, and time does not; being disabled, no longer being who may approve, "end everything of
-/// this person", and a session that is locked or was ended by hand do.
+/// this person", and a session that is locked or was ended by hand do. So does the death of a credential that proved the session,
+/// whether the session lived until then or not; and, as for whoever asks ([`credentials::counts`](super::credentials::counts)),
+/// the suspension of any passkey since.
 macro_rules! approver_may {
     () => {
         "EXISTS (SELECT FROM users a \
              JOIN LATERAL (SELECT * FROM sessions WHERE id = e.approver_session_id OFFSET 0) s ON true \
              LEFT JOIN LATERAL (SELECT locked_at, end_reason FROM sessions WHERE id = s.parent_id OFFSET 0) p ON true \
              WHERE a.id = e.approver_id AND a.disabled_at IS NULL \
-             AND s.epoch >= a.session_epoch AND s.locked_at IS NULL AND p.locked_at IS NULL \
+             AND s.epoch >= a.session_epoch AND s.locked_at IS NULL AND p.locked_at IS NULL AND s.proof_lost_at IS NULL \
+             AND NOT EXISTS (SELECT FROM credentials c WHERE c.user_id = a.id AND c.suspended_at IS NOT NULL \
+                 AND c.suspended_at > e.approved_at) \
+             AND NOT EXISTS (SELECT FROM credentials c WHERE c.id = ANY (s.proved_with) \
+                 AND (c.suspended_at IS NOT NULL OR c.withdrawn_at IS NOT NULL OR c.changed_at > e.approved_at \
+                     OR (c.ended_at IS NOT NULL AND c.kind <> 'recovery'))) \
              AND coalesce(s.end_reason, 'expired') IN ('expired', 'idle', 'signed_out', 'superseded', 'ended_with_parent') \
              AND coalesce(p.end_reason, 'expired') IN ('expired', 'idle', 'signed_out', 'superseded') \
              AND (NOT $2 OR a.admin_at IS NOT NULL) AND (cardinality($3) = 0 OR a.groups && $3))"

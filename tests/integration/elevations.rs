@@ -1,6 +1,7 @@
 //! Four eyes: privileged work begins when a second person agrees, at the Identity Hub, to what somebody asks for.
 
 mod access;
+mod approvers;
 mod break_glass;
 mod hub;
 mod in_a_browser;
@@ -47,7 +48,11 @@ fn settings() -> Settings {
 }
 
 async fn server() -> Server {
-    let server = Server::start(settings()).await;
+    server_of(settings()).await
+}
+
+async fn server_of(settings: Settings) -> Server {
+    let server = Server::start(settings).await;
     for name in [ALICE, BOB, CAROL, DAVE] {
         server.enrol(name, "passkey").await;
     }
