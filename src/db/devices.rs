@@ -95,21 +95,30 @@ pub async fn find_present(tx: &mut Tx, shown: &[u8]) -> Result<Option<Vec<u8>>, 
     Ok(rows.into_iter().next().map(|row| row.secret_hash))
 }
 
-/// Notes that the person signed in in the browser with this secret. What is more than is kept of a person, or for a browser,
+/// What makes a browser known to a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownBy {
+    SignIn,
+    /// Strangers do not keep the user out there, but nobody has signed in there yet (`known_device`).
+    PasswordReset,
+}
+
+/// Notes that the person is known in the browser with this secret. What is more than is kept of a person, or for a browser,
 /// goes: the ones longest unused.
-pub async fn note(tx: &mut Tx, user_id: Uuid, secret_hash: &[u8]) -> Result<(), Broken> {
+pub async fn note(tx: &mut Tx, user_id: Uuid, secret_hash: &[u8], by: KnownBy) -> Result<(), Broken> {
     let (id, now, label) = (tx.new_id(), tx.now, tx.trace.device.clone());
     Cached(
         diesel::sql_query(
-            "INSERT INTO devices AS d (id, user_id, secret_hash, rotated_at, created_at, used_at, label) \
-             VALUES ($1, $2, $3, $4, $4, $4, $5) ON CONFLICT (user_id, secret_hash) \
-             DO UPDATE SET used_at = $4, label = coalesce($5, d.label)",
+            "INSERT INTO devices AS d (id, user_id, secret_hash, rotated_at, created_at, used_at, label, signed_in_at) \
+             VALUES ($1, $2, $3, $4, $4, $4, $5, $6) ON CONFLICT (user_id, secret_hash) \
+             DO UPDATE SET used_at = $4, label = coalesce($5, d.label), signed_in_at = coalesce(d.signed_in_at, $6)",
         )
         .bind::<sql::Uuid, _>(id)
         .bind::<sql::Uuid, _>(user_id)
         .bind::<sql::Bytea, _>(secret_hash)
         .bind::<sql::Timestamptz, _>(now)
-        .bind::<sql::Nullable<sql::Text>, _>(label),
+        .bind::<sql::Nullable<sql::Text>, _>(label)
+        .bind::<sql::Nullable<sql::Timestamptz>, _>((by == KnownBy::SignIn).then_some(now)),
     )
     .execute(&mut tx.conn())
     .await

@@ -96,8 +96,8 @@ pub async fn find_privilege(tx: &mut Tx, client_id: &str, user_id: Uuid, root_id
         diesel::sql_query(
             "SELECT c.registration_generation IS NOT NULL AS is_self_registered, k.factors, w.is_administrator, w.groups, \
              EXISTS (SELECT FROM devices d WHERE d.user_id = $2 AND (d.secret_hash = $5 OR d.previous_hash = $5) \
-                 AND d.created_at <= $4 - interval '1 hour' \
-                 AND d.created_at < (SELECT created_at FROM sessions WHERE id = $3)) AS knows_device, \
+                 AND d.signed_in_at <= $4 - interval '1 hour' \
+                 AND d.signed_in_at < (SELECT created_at FROM sessions WHERE id = $3)) AS knows_device, \
              (SELECT max(suspended_at) FROM credentials WHERE user_id = $2 AND suspended_at IS NOT NULL) AS suspended_at, \
              p.id AS privileged_session_id, u.scope AS proved_scope, u.acr AS proved_acr, \
              u.amr AS proved_amr, u.proved_at, u.until AS proved_until FROM clients c \

@@ -268,12 +268,14 @@ diesel::table! {
         previous_hash -> Nullable<Bytea>,
         /// When the browser was given the present cookie.
         rotated_at -> Timestamptz,
-        /// When the person first signed in there.
+        /// When the browser became known.
         created_at -> Timestamptz,
         /// When they last did.
         used_at -> Timestamptz,
         /// Browser and system in words, such as Firefox on Linux.
         label -> Nullable<Text>,
+        /// When the user first signed in there. Null: they have only chosen a new password there.
+        signed_in_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -7,7 +7,10 @@
 use uuid::Uuid;
 
 use crate::{
-    db::{Tx, devices},
+    db::{
+        Tx,
+        devices::{self, KnownBy},
+    },
     failure::Broken,
     jose::{base64url, from_base64url, random_bytes, sha256},
 };
@@ -37,19 +40,19 @@ impl DeviceCookie {
     }
 }
 
-/// The person has proved themselves in this browser: it is known to them from now on. Returns the cookie that it is to keep;
+/// The person has signed in in this browser, or chosen a new password in it: it is known to them from now on. Returns the cookie that it is to keep;
 /// `None`: it has just been given one.
-pub async fn remember_device(tx: &mut Tx, user_id: Uuid) -> Result<Option<DeviceCookie>, Broken> {
+pub async fn remember_device(tx: &mut Tx, user_id: Uuid, by: KnownBy) -> Result<Option<DeviceCookie>, Broken> {
     let secret = random_bytes::<32>();
     let new = sha256(&[&secret]);
     if let Some(shown) = tx.trace.device_cookie.clone()
         && !devices::rotate(tx, &shown, &new).await?
         && let Some(present) = devices::find_present(tx, &shown).await?
     {
-        devices::note(tx, user_id, &present).await?;
+        devices::note(tx, user_id, &present, by).await?;
         return Ok(None);
     }
-    devices::note(tx, user_id, &new).await?;
+    devices::note(tx, user_id, &new, by).await?;
     Ok(Some(DeviceCookie::new(secret)))
 }
 

@@ -11,6 +11,7 @@ use crate::{
     db::{
         Tx,
         authorization_requests::{self, Proved},
+        devices::KnownBy,
         sessions::{self, LiveSession, NewSession},
         users::User,
     },
@@ -55,7 +56,7 @@ pub struct SignedIn {
 /// this user" in between leaves the new session dead. Of two submits of one form the second gets what the first got.
 pub async fn sign_in(tx: &mut Tx, sign_in: &SignIn<'_>, limits: &config::Sessions) -> Result<SignedIn, Broken> {
     let mut signed_in = begin(tx, sign_in, limits).await?;
-    signed_in.device = remember_device(tx, sign_in.user.id).await?;
+    signed_in.device = remember_device(tx, sign_in.user.id, KnownBy::SignIn).await?;
     if let Some(request_id) = sign_in.request_id {
         authorization_requests::note_proof(tx, request_id, sign_in.user.id, &sign_in.proved()).await?;
     }

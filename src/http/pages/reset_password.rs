@@ -14,7 +14,8 @@ use crate::{
     authentication::{freshness::Factors, password_rules::least, second_factor::Code},
     authorize::Owner,
     db::{
-        Outcome, Tx, devices,
+        Outcome, Tx,
+        devices::{self, KnownBy},
         password_resets::{self, Resettable},
         privileged_sessions, reset_requests, second_factors, users,
     },
@@ -196,7 +197,7 @@ async fn set(app: &App, tx: &mut Tx, link: &Link, chosen: &Chosen, code: &str, e
     audit::record(tx, event.detail(json!({ "code": factors.totp, "sessions_ended": ended })));
     notices::tell(tx, user_id, &Message::PasswordReset).await?;
     devices::forget(tx, user_id, None, None).await?;
-    Ok(Done::Set(sessions::remember_device(tx, user_id).await?))
+    Ok(Done::Set(sessions::remember_device(tx, user_id, KnownBy::PasswordReset).await?))
 }
 
 fn ask(app: &App, request: Option<Uuid>, error: Option<&str>) -> views::ResetPassword {

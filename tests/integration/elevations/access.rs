@@ -12,13 +12,17 @@ use crate::support::{
 
 /// A server with one scope that demands this, and somebody in the group `ops`.
 pub(super) async fn demanding(demand: &str) -> Server {
+    demanding_of(Settings::default(), demand).await
+}
+
+async fn demanding_of(settings: Settings, demand: &str) -> Server {
     let declared = format!(
         "[[scope]]\nname = \"mast:climb\"\ndescription = \"Climb the mast\"\nprivileged = true\n{demand}\n\
          [[client]]\nclient_id = \"mast\"\nclient_secret = \"{SECRET}\"\nredirect_uris = [\"{REDIRECT_URI}\"]\n\
          scope = \"openid mast:climb\"\n\
          [[user]]\nusername = \"{CAROL}\"\npassword = \"{PASSWORD}\"\ngroups = [\"crew\", \"ops\"]\nadmin = true\n"
     );
-    let settings = Settings::default().set("trusted_proxies", "127.0.0.0/8").declare(&declared);
+    let settings = settings.set("trusted_proxies", "127.0.0.0/8").declare(&declared);
     let server = Server::start(settings).await;
     for name in [ALICE, BOB, CAROL] {
         server.enrol(name, "passkey").await;
@@ -173,4 +177,28 @@ async fn known_devices() {
     let account = agent.open(&server.at("/account")).await;
     agent.submit(&account.form_to("/sign-out")).await;
     refused(&ask(&server, &agent, BOB).await, "a browser that you have signed in with before");
+}
+
+/// Whoever reads the mail can choose a new password, and has not signed in there by it.
+#[tokio::test]
+async fn a_reset_makes_no_known_device() {
+    let server = demanding_of(Settings::default().jobs(), "known_device = true").await;
+    let agent = server.agent();
+    let page = agent.open(&server.at("/reset-password")).await;
+    agent.submit(&page.form_to("/reset-password").fill("username", ALICE)).await;
+    let link = server.mail("choose a new password").await.link("/reset-password?token=");
+    let page = agent.open(&link).await;
+    let form = page.form_to("/reset-password").fill("password", PASSWORD).fill("password_again", PASSWORD);
+    let done = agent.submit(&form).await;
+    assert_eq!(done.heading(), "You have a new password", "{}", done.body);
+    assert!(agent.device().is_some(), "strangers do not keep her out here");
+
+    server.advance(TimeDelta::minutes(61)).await;
+    refused(&ask(&server, &agent, ALICE).await, "a browser that you have signed in with before");
+    // That was a sign-in.
+    server.advance(TimeDelta::minutes(29)).await;
+    let account = agent.open(&server.at("/account")).await;
+    agent.submit(&account.form_to("/sign-out")).await;
+    server.advance(TimeDelta::minutes(32)).await;
+    ask(&server, &agent, ALICE).await.code();
 }
