@@ -127,9 +127,11 @@ pub fn decide(request: &AuthorizationRequest, standing: &Standing<'_>) -> Decisi
         if request.prompts.contains(Prompt::Login) {
             return Decision::SignIn;
         }
-        let too_old = request
-            .max_age
-            .is_some_and(|max_age| session.auth_time.is_none_or(|at| max_age.is_zero() || standing.now - at > max_age));
+        let too_old = request.max_age.is_some_and(|max_age| {
+            // No age will do for a proof whose credential has died.
+            session.has_lost_proof
+                || session.auth_time.is_none_or(|at| max_age.is_zero() || standing.now - at > max_age)
+        });
         if too_old {
             return or_refuse(Decision::SignIn, ErrorCode::LoginRequired, "the sign-in is older than max_age");
         }

@@ -59,6 +59,10 @@ pub async fn issue(
         Some(Privileged { proof, .. }) => (proof.acr, &proof.amr, Some(proof.at)),
         None => (session.acr.parse().unwrap_or(Acr::Visitor), &session.amr, session.auth_time),
     };
+    let proved_with = match &issue.privileged {
+        Some(Privileged { proof, .. }) => proof.with(),
+        None => session.proved_with.as_deref().unwrap_or_default(),
+    };
     let mut subject = sessions::subject(session).with_client(&client.id);
     let (code_session_id, ends_at) = match &issue.privileged {
         Some(on) => {
@@ -88,6 +92,8 @@ pub async fn issue(
         acr: request.answered_acr(acr).as_str(),
         amr,
         auth_time,
+        proved_with: (!proved_with.is_empty()).then_some(proved_with),
+        losses_before: session.losses,
         nonce: request.nonce.as_deref(),
         claims: claims.as_ref(),
         expires_at: (tx.now + lifetimes.code).min(ends_at),

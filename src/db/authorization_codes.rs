@@ -48,6 +48,10 @@ pub struct NewCode<'a> {
     pub acr: &'a str,
     pub amr: &'a [String],
     pub auth_time: Option<DateTime<Utc>>,
+    /// The credentials that proved `acr`; `None`: not recorded.
+    pub proved_with: Option<&'a [Uuid]>,
+    /// How many credentials the session had lost before ([`LiveSession::losses`](super::sessions::LiveSession::losses)).
+    pub losses_before: i32,
     pub nonce: Option<&'a str>,
     pub claims: Option<&'a Value>,
     pub expires_at: DateTime<Utc>,
@@ -60,11 +64,12 @@ macro_rules! issue_from {
             "events AS (",
             insert_events_of!($changes),
             ") INSERT INTO grants (id, session_id, user_id, client_id, sid, scope, acr, amr, auth_time, nonce, claims, epoch, \
-                 created_at, resources, privileged_session_id, privileged_until, redirect_uri, code_challenge, code_expires_at) \
+                 created_at, resources, privileged_session_id, privileged_until, redirect_uri, code_challenge, code_expires_at, \
+                 proved_with, losses_before) \
              SELECT id, session_id, user_id, client_id, ",
             $sid,
             ", scope, acr, amr, auth_time, nonce, claims, epoch, at, resources, nullif(code_session_id, session_id), \
-                 privileged_until, redirect_uri, code_challenge, expires_at FROM ",
+                 privileged_until, redirect_uri, code_challenge, expires_at, proved_with, losses_before FROM ",
             $changes,
             " RETURNING id"
         )
@@ -86,6 +91,8 @@ const ISSUED: &[&str] = &[
     "acr",
     "amr",
     "auth_time",
+    "proved_with",
+    "losses_before",
     "nonce",
     "claims",
     "expires_at",
@@ -158,6 +165,8 @@ pub async fn issue(tx: &mut Tx, new: &NewCode<'_>) -> Result<bool, Broken> {
         new.acr.into(),
         new.amr.into(),
         new.auth_time.into(),
+        new.proved_with.into(),
+        new.losses_before.into(),
         new.nonce.into(),
         new.claims.into(),
         new.expires_at.into(),
@@ -212,12 +221,16 @@ pub struct Code {
     pub sid: Uuid,
     #[diesel(sql_type = sql::Text)]
     pub scope: String,
+    /// What it is worth now (`acr_now` in the schema).
     #[diesel(sql_type = sql::Text)]
     pub acr: String,
     #[diesel(sql_type = sql::Array<sql::Text>)]
     pub amr: Vec<String>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub auth_time: Option<DateTime<Utc>>,
+    /// The credentials that proved it; `None`: not recorded.
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Uuid>>)]
+    pub proved_with: Option<Vec<Uuid>>,
     #[diesel(sql_type = sql::Nullable<sql::Text>)]
     pub nonce: Option<String>,
     #[diesel(sql_type = sql::Nullable<sql::Jsonb>)]
@@ -253,7 +266,9 @@ pub async fn find_with_client(
                  g.code_challenge, g.code_expires_at AS expires_at, g.redeemed_at, g.user_id, s.user_claims, s.username, \
                  CASE WHEN strpos(g.scope, 'groups') > 0 OR g.claims IS NOT NULL THEN \
                      (SELECT u.groups FROM users u WHERE u.id = g.user_id) END AS user_groups, \
-                 g.sid, g.scope, g.acr, g.amr, g.auth_time, g.nonce, g.claims, g.resources, g.privileged_until \
+                 g.sid, g.scope, acr_now(g.acr, lost_proof(g.proved_with, g.losses_before, s.lost_credentials)) AS acr, \
+                 amr_now(g.amr, lost_proof(g.proved_with, g.losses_before, s.lost_credentials)) AS amr, g.auth_time, \
+                 g.proved_with, g.nonce, g.claims, g.resources, g.privileged_until \
                  FROM live_grants($3) g JOIN LATERAL (SELECT * FROM live_sessions($3) \
                      WHERE id = coalesce(g.privileged_session_id, g.session_id) OFFSET 0) s ON true \
                  LEFT JOIN LATERAL (SELECT withdrawn_at FROM consents WHERE user_id = g.user_id \

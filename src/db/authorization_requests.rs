@@ -337,7 +337,8 @@ pub async fn find_situation(tx: &mut Tx, client_id: &str, session_id: Option<Uui
         diesel::sql_query(
             "SELECT c.client_id, c.metadata, c.secret_hash, c.session_epoch, c.disabled_at, s.id, s.kind, s.root_id, s.visitor_id, s.user_id, \
              s.secret_generation, s.acr, s.amr, s.auth_time, s.expires_at, s.epoch, s.created_at, s.last_seen_at, s.username, \
-             s.user_claims, s.admin_at, j.sid, k.scope AS consented FROM (SELECT $1 AS client_id) q \
+             s.user_claims, s.admin_at, s.proved_with, s.proof_lost_at IS NOT NULL AS has_lost_proof, \
+             cardinality(s.lost_credentials) AS losses, j.sid, k.scope AS consented FROM (SELECT $1 AS client_id) q \
              LEFT JOIN clients c ON c.client_id = q.client_id AND c.disabled_at IS NULL \
              LEFT JOIN live_sessions($3) s ON s.id = $2 \
              LEFT JOIN LATERAL (SELECT sid FROM session_clients WHERE session_id = s.root_id AND client_id = c.client_id \

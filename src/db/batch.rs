@@ -44,6 +44,7 @@ const TURN: Duration = Duration::from_millis(50);
 /// A field of a change.
 pub(super) enum Field {
     Uuid(Option<Uuid>),
+    Uuids(Option<Vec<Uuid>>),
     Text(Option<String>),
     Texts(Vec<String>),
     Time(Option<DateTime<Utc>>),
@@ -65,6 +66,7 @@ macro_rules! field_from {
 field_from! {
     Uuid => |id| Self::Uuid(Some(id));
     Option<Uuid> => |id| Self::Uuid(id);
+    Option<&[Uuid]> => |ids| Self::Uuids(ids.map(<[Uuid]>::to_vec));
     &str => |text| Self::Text(Some(text.to_owned()));
     Option<&str> => |text| Self::Text(text.map(str::to_owned));
     &[String] => |texts| Self::Texts(texts.to_vec());
@@ -81,6 +83,7 @@ impl Field {
     fn bind<'q>(&'q self, query: Query<'q>) -> Query<'q> {
         match self {
             Self::Uuid(id) => query.bind::<Nullable<SqlUuid>, _>(*id),
+            Self::Uuids(ids) => query.bind::<Nullable<Array<SqlUuid>>, _>(ids.as_deref()),
             Self::Text(text) => query.bind::<Nullable<Text>, _>(text.as_deref()),
             Self::Texts(texts) => query.bind::<Array<Text>, _>(texts),
             Self::Time(at) => query.bind::<Nullable<Timestamptz>, _>(*at),

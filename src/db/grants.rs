@@ -119,10 +119,16 @@ pub struct RefreshState {
     pub sid: Uuid,
     #[diesel(sql_type = sql::Text)]
     pub scope: String,
+    /// What it is worth now (`acr_now` in the schema).
     #[diesel(sql_type = sql::Text)]
     pub acr: String,
     #[diesel(sql_type = sql::Array<sql::Text>)]
     pub amr: Vec<String>,
+    /// As it was granted: what it is worth while its privileged session lives, and with it every proof in there.
+    #[diesel(sql_type = sql::Text)]
+    pub granted_acr: String,
+    #[diesel(sql_type = sql::Array<sql::Text>)]
+    pub granted_amr: Vec<String>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub auth_time: Option<DateTime<Utc>>,
     #[diesel(sql_type = sql::Nullable<sql::Text>)]
@@ -174,7 +180,10 @@ pub async fn find_refresh_with_client(
              LEFT JOIN (SELECT g.id AS grant_id, g.client_id AS grant_client_id, s.id AS session_id, \
                  s.kind AS session_kind, s.created_at AS session_started_at, s.expires_at AS session_expires_at, \
                  g.user_id, s.username, s.user_claims, CASE WHEN strpos(g.scope, 'groups') > 0 OR g.claims IS NOT NULL THEN \
-                     (SELECT u.groups FROM users u WHERE u.id = g.user_id) END AS user_groups, g.sid, g.scope, g.acr, g.amr, g.auth_time, g.nonce, g.claims, \
+                     (SELECT u.groups FROM users u WHERE u.id = g.user_id) END AS user_groups, g.sid, g.scope, \
+                 acr_now(g.acr, lost_proof(g.proved_with, g.losses_before, s.lost_credentials)) AS acr, \
+                 amr_now(g.amr, lost_proof(g.proved_with, g.losses_before, s.lost_credentials)) AS amr, \
+                 g.acr AS granted_acr, g.amr AS granted_amr, g.auth_time, g.nonce, g.claims, \
                  g.resources, g.refresh_seed, g.refresh_generation, g.refresh_rotated_at, CASE WHEN g.client_id <> $1 THEN \
                  (SELECT o.metadata FROM clients o WHERE o.client_id = g.client_id) END AS client_metadata, \
                  CASE WHEN g.offline_session_id IS NULL AND coalesce(g.privileged_until > $3, true) \
@@ -210,15 +219,6 @@ pub struct DeadGrant {
     pub generation: i32,
 }
 
-/// A grant, dead or not, with what its refresh tokens are recognized by.
-pub async fn find_dead(tx: &mut Tx, id: Uuid) -> Result<Option<DeadGrant>, Broken> {
-    let rows: Vec<DeadGrant> = Cached(
-        diesel::sql_query(
-            "SELECT g.client_id, s.id AS session_id, s.kind AS session_kind, g.user_id, g.refresh_seed AS seed, \
-             g.refresh_generation AS generation FROM grants g \
-             JOIN LATERAL (SELECT id, kind FROM sessions WHERE id = coalesce(g.offline_session_id, g.session_id) OFFSET 0) s ON true \
-             WHERE g.id = $1 AND g.refresh_seed IS NOT NULL",
-        )
 /// A grant whose code was redeemed, live or not.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct RedeemedGrant {
@@ -262,6 +262,15 @@ pub async fn find_redeemed(tx: &mut Tx, id: Uuid) -> Result<Option<RedeemedGrant
     Ok(rows.into_iter().next())
 }
 
+/// A grant, dead or not, with what its refresh tokens are recognized by.
+pub async fn find_dead(tx: &mut Tx, id: Uuid) -> Result<Option<DeadGrant>, Broken> {
+    let rows: Vec<DeadGrant> = Cached(
+        diesel::sql_query(
+            "SELECT g.client_id, s.id AS session_id, s.kind AS session_kind, g.user_id, g.refresh_seed AS seed, \
+             g.refresh_generation AS generation FROM grants g \
+             JOIN LATERAL (SELECT id, kind FROM sessions WHERE id = coalesce(g.offline_session_id, g.session_id) OFFSET 0) s ON true \
+             WHERE g.id = $1 AND g.refresh_seed IS NOT NULL",
+        )
         .bind::<sql::Uuid, _>(id),
     )
     .load(&mut tx.conn())

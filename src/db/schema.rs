@@ -386,6 +386,10 @@ diesel::table! {
         code_challenge -> Nullable<Text>,
         /// Until when its code can be redeemed; null: it began without one.
         code_expires_at -> Nullable<Timestamptz>,
+        /// The credentials that proved its acr. Null: not recorded, any that dies counts.
+        proved_with -> Nullable<Array<Nullable<Uuid>>>,
+        /// How many of the session's lost_credentials had died when it was issued.
+        losses_before -> Int4,
     }
 }
 
@@ -590,10 +594,12 @@ diesel::table! {
         look_at -> Timestamptz,
         /// What an operator or an administrator said when they ended it; nothing is decided by it.
         end_note -> Nullable<Text>,
-        /// The credentials whose proof it rests on; a privileged session: of every proof in it. Null: not known.
+        /// The credentials whose proof it rests on; a privileged session: of every proof in it. Null: not recorded.
         proved_with -> Nullable<Array<Nullable<Uuid>>>,
-        /// When one of those credentials died: a privileged session is dead, a user session is worth no more than a password.
+        /// When one of those credentials died: a privileged session is dead, another is worth no more than a password.
         proof_lost_at -> Nullable<Timestamptz>,
+        /// User and offline sessions: which credentials of the user died since it began, in that order.
+        lost_credentials -> Array<Nullable<Uuid>>,
     }
 }
 

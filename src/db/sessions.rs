@@ -46,6 +46,16 @@ pub struct LiveSession {
     pub user_claims: Option<Value>,
     #[diesel(sql_type = sql::Nullable<sql::Timestamptz>)]
     pub admin_at: Option<DateTime<Utc>>,
+    /// The credentials that proved it; `None`: not recorded, or nobody proved anything.
+    #[diesel(sql_type = sql::Nullable<sql::Array<sql::Uuid>>)]
+    pub proved_with: Option<Vec<Uuid>>,
+    /// One of those has died since: `acr` says no more than a password, and `auth_time` satisfies no `max_age`.
+    #[diesel(sql_type = sql::Bool)]
+    pub has_lost_proof: bool,
+    /// How many credentials of the user have died since it began. A grant keeps the number, so that only later ones count
+    /// against it.
+    #[diesel(sql_type = sql::Integer)]
+    pub losses: i32,
 }
 
 impl Joined for LiveSession {
@@ -64,7 +74,8 @@ impl LiveSession {
 macro_rules! live_session_columns {
     () => {
         "s.id, s.kind, s.root_id, s.visitor_id, s.user_id, s.secret_generation, s.acr, s.amr, s.auth_time, s.expires_at, \
-         s.epoch, s.created_at, s.last_seen_at, s.username, s.user_claims, s.admin_at"
+         s.epoch, s.created_at, s.last_seen_at, s.username, s.user_claims, s.admin_at, s.proved_with, \
+         s.proof_lost_at IS NOT NULL AS has_lost_proof, cardinality(s.lost_credentials) AS losses"
     };
 }
 
@@ -143,8 +154,10 @@ pub async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<Uuid, Broken> {
     Cached(
         diesel::sql_query(
             "WITH s AS (INSERT INTO sessions (id, kind, visitor_id, user_id, client_id, acr, amr, auth_time, epoch, \
-             idle_timeout, expires_at, created_at, look_at, parent_id, proved_with) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
-             make_interval(secs => $10), $11, $12, least($11, $12 + make_interval(secs => $10)), $17, $18) RETURNING id) \
+             idle_timeout, expires_at, created_at, look_at, parent_id, proved_with, lost_credentials) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
+             make_interval(secs => $10), $11, $12, least($11, $12 + make_interval(secs => $10)), $17, $18, \
+             CASE WHEN $2 = 'offline' THEN coalesce((SELECT lost_credentials FROM sessions WHERE id = $3), '{}') \
+                 ELSE '{}' END) RETURNING id) \
              INSERT INTO session_activity (session_id, last_seen_at, source_hash, agent_hash, place, device) \
              SELECT id, $12, $13, $14, $15, $16 FROM s",
         )
@@ -210,6 +223,16 @@ pub async fn reauthenticate(
     .await
     .optional()
     .or_broken("reauthenticate session")
+}
+
+/// What this transaction changes of the user's password takes nothing from this session: they have just shown in it who they
+/// are (`withdraw_proofs` in the schema).
+pub async fn keep_proof(tx: &mut Tx, id: Uuid) -> Result<(), Broken> {
+    Cached(diesel::sql_query("SELECT set_config('mooring.kept_session', $1::text, true)").bind::<sql::Uuid, _>(id))
+        .execute(&mut tx.conn())
+        .await
+        .or_broken("keep the proof of a session")?;
+    Ok(())
 }
 
 /// Whether a credential has died with which the person last proved who they are in this session.

@@ -132,6 +132,8 @@ async fn on_privileged(exchange: &Exchange<'_>, state: RefreshState) -> Outcome<
         session_id: live.id,
         session_kind: live.kind,
         session_started_at: live.created_at,
+        acr: state.granted_acr.clone(),
+        amr: state.granted_amr.clone(),
         session_expires_at: earlier(live.expires_at, state.privileged_until),
         ..state
     })

@@ -33,7 +33,7 @@ pub async fn start_offline(tx: &mut Tx, code: &Code, limits: &config::Sessions) 
         epoch: code.session_epoch,
         idle_timeout: None,
         expires_at: tx.now + limits.offline_absolute,
-        proved_with: &[],
+        proved_with: code.proved_with.as_deref().unwrap_or_default(),
     };
     let id = sessions::insert(tx, &new).await?;
     let subject = Subject {

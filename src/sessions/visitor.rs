@@ -47,5 +47,8 @@ pub async fn start_visitor(tx: &mut Tx, limits: &config::Sessions) -> Result<Liv
         username: None,
         user_claims: None,
         admin_at: None,
+        proved_with: None,
+        has_lost_proof: false,
+        losses: 0,
     })
 }

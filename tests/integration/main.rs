@@ -64,6 +64,7 @@ mod refresh_token;
 mod refusals;
 mod registration;
 mod removal;
+mod replaced_passwords;
 mod reports;
 mod request_objects;
 mod resource_indicators;

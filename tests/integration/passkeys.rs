@@ -4,6 +4,7 @@ mod backup;
 mod hardware;
 mod in_a_browser;
 mod suspended;
+mod weakened;
 mod withdrawn;
 
 use chrono::TimeDelta;

@@ -9,7 +9,7 @@ use crate::{
     audit::{self, Action, Actor, Event},
     authentication::freshness::{self, Factors},
     db::{
-        Outcome, Tx,
+        Outcome, Tx, second_factors,
         sessions::{self as session_rows, LiveSession},
         users,
     },
@@ -87,8 +87,11 @@ async fn run(app: &App, visit: &Visit, form: &Parameters) -> Outcome<HttpRespons
 }
 
 async fn change(tx: &mut Tx, changer: &Changer, chosen: &Chosen, end_others: bool) -> Outcome<()> {
-    // Again, and now with the change: the proof may have grown old, or the session may have ended, while it was hashed.
+    // Again, and now with the change: the proof may have grown old, or the session may have ended, while it was hashed. Of two
+    // changes at once the second sees that the first took the proof from its session.
+    second_factors::hold_person(tx, changer.user_id).await?;
     let is_fresh = freshness::may_change_factors(tx, &changer.session).await?;
+    session_rows::keep_proof(tx, changer.session.root_id).await?;
     users::set_password(tx, changer.user_id, &chosen.phc, None).await?;
     if !is_fresh || !session_rows::lock_open(tx, changer.session.root_id).await? {
         return Err(Error::invalid_request("please sign in again first").into());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use mooring::{db::credentials, sessions::Proof};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::support::{
@@ -14,20 +15,21 @@ use crate::support::{
     passkey::Passkey,
     process::Installation,
     proof::request_of,
+    token,
 };
 
 const SCOPE: &str = "openid payments:write";
 
 /// Alice has two passkeys and has used the first for privileged work.
-struct Story {
-    server: Server,
-    agent: Agent,
-    first: Passkey,
-    second: Passkey,
+pub(super) struct Story {
+    pub(super) server: Server,
+    pub(super) agent: Agent,
+    pub(super) first: Passkey,
+    pub(super) second: Passkey,
 }
 
 impl Story {
-    async fn begin() -> Self {
+    pub(super) async fn begin() -> Self {
         let server = Server::usual().await;
         let (agent, mut first) = server.with_passkey(ALICE).await;
         let page = agent.open(&server.at("/login?confirm=account")).await;
@@ -49,7 +51,7 @@ impl Story {
     }
 
     /// Another browser, which the second passkey opens, removes the first.
-    async fn remove_first(&mut self) -> Page {
+    pub(super) async fn remove_first(&mut self) -> Page {
         let agent = self.server.agent();
         let page = agent.open(&self.server.at("/login")).await;
         let account = agent.use_passkey(&page, &mut self.second).await;
@@ -237,7 +239,10 @@ async fn what_a_removed_app_proved_is_over() {
         assert!(account.body.contains("Your authenticator app is removed"), "{}", account.body);
         let client = server.client("viewer");
         assert!(!client.is_active(&tokens.access).await, "recovery code: {recovery}");
-        assert_eq!(scope(&client, &tokens).await, "openid");
+        let refreshed = client.refresh(&tokens.refresh).await.tokens();
+        assert_eq!(refreshed.all["scope"], "openid");
+        let said = token::claims(&refreshed.id);
+        assert_eq!((&said["acr"], &said["amr"]), (&json!("urn:mooring:acr:pwd"), &json!(["pwd"])), "{said}");
         let kept = "SELECT acr || ' ' || amr::text FROM sessions WHERE kind = 'user' AND proof_lost_at IS NOT NULL";
         assert_eq!(server.value(kept).await, "urn:mooring:acr:pwd {pwd}");
     }

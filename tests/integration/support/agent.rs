@@ -69,7 +69,12 @@ impl Agent {
 
     /// The same browser, answered by another replica.
     pub fn at(&self, replica: &Server) -> Self {
-        Self { http: replica.http().clone(), ..self.clone() }
+        self.over(replica.http())
+    }
+
+    /// The same browser, once another process answers.
+    pub fn over(&self, http: &reqwest::Client) -> Self {
+        Self { http: http.clone(), ..self.clone() }
     }
 
     /// Behind a proxy that says so.
