@@ -91,7 +91,7 @@ async fn one(suite: &Suite, server: &Server, plan: &str, module: &Module, result
         }
     }
     while from.elapsed() < PATIENCE && suite.reaches(&id, "FINISHED,INTERRUPTED").await?.is_none() {}
-    let info = suite.info(&id).await?;
+    let info = suite.ended(&id).await?;
     let result = match (info.status.as_str(), info.result) {
         ("FINISHED", Some(result)) => result,
         (status, _) => {

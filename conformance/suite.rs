@@ -1,15 +1,22 @@
 //! The suite's REST interface, as far as it is needed here.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use reqwest::{Certificate, Client, RequestBuilder, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::time::sleep;
 
 use crate::{Arguments, Fallible};
 
 /// How long the suite holds a question for a module's state, in milliseconds.
 const HOLD: u64 = 30_000;
+/// How long the record of a module may stay behind the module itself.
+const BEHIND: Duration = Duration::from_secs(5);
 
 pub struct Suite {
     base: String,
@@ -119,8 +126,16 @@ impl Suite {
         Ok(state.state)
     }
 
-    pub async fn info(&self, module: &str) -> Fallible<Info> {
-        json(self.http.get(self.at(&format!("info/{module}")))).await
+    /// How a module ended, or where it got stuck. The suite says that a module has ended before it has recorded it.
+    pub async fn ended(&self, module: &str) -> Fallible<Info> {
+        let from = Instant::now();
+        loop {
+            let info: Info = json(self.http.get(self.at(&format!("info/{module}")))).await?;
+            if matches!(info.status.as_str(), "FINISHED" | "INTERRUPTED") || from.elapsed() > BEHIND {
+                return Ok(info);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// What the module wrote down, oldest first.

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use clap::Parser;
 use serde_json::{Value, json};
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
 use crate::{
+    Arguments,
     expected::Expected,
     plans::{self, Places, Plan},
     run::{Complaint, Seen},
+    suite::Suite,
 };
 
 fn places() -> Places {
@@ -80,4 +84,19 @@ fn nothing_is_let_through() {
         let verdict = expected(deviation).judge(&plan, &[a.clone(), seen("b", &result, &[])], false);
         assert!(!verdict.is_as_expected(), "{result}");
     }
+}
+
+#[tokio::test]
+async fn a_module_that_has_ended_is_judged_by_its_record() {
+    let server = MockServer::start().await;
+    let says = |status: &str, result: &str| {
+        ResponseTemplate::new(200).set_body_json(json!({ "status": status, "result": result }))
+    };
+    Mock::given(path("/api/plan")).respond_with(says("", "")).mount(&server).await;
+    let info = || Mock::given(path("/api/info/m"));
+    info().respond_with(says("WAITING", "UNKNOWN")).up_to_n_times(2).mount(&server).await;
+    info().respond_with(says("FINISHED", "PASSED")).mount(&server).await;
+    let suite = Suite::connect(&Arguments::parse_from(["conformance", "--suite", &server.uri()])).await.unwrap();
+    let ended = suite.ended("m").await.unwrap();
+    assert_eq!((ended.status.as_str(), ended.result.as_deref()), ("FINISHED", Some("PASSED")));
 }
