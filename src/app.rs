@@ -3,7 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::{
-    authentication::{Passkeys, Passwords, recovery::RecoveryCodes, second_factor::Codes, totp::Authenticators},
+    authentication::{
+        Passkeys, Passwords, StatelessCeremonies, recovery::RecoveryCodes, second_factor::Codes, totp::Authenticators,
+    },
     authorize::ObjectCache,
     clients::{Registrar, jwks::JwksCache},
     clock::Clock,
@@ -41,6 +43,8 @@ pub struct App {
     pub resets: ResetLinks,
     /// `None`: the issuer is no place for passkeys.
     pub passkeys: Option<Passkeys>,
+    /// Sign-ins with a passkey where nothing may be stored.
+    pub stateless: StatelessCeremonies,
     pub templates: Templates,
     /// Set by the listener: commands read no TLS key. Empty: plain HTTP.
     pub certificate: OnceLock<Arc<Certificate>>,
@@ -74,6 +78,7 @@ impl App {
             },
             resets: ResetLinks::new(master.derive(Purpose::PasswordResets)),
             passkeys: Passkeys::new(&config.issuer, &config.pages.name, &config.passkeys)?,
+            stateless: StatelessCeremonies::new(master.derive(Purpose::PasskeyQuestions), config.issuer.as_str()),
             templates: Templates::new(config.pages.templates.as_deref(), site)?,
             certificate: OnceLock::new(),
             outbound: Outbound::new(&config.outbound)?,

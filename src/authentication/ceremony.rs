@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::passkey::{Assertion, Enrolee, Enrolled, PATIENCE, Passkeys, Refusal};
+use super::passkey::{Assertion, Enrolee, Enrolled, PATIENCE, Passkeys, Refusal, Verified};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     db::{
@@ -101,39 +101,87 @@ async fn verify(
     asked: &Ceremony,
     credential: Value,
 ) -> Result<Result<Proved, Refusal>, Broken> {
-    let Some(assertion) = Assertion::parse(credential) else { return Ok(Err(Refusal::Malformed)) };
-    let Some((passkey, user)) = credentials::lock_by_handle(tx, assertion.handle()).await? else {
-        return Ok(Err(Refusal::Unknown));
+    let presented = match Presented::find(tx, credential, asked.user_id).await? {
+        Ok(presented) => presented,
+        Err(refusal) => return Ok(Err(refusal)),
     };
-    // §7.2 step 6: whoever was asked for has this passkey; if nobody was, the authenticator says whose it is.
-    let is_theirs = match (asked.user_id, assertion.user_handle()) {
-        (Some(wanted), None) => wanted == user.id,
-        (Some(wanted), Some(said)) => wanted == user.id && said == user.id.as_bytes(),
-        (None, said) => said == Some(user.id.as_bytes().as_slice()),
-    };
-    if !is_theirs {
-        return Ok(Err(Refusal::AnotherPersons));
+    if let Err(refusal) = presented.usable() {
+        return Ok(Err(refusal));
     }
-    if passkey.suspended_at.is_some() {
-        return Ok(Err(Refusal::Suspended));
+    let verified = presented.verify(passkeys, &asked.state)?;
+    presented.settle(tx, verified).await
+}
+
+/// An assertion with the passkey that it names, which is locked, and whose it is. Not verified yet.
+pub(super) struct Presented {
+    assertion: Assertion,
+    passkey: Passkey,
+    user: User,
+}
+
+impl Presented {
+    /// Finds the passkey of an answer. `wanted`: who must answer; `None`: anybody.
+    pub(super) async fn find(
+        tx: &mut Tx,
+        credential: Value,
+        wanted: Option<Uuid>,
+    ) -> Result<Result<Self, Refusal>, Broken> {
+        let Some(assertion) = Assertion::parse(credential) else { return Ok(Err(Refusal::Malformed)) };
+        let Some((passkey, user)) = credentials::lock_by_handle(tx, assertion.handle()).await? else {
+            return Ok(Err(Refusal::Unknown));
+        };
+        // §7.2 step 6: whoever was asked for has this passkey; if nobody was, the authenticator says whose it is.
+        let is_theirs = match (wanted, assertion.user_handle()) {
+            (Some(wanted), None) => wanted == user.id,
+            (Some(wanted), Some(said)) => wanted == user.id && said == user.id.as_bytes(),
+            (None, said) => said == Some(user.id.as_bytes().as_slice()),
+        };
+        Ok(if is_theirs { Ok(Self { assertion, passkey, user }) } else { Err(Refusal::AnotherPersons) })
     }
-    if user.disabled_at.is_some() {
-        return Ok(Err(Refusal::Disabled));
+
+    pub(super) fn passkey_id(&self) -> Uuid {
+        self.passkey.id
     }
-    let kept = passkey.passkey.as_ref().ok_or_else(|| Broken::new("a passkey without its key"))?;
-    match passkeys.verify(&asked.state, &assertion, kept, passkey.attested_at.is_some())? {
-        Ok(verified) => {
-            credentials::note_passkey_use(tx, passkey.id, &verified.passkey).await?;
-            if verified.lost_attestation {
-                lose_attestation(tx, &user, &passkey).await?;
+
+    pub(super) fn user_id(&self) -> Uuid {
+        self.user.id
+    }
+
+    /// Whether the passkey, and its person, may sign in.
+    pub(super) fn usable(&self) -> Result<(), Refusal> {
+        if self.passkey.suspended_at.is_some() {
+            return Err(Refusal::Suspended);
+        }
+        if self.user.disabled_at.is_some() { Err(Refusal::Disabled) } else { Ok(()) }
+    }
+
+    /// Verifies the signature against what was asked; writes nothing.
+    pub(super) fn verify(&self, passkeys: &Passkeys, state: &Value) -> Result<Result<Verified, Refusal>, Broken> {
+        let kept = self.passkey.passkey.as_ref().ok_or_else(|| Broken::new("a passkey without its key"))?;
+        passkeys.verify(state, &self.assertion, kept, self.passkey.attested_at.is_some())
+    }
+
+    /// Writes what came of it: the use of the passkey, or that there may be a copy of it.
+    pub(super) async fn settle(
+        self,
+        tx: &mut Tx,
+        verified: Result<Verified, Refusal>,
+    ) -> Result<Result<Proved, Refusal>, Broken> {
+        let Self { passkey, user, .. } = self;
+        match verified {
+            Ok(verified) => {
+                credentials::note_passkey_use(tx, passkey.id, &verified.passkey).await?;
+                if verified.lost_attestation {
+                    lose_attestation(tx, &user, &passkey).await?;
+                }
+                Ok(Ok(Proved { user, proof: verified.proof, passkey: passkey.id }))
             }
-            Ok(Ok(Proved { user, proof: verified.proof, passkey: passkey.id }))
+            Err(Refusal::CounterWentBack) => {
+                suspend(tx, &user, &passkey).await?;
+                Ok(Err(Refusal::CounterWentBack))
+            }
+            Err(refusal) => Ok(Err(refusal)),
         }
-        Err(Refusal::CounterWentBack) => {
-            suspend(tx, &user, &passkey).await?;
-            Ok(Err(Refusal::CounterWentBack))
-        }
-        Err(refusal) => Ok(Err(refusal)),
     }
 }
 
@@ -288,6 +336,7 @@ async fn take(tx: &mut Tx, answer: &Answer<'_>, purpose: Purpose) -> Result<Opti
     Ok(asked.filter(|asked| asked.request_id == answer.request_id))
 }
 
-fn patience() -> TimeDelta {
+/// How long a question can be answered.
+pub(super) fn patience() -> TimeDelta {
     TimeDelta::from_std(PATIENCE).unwrap_or(TimeDelta::minutes(5))
 }

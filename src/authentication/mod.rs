@@ -11,6 +11,7 @@ pub mod password_reset;
 pub mod password_rules;
 pub mod recovery;
 pub mod second_factor;
+pub mod stateless;
 pub mod totp;
 mod turns;
 
@@ -18,4 +19,5 @@ pub use access::{Circumstances, Refusal, judge, judge_person};
 pub use demand::Demand;
 pub use passkey::Passkeys;
 pub use password::{MAX_LENGTH, PasswordVerdict, Passwords};
+pub use stateless::StatelessCeremonies;
 pub use turns::{Caller, Turn};

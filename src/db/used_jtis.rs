@@ -1,4 +1,5 @@
-//! `used_jtis`: client assertions are good once (RFC 7523 §3, item 7).
+//! `used_jtis`: client assertions are good once (RFC 7523 §3, item 7), and so are the answers of passkeys to questions that were
+//! not stored.
 //!
 //! Uniqueness across partitions needs the partition's key in it, which is time. So a use is written down for the window of time
 //! that it falls in and for the next: any two uses less than a window apart meet in one of them, whatever their `exp`.
@@ -21,6 +22,9 @@ const _: () = assert!(WINDOW_SECONDS >= MAX_ASSERTION_LIFETIME_SECONDS + 2 * SKE
 /// The window of the version before, which takes assertions for five minutes. A replica of it may run beside this one, so both
 /// write both; the next release leaves this out.
 const SHORT_WINDOW_SECONDS: i64 = 360;
+
+/// In place of a client, where it is the hash of a question for a passkey.
+pub const NO_CLIENT: &str = "";
 
 /// Consumes the `jti`; `false` when it was used before.
 pub async fn consume(tx: &mut Tx, client_id: &str, jti_hash: &[u8]) -> Result<bool, Broken> {

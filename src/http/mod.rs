@@ -9,6 +9,7 @@ mod choosing_password;
 mod client_call;
 mod connections;
 mod cors;
+mod crowded;
 mod csrf;
 pub mod demo;
 mod endpoints;

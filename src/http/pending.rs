@@ -4,6 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use uuid::Uuid;
 
 use super::{
+    crowded::admit_stranger,
     csrf as session_csrf,
     extract::{Browser, Visit},
     locked::locked,
@@ -322,10 +323,7 @@ async fn take_up(
             Ok(Some(stored.id))
         }
         (Brought::Address, _) if stored.pushed_at.is_none() => {
-            app.sources
-                .count_stranger(tx, stored.parameters.len())
-                .await?
-                .or_later("too many requests from your network")?;
+            admit_stranger(app, tx, stored.parameters.len()).await??;
             let (client_id, expires_at) = (&stored.client_id, tx.now + authorize::PATIENCE);
             let copy = authorization_requests::insert(tx, Some(session_id), client_id, &stored.parameters, expires_at);
             Ok(Some(copy.await?))

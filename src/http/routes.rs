@@ -113,6 +113,8 @@ fn routes(service: &mut web::ServiceConfig) {
         at("/select-account", vec![page().to(select_account::get), post().to(select_account::post)]),
         at("/passkeys/sign-in/options", vec![post().to(passkeys::sign_in::options)]),
         at("/passkeys/sign-in", vec![post().to(passkeys::sign_in::finish)]),
+        at("/passkeys/stateless/options", vec![post().to(passkeys::stateless::options)]),
+        at("/passkeys/stateless", vec![post().to(passkeys::stateless::finish)]),
         at("/passkeys/enrol/options", vec![post().to(passkeys::enrol::options)]),
         at("/passkeys/enrol", vec![post().to(passkeys::enrol::finish)]),
         at("/account", vec![page().to(account::get)]),

@@ -7,6 +7,7 @@ use actix_web::{HttpResponse, cookie::Cookie};
 use uuid::Uuid;
 
 use super::{
+    crowded::admit_stranger,
     csrf as session_csrf,
     extract::{Browser, Visit, session_cookie},
     pending::{Brought, Pending, address, known_as, pending},
@@ -63,6 +64,11 @@ impl Destination {
         app.config.issuer.url(confirmed.map_or("/account", Self::path))
     }
 
+    /// The same as a path below the issuer, by the name in the address.
+    pub fn path_of(name: Option<&str>) -> &'static str {
+        name.and_then(Self::parse).map_or("/account", Self::path)
+    }
+
     /// Where somebody proves again who they are before they go on there.
     pub fn confirmation(self, app: &App) -> String {
         app.config.issuer.url(&format!("/login?confirm={}", self.as_str()))
@@ -107,8 +113,7 @@ impl Purpose {
                 let mut browser = Browser::find(app, visit, tx).await?;
                 let mut begun = None;
                 if may_begin && browser.session.is_none() && browser.locked.is_none() {
-                    let gate = app.sources.count_stranger(tx, 0).await?;
-                    gate.or_later("too many requests from your network")?;
+                    admit_stranger(app, tx, 0).await??;
                     let session = sessions::start_visitor(tx, &app.config.sessions).await?;
                     begun = Some(session_cookie(app, session.id, 0));
                     browser.session = Some(session);
@@ -247,11 +252,12 @@ impl Purpose {
         Some(views::UsePasskey {
             options: app.config.issuer.url("/passkeys/sign-in/options"),
             finish: app.config.issuer.url("/passkeys/sign-in"),
-            csrf: self.csrf(app),
+            csrf: Some(self.csrf(app)),
             request: self.request_id().map(|id| id.to_string()),
             confirm: self.confirm().map(|it| it.to.as_str().to_owned()),
             another: another.then(|| "another".to_owned()),
             autofill: self.bound_to(app, another).is_none(),
+            to: None,
         })
     }
 }

@@ -36,6 +36,7 @@ pub enum Purpose {
     PasswordResets,
     TotpSecrets,
     RecoveryCodes,
+    PasskeyQuestions,
 }
 
 impl Purpose {
@@ -55,6 +56,7 @@ impl Purpose {
             Self::PasswordResets => "password-resets",
             Self::TotpSecrets => "totp-secrets",
             Self::RecoveryCodes => "recovery-codes",
+            Self::PasskeyQuestions => "passkey-questions",
         }
     }
 }
@@ -280,11 +282,12 @@ mod tests {
             Purpose::PasswordResets,
             Purpose::TotpSecrets,
             Purpose::RecoveryCodes,
+            Purpose::PasskeyQuestions,
         ]
         .map(|purpose| key(purpose).mac(&[b"same"]))
         .into_iter()
         .collect();
-        assert_eq!(tags.len(), 13);
+        assert_eq!(tags.len(), 14);
     }
 
     #[test]

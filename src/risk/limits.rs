@@ -103,5 +103,7 @@ pub(super) const CHOICES: Limit = limit(20.0, 1.0 / 10.0);
 pub(super) const PUSHES: Limit = limit(5000.0, 200.0);
 /// Of one resource server: what it reports is kept for ever.
 pub(super) const REPORTS: Limit = limit(2000.0, 100.0);
+/// Answers with one passkey that were wrong. Only who has seen the passkey knows its id, which is random.
+pub(super) const WRONG_PASSKEYS: Limit = limit(20.0, 1.0);
 /// Mails to one person about guesses at their account.
 pub(super) const WARNINGS: Limit = limit(1.0, 1.0 / 86400.0);

@@ -12,7 +12,7 @@
 use uuid::Uuid;
 
 use super::{
-    limits::{Attempt, CHOICES, KNOWN, Limit, PUSHES, REPORTS, STRANGERS, WARNINGS},
+    limits::{Attempt, CHOICES, KNOWN, Limit, PUSHES, REPORTS, STRANGERS, WARNINGS, WRONG_PASSKEYS},
     watch,
 };
 use crate::{
@@ -227,6 +227,21 @@ impl Sources {
     pub async fn count_push(&self, tx: &mut Tx, client_id: &str, octets: usize) -> Result<Gate, Broken> {
         let bucket = self.bucket(&[b"push", client_id.as_bytes()], PUSHES);
         pass(tx, &[weighing(bucket, octets)]).await
+    }
+
+    /// How many seconds it takes until another answer with this passkey is verified; `None`: it is now. Counts nothing.
+    pub async fn wait_for_passkey(&self, tx: &mut Tx, passkey: &str) -> Result<Option<u32>, Broken> {
+        let wait = throttles::wait(tx, &[self.of_passkey(passkey)]).await?;
+        Ok((wait > 0.0).then(|| seconds(wait)))
+    }
+
+    /// Counts an answer with this passkey that was wrong, wherever it came from: a neighbour's do not count against it.
+    pub async fn count_wrong_passkey(&self, tx: &mut Tx, passkey: &str) -> Result<(), Broken> {
+        throttles::put_in(tx, &[self.of_passkey(passkey)]).await.map(drop)
+    }
+
+    fn of_passkey(&self, passkey: &str) -> Bucket {
+        self.bucket(&[b"wrong-passkey", passkey.as_bytes()], WRONG_PASSKEYS)
     }
 
     /// Writes the unit's event, a report of this client, if there is room for it.

@@ -47,6 +47,11 @@ pub fn refused(method: Method, trace: &Trace, reason: &'static str) {
     tracing::info!(request_id = %trace.request_id, method, reason, source, "a sign-in was refused");
 }
 
+/// A sign-in was refused: counted alone, where the log has no room for it.
+pub fn refused_unlogged(method: Method) {
+    metrics::sign_in(method.as_str(), "refused");
+}
+
 /// A sign-in was not looked at, for there were too many. Whoever counted it has warned of its source.
 pub fn throttled(method: Method) {
     metrics::sign_in(method.as_str(), "throttled");

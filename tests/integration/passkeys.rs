@@ -1,6 +1,7 @@
 //! Signing in with a passkey: what is taken, and the many things that are not.
 
 mod backup;
+mod crowded;
 mod hardware;
 mod in_a_browser;
 mod suspended;

@@ -26,6 +26,7 @@ use crate::{
     failure::{Broken, Failure},
     http::{
         access,
+        crowded::admit_stranger,
         extract::{Browser, Form, Visit, give_cookie},
         locked,
         pending::{Known, address, answer_misunderstood, known_as, reader, told, understand},
@@ -44,6 +45,8 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
 }
 
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+    // A browser comes back to it with GET, which means the same (OAuth 2.1 §3.1).
+    let visit = visit.opened_as(&app, || format!("/oauth/authorize?{}", form.0.to_query()));
     // A cross-site POST comes without the Lax cookie: keep the request and let a GET of our own bring it.
     begin(&app, &visit, &form.0, visit.cookie.is_none()).await
 }
@@ -256,11 +259,6 @@ async fn store(
         }
         Err(failure) => answer::failure(app, visit, &failure),
     }
-}
-
-/// What strangers begin is stored, so there is a bound on it.
-async fn admit_stranger(app: &App, tx: &mut Tx, octets: usize) -> Result<Result<(), Error>, Broken> {
-    Ok(app.sources.count_stranger(tx, octets).await?.or_later("too many requests from your network").map(drop))
 }
 
 async fn issue(

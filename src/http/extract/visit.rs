@@ -2,7 +2,12 @@
 
 use std::{convert::Infallible, future::Ready, net::IpAddr, sync::Arc};
 
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header, web::Data};
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest,
+    dev::Payload,
+    http::{Method, Uri, header},
+    web::Data,
+};
 use chrono::{DateTime, Utc};
 
 use super::{agent, cookies, source};
@@ -29,6 +34,8 @@ pub struct Inner {
     pub authorization: Option<String>,
     pub origin: Option<String>,
     pub accepts: Accepts,
+    /// The address of the page that a browser opens, under the issuer's origin.
+    pub here: Option<String>,
 }
 
 /// What the caller says it reads (RFC 9110 §12.5.1).
@@ -81,6 +88,7 @@ impl Visit {
         // It may hold octets that are no text, such as the name of a device.
         let agent = request.headers().get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let agent = agent.as_deref();
+        let accepts = Accepts::of(request);
         let visit = Self(Arc::new(Inner {
             now,
             address,
@@ -100,10 +108,17 @@ impl Visit {
             cookie: cookies::presented(request.headers(), &app.cookies).into_iter().next(),
             authorization: authorization(request),
             origin: text(header::ORIGIN).map(str::to_owned),
-            accepts: Accepts::of(request),
+            accepts,
+            here: (accepts.pages && request.method() == Method::GET).then(|| own_address(app, request.uri())),
         }));
         request.extensions_mut().insert(visit.clone());
         visit
+    }
+
+    /// The same visit, of a browser that opens the page at this path and query below the issuer.
+    pub fn opened_as(&self, app: &App, path: impl FnOnce() -> String) -> Self {
+        let here = self.accepts.pages.then(|| app.config.issuer.url(&path()));
+        Self(Arc::new(Inner { here, ..Inner::clone(&self.0) }))
     }
 
     /// The same visit with another of the cookies that it shows.
@@ -111,6 +126,11 @@ impl Visit {
         let settled = Inner { cookie: Some(cookie), ..Inner::clone(&self.0) };
         request.extensions_mut().insert(Self(Arc::new(settled)));
     }
+}
+
+/// A path and query under the issuer's origin, whatever host the request names.
+fn own_address(app: &App, uri: &Uri) -> String {
+    format!("{}{}", app.config.issuer.origin(), uri.path_and_query().map_or("/", |path| path.as_str()))
 }
 
 /// The `Authorization` header. It is no list (RFC 9110 §11.6.2): sent twice it is, as §5.3 puts lines together, a value

@@ -21,7 +21,7 @@ use crate::{
         extract::{Browser, Form, Visit, give_cookies},
         pending::{Brought, Pending, known_as},
         render::{Page, PageName, answer, views},
-        signing_in::Purpose,
+        signing_in::{Destination, Purpose},
     },
     oauth::Parameters,
     risk::{Attempt, Gate, watch},
@@ -36,6 +36,11 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
     };
     let (request, confirm) = (parameters.get("request"), parameters.get("confirm"));
     let another = parameters.get("as") == Some("another");
+    // Who signs in without this page goes where it would have led.
+    let visit = match request {
+        Some(_) => visit,
+        None => visit.opened_as(&app, || Destination::path_of(confirm).to_owned()),
+    };
     let (purpose, begun) = match Purpose::find(&app, &visit, request, Brought::Address, confirm, true).await {
         Ok(found) => found,
         Err(response) => return response,

@@ -8,6 +8,7 @@ pub mod enrol;
 pub mod related_origins;
 pub mod set_up;
 pub mod sign_in;
+pub mod stateless;
 
 use actix_web::{
     HttpResponse,
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    extract::Visit,
+    extract::{Visit, give_cookies},
     refusals,
     render::json::{failure, private},
 };
@@ -28,6 +29,8 @@ use crate::{
         passkey::{Passkeys, Refusal},
     },
     failure::Failure,
+    risk::watch,
+    sessions::SignedIn,
 };
 
 /// What a script sent.
@@ -70,12 +73,35 @@ fn out_of_date() -> HttpResponse {
     say(StatusCode::CONFLICT, "out_of_date", "This page is out of date. Please reload it.")
 }
 
-/// One answer to whatever is wrong with a passkey.
+/// A passkey has signed somebody in; the browser goes on at `next`.
+fn signed_in(app: &App, next: &str, made: &SignedIn) -> HttpResponse {
+    watch::signed_in(watch::Method::Passkey);
+    let mut response = go(next);
+    give_cookies(&mut response, app, made);
+    response
+}
+
+/// A passkey has not signed anybody in: counted, and logged as far as the log has room for it.
+fn refused_sign_in(visit: &Visit, refusal: Refusal) -> HttpResponse {
+    if refusals::is_admitted(visit, false) {
+        watch::refused(watch::Method::Passkey, &visit.trace, refusal.as_str());
+    } else {
+        watch::refused_unlogged(watch::Method::Passkey);
+    }
+    not_usable()
+}
+
+/// A passkey was refused: logged as far as there is room, and answered as any other.
 fn refused(visit: &Visit, refusal: Refusal) -> HttpResponse {
-    crate::metrics::refused("passkey_refused");
     if refusals::is_admitted(visit, false) {
         tracing::info!(request_id = %visit.trace.request_id, reason = refusal.as_str(), "passkey refused");
     }
+    not_usable()
+}
+
+/// One answer to whatever is wrong with a passkey.
+fn not_usable() -> HttpResponse {
+    crate::metrics::refused("passkey_refused");
     let message = "That passkey could not be used here. Please try again, or use another one.";
     say(StatusCode::FORBIDDEN, "passkey_refused", message)
 }

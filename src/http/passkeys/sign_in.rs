@@ -4,7 +4,7 @@
 
 use actix_web::{HttpResponse, web::Data};
 
-use super::{Call, answered, ask, go, instead, out_of_date, passkeys, refused, say};
+use super::{Call, answered, ask, instead, out_of_date, passkeys, refused_sign_in, say, signed_in};
 use crate::{
     app::App,
     authentication::{
@@ -14,11 +14,10 @@ use crate::{
     db::Outcome,
     failure::Failure,
     http::{
-        extract::{JsonBody, Visit, give_cookies},
+        extract::{JsonBody, Visit},
         pending::Brought,
         signing_in::Purpose,
     },
-    risk::watch,
     sessions::{self, SignIn},
 };
 
@@ -76,7 +75,7 @@ async fn sign_in(
     let (Some(session), Some(ceremony)) = (&purpose.browser().session, call.id("ceremony")) else {
         return Ok(out_of_date());
     };
-    let signed_in = app
+    let taken = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
             let answer =
@@ -96,17 +95,10 @@ async fn sign_in(
             Ok::<_, Failure>(Ok(sessions::sign_in(tx, &sign_in, &app.config.sessions).await?))
         })
         .await?;
-    let signed_in = match signed_in {
-        Ok(signed_in) => signed_in,
-        Err(refusal) => {
-            watch::refused(watch::Method::Passkey, &visit.trace, refusal.as_str());
-            return Ok(refused(visit, refusal));
-        }
-    };
-    watch::signed_in(watch::Method::Passkey);
-    let mut response = go(&purpose.next(app));
-    give_cookies(&mut response, app, &signed_in);
-    Ok(response)
+    Ok(match taken {
+        Ok(made) => signed_in(app, &purpose.next(app), &made),
+        Err(refusal) => refused_sign_in(visit, refusal),
+    })
 }
 
 /// What the page that calls is for; it carries that page's token.

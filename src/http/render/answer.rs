@@ -19,6 +19,7 @@ use crate::{
     clients::Client,
     failure::{Broken, Failure},
     http::{
+        crowded,
         csrf::OUT_OF_DATE,
         extract::{Lock, Visit},
         refusals,
@@ -120,6 +121,9 @@ pub fn refusal(app: &App, visit: &Visit, error: &Error) -> HttpResponse {
 pub fn refusal_of(app: &App, visit: &Visit, client: Option<&str>, error: &Error) -> HttpResponse {
     metrics::refused(error.code.as_str());
     refusals::log(visit, client, error);
+    if let Some(page) = crowded::page(app, visit, error) {
+        return page;
+    }
     let status = if error.retry_after.is_some() { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::BAD_REQUEST };
     let hint = if error.detail.as_deref() == Some(OUT_OF_DATE) {
         "Nothing was done. Go back, load the page again, and do it once more."

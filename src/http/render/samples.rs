@@ -55,11 +55,12 @@ pub fn use_passkey() -> UsePasskey {
     UsePasskey {
         options: "/passkeys/sign-in/options".into(),
         finish: "/passkeys/sign-in".into(),
-        csrf: "c5rf".into(),
+        csrf: Some("c5rf".into()),
         request: Some("0198c0de".into()),
         confirm: None,
         another: None,
         autofill: true,
+        to: None,
     }
 }
 
@@ -261,6 +262,21 @@ pub fn all() -> Vec<(PageName, Value)> {
                 users: vec![("alice".into(), "correct horse".into())],
                 notice: None,
                 error: None,
+            }),
+        ),
+        (
+            PageName::Crowded,
+            shown(Crowded {
+                again: "http://localhost:8080/oauth/authorize?client_id=notes".into(),
+                retry_after: 3,
+                passkey: UsePasskey {
+                    options: "/passkeys/stateless/options".into(),
+                    finish: "/passkeys/stateless".into(),
+                    to: Some("t4g.http://localhost:8080/oauth/authorize?client_id=notes".into()),
+                    ..UsePasskey::default()
+                },
+                code: "temporarily_unavailable",
+                request_id: "0198c0de-7a11-7bee-8f00-5ca1ab1e0001".into(),
             }),
         ),
         (PageName::Access, shown(access())),

@@ -51,6 +51,7 @@ pub enum PageName {
     FormPost,
     Welcome,
     OtherAddress,
+    Crowded,
     Access,
     Elevation,
     HubClosed,
@@ -83,6 +84,7 @@ impl PageName {
             Self::FormPost => "form_post.html",
             Self::Welcome => "welcome.html",
             Self::OtherAddress => "other_address.html",
+            Self::Crowded => "crowded.html",
             Self::Access => "access.html",
             Self::Elevation => "elevation.html",
             Self::HubClosed => "hub/closed.html",
@@ -99,7 +101,7 @@ impl PageName {
                 Script::Runs
             }
             // Passkeys are asked for by script, which calls this server; and so is what became of what one waits for.
-            Self::Login | Self::StepUp | Self::Account | Self::SetUp | Self::Elevation => Script::Calls,
+            Self::Login | Self::Crowded | Self::StepUp | Self::Account | Self::SetUp | Self::Elevation => Script::Calls,
             _ => Script::None,
         }
     }
@@ -119,7 +121,7 @@ macro_rules! embedded {
     };
 }
 
-const EMBEDDED: [(&str, &str); 32] = embedded![
+const EMBEDDED: [(&str, &str); 33] = embedded![
     "base.html",
     "_mark.html",
     "_cancel.html",
@@ -145,6 +147,7 @@ const EMBEDDED: [(&str, &str); 32] = embedded![
     "form_post.html",
     "welcome.html",
     "other_address.html",
+    "crowded.html",
     "access.html",
     "elevation.html",
     "hub/_nav.html",

@@ -35,7 +35,7 @@ impl Drop for Folder {
 fn every_page_is_sound() {
     let templates = templates();
     let pages = samples::all();
-    assert_eq!(pages.len(), 28);
+    assert_eq!(pages.len(), 29);
     for (name, context) in pages {
         let html = templates.render(name, &context).unwrap();
         let file = name.file();
@@ -138,7 +138,12 @@ fn hostile_values_are_text() {
         signed_in: Some(Person { username: attack.into(), name: Some(attack.into()) }),
         user: None,
         another: attack.into(),
-        passkey: Some(UsePasskey { csrf: attack.into(), another: Some(attack.into()), ..samples::use_passkey() }),
+        passkey: Some(UsePasskey {
+            csrf: Some(attack.into()),
+            to: Some(attack.into()),
+            another: Some(attack.into()),
+            ..samples::use_passkey()
+        }),
         username: attack.into(),
         error: Some(attack.into()),
         retry_after: None,

@@ -20,7 +20,7 @@ pub use self::{
     demo::{DemoApiResult, DemoHome, DemoSignedIn},
     hub::{HubClosed, HubElevation, HubElevations, HubLink},
     privileged::{Access, Elevation, OpenWork, PrivilegedElsewhere, StepUp},
-    signing_in::{Consent, Login, ResetPassword, SecondFactor, SelectAccount, SetUp},
+    signing_in::{Consent, Crowded, Login, ResetPassword, SecondFactor, SelectAccount, SetUp},
     signing_out::{SignOut, SignedOut, SigningOut},
 };
 
@@ -53,17 +53,20 @@ pub struct Person {
 }
 
 /// A button `use-passkey` (`_passkey.html`): its script calls `options`, then `finish`, with the other members.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Default, Serialize)]
 pub struct UsePasskey {
     pub options: String,
     pub finish: String,
-    pub csrf: String,
+    /// Absent where the browser has no session yet.
+    pub csrf: Option<String>,
     pub request: Option<String>,
     pub confirm: Option<String>,
     /// `another`: not for who is signed in.
     pub another: Option<String>,
     /// Also offered where the username is typed.
     pub autofill: bool,
+    /// Where the sign-in leads, where nothing is stored that says so; marked by this server.
+    pub to: Option<String>,
 }
 
 /// A button `add-passkey` (`_passkey.html`): its script calls `options`, then `finish`, with the other members and the

@@ -77,6 +77,26 @@ async fn what_a_tampered_page_asks_for_does_not_count() {
     browser.says_of_passkey("No passkey was used").await;
 }
 
+/// Too many visits began at the address: a browser without cookies signs in by the page that says so.
+#[tokio::test]
+async fn a_crowded_address_asks_for_a_passkey() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::usual().await;
+    let _authenticator = browser.add_authenticator(true).await;
+    browser.enrol(&server, ALICE).await;
+    browser.client.delete_all_cookies().await.unwrap();
+    let full = server.clock.now() + chrono::TimeDelta::hours(1);
+    server.rows(&format!("UPDATE throttles SET empty_at = '{full}'")).await;
+    let visits = async || server.value("SELECT count(*) FROM sessions WHERE kind = 'visitor'").await;
+    let before = visits().await;
+    browser.client.goto(&server.client("web").request("openid").url()).await.unwrap();
+    browser.arrives_at("Please wait, or use a passkey").await;
+    browser.use_passkey().await;
+    browser.wait_for("button[value=allow]").await;
+    assert_eq!(visits().await, before);
+    assert_eq!(server.value("SELECT acr FROM sessions ORDER BY id DESC LIMIT 1").await, "phr");
+}
+
 /// A copy of the passkey is used, then the passkey itself.
 #[tokio::test]
 async fn a_copied_passkey_is_found_out() {

@@ -100,6 +100,13 @@ impl Asked {
         self
     }
 
+    /// What the page sends with what the authenticator made of it.
+    pub fn body(&self, credential: &Value) -> Value {
+        let mut body = self.members.clone();
+        body["credential"] = credential.clone();
+        body
+    }
+
     pub fn member(&self, name: &str) -> &Value {
         &self.members[name]
     }
@@ -137,9 +144,7 @@ impl Agent {
 
     /// Sends what the authenticator made of it.
     pub async fn answer(&self, asked: &Asked, credential: &Value) -> Page {
-        let mut body = asked.members.clone();
-        body["credential"] = credential.clone();
-        self.call(&asked.finish, &body).await
+        self.call(&asked.finish, &asked.body(credential)).await
     }
 
     /// Goes where an answer leads.

@@ -7,13 +7,14 @@ use actix_web::{
 };
 use uuid::Uuid;
 
-use super::{admit_stranger, find, proceed};
+use super::{find, proceed};
 use crate::{
     app::App,
     authorize::{self, AuthorizationRequest, Owner},
     db::{Outcome, Tx, authorization_codes, authorization_requests, sessions::LiveSession},
     failure::Failure,
     http::{
+        crowded::admit_stranger,
         extract::{Visit, give_cookie},
         locked::locked,
         pending::{Brought, Known, answer_misunderstood, find_stored, gone, understand},

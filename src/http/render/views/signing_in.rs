@@ -35,6 +35,18 @@ pub struct Login {
     pub cancel: Option<Cancel>,
 }
 
+/// `crowded.html`: nothing new begins at the browser's address for the moment, but with a passkey.
+#[derive(Clone, Serialize)]
+pub struct Crowded {
+    /// The address that was opened.
+    pub again: String,
+    /// Seconds until it can be opened again.
+    pub retry_after: u64,
+    pub passkey: UsePasskey,
+    pub code: &'static str,
+    pub request_id: String,
+}
+
 /// `second_factor.html`: posts `csrf`, `ceremony`, `by`, `code`.
 #[derive(Clone, Serialize)]
 pub struct SecondFactor {
