@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use actix_web::web::Bytes;
+
 use crate::{
     authentication::{
         Passkeys, Passwords, StatelessCeremonies, recovery::RecoveryCodes, second_factor::Codes, totp::Authenticators,
@@ -15,6 +17,7 @@ use crate::{
     http::{
         Certificate,
         own_address::Warned,
+        readiness::Readiness,
         render::{Site, Templates},
     },
     jose::{Key256, MasterSecret, Purpose},
@@ -56,6 +59,10 @@ pub struct App {
     pub mailer: Mailer,
     /// Addresses that are not the issuer's.
     pub warned: Warned,
+    /// The description of the admin API, once somebody asked for it.
+    pub description: OnceLock<Bytes>,
+    /// What `/readyz` found.
+    pub readiness: Readiness,
 }
 
 impl App {
@@ -93,6 +100,8 @@ impl App {
             objects: ObjectCache::default(),
             mailer: Mailer::new(&config, ResetLinks::new(master.derive(Purpose::PasswordResets)))?,
             warned: Warned::default(),
+            description: OnceLock::new(),
+            readiness: Readiness::default(),
             config,
         }))
     }

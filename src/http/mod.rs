@@ -22,6 +22,7 @@ pub mod own_address;
 mod pages;
 mod passkeys;
 mod pending;
+pub mod readiness;
 mod refusals;
 pub mod render;
 pub mod resource_server;

@@ -107,6 +107,18 @@ async fn documents_cost_nothing() {
     }
 }
 
+/// Anybody may ask: it is looked once a second.
+#[tokio::test]
+async fn readiness_costs_the_same_however_many_ask() {
+    let server = narrow().await;
+    let many = async || {
+        let asked = (0..50).map(|_| async { Answer::of(server.http().get(server.at("/readyz"))).await.status });
+        assert!(join_all(asked).await.iter().all(|status| *status == 200));
+    };
+    let took = cost(&server, many).await;
+    assert!(took <= 12, "{took} statements");
+}
+
 /// The whole story over one connection, and many stories at once: nobody waits for a second one.
 #[tokio::test]
 async fn one_connection_is_enough() {
