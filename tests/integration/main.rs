@@ -51,6 +51,7 @@ mod other_address;
 mod overrides;
 mod pages;
 mod parsers;
+mod partitions;
 mod passkeys;
 mod password_reset;
 mod passwords;
