@@ -116,6 +116,7 @@ async fn retire(opened: &Opened, kid: &str) -> Result<(), Stop> {
         }
         Retirement::Already => format!("{kid} was retired before"),
         Retirement::Done { successor } => format!("retired {kid}; {successor} signs in its place"),
+        Retirement::Spare { signs } => format!("retired {kid}, which did not sign; {signs} goes on signing"),
     };
     // What is printed next is true of every server that runs.
     tokio::time::sleep(tokens::PUBLISHED_WITHIN * 2).await;

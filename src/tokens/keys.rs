@@ -171,11 +171,14 @@ pub enum Retirement {
     Already,
     /// Its tokens are void, and this key signs in its place.
     Done { successor: String },
+    /// Its tokens are void. It did not sign now; this key does, as before.
+    Spare { signs: String },
 }
 
 /// Retires a key at once, for an operator who thinks that others have it: it leaves the JWKS now, and nothing that it signed
-/// is believed any more, hints included. The next key of its algorithm signs from now on; where there is none, one is made.
-/// Verifiers that cached the JWKS fetch it again when they meet the new key id.
+/// is believed any more, hints included. If it signed, the key that was published first of those that were to sign next signs from now
+/// on; where there is none, one is made. Verifiers that cached the JWKS fetch it again when they meet the new key id.
+/// If it did not sign, the key that does goes on.
 pub async fn retire(tx: &mut Tx, seal: &Key256, kid: &str) -> Result<Retirement, Broken> {
     signing_keys::lock(tx).await?;
     let rows = signing_keys::load_all(tx).await?;
@@ -186,16 +189,28 @@ pub async fn retire(tx: &mut Tx, seal: &Key256, kid: &str) -> Result<Retirement,
     let event = Event::done(Action::KeyRetired, Actor::Operator, Subject::default());
     audit::record(tx, event.detail(json!({ "kid": kid, "alg": row.algorithm })));
     let algorithm: Algorithm = row.algorithm.parse().map_err(Broken::new)?;
-    // A key with an end of its own was superseded: what it signed from now on would outlive it in the JWKS.
-    let heirs = rows.iter().filter(|other| other.algorithm == row.algorithm && other.kid != kid);
-    let mut heirs = heirs.filter(|other| other.retires_at.is_none() && other.withdrawn_at.is_none());
-    let successor = match heirs.next_back() {
-        Some(next) if next.signs_from > tx.now => {
+    let now = tx.now;
+    let is_published = |row: &&signing_keys::SigningKeyRow| {
+        row.withdrawn_at.is_none() && row.retires_at.is_none_or(|retires_at| retires_at > now)
+    };
+    let published = rows.iter().filter(|other| other.algorithm == row.algorithm).filter(is_published);
+    // As `Keys::signing` chooses.
+    let signing = published.clone().rfind(|key| key.signs_from <= now).or(published.clone().next());
+    let others = published.filter(|other| other.kid != kid);
+    if let Some(signing) = signing.filter(|signing| signing.kid != kid) {
+        // A key with an end of its own was to be superseded by the one that is retired.
+        if others.clone().all(|other| other.retires_at.is_some()) {
+            generate(tx, seal, algorithm, now + OVERLAP, Actor::Operator).await?;
+        }
+        return Ok(Retirement::Spare { signs: signing.kid.clone() });
+    }
+    let successor = match others.filter(|other| other.signs_from > now).min_by_key(|other| other.created_at) {
+        Some(next) => {
             signing_keys::sign_now(tx, &next.kid).await?;
             next.kid.clone()
         }
-        Some(current) => current.kid.clone(),
-        None => generate(tx, seal, algorithm, tx.now, Actor::Operator).await?,
+        // What a superseded key signed from now on would outlive it in the JWKS.
+        None => generate(tx, seal, algorithm, now, Actor::Operator).await?,
     };
     Ok(Retirement::Done { successor })
 }

@@ -235,3 +235,48 @@ async fn a_key_retired_at_once_vouches_for_nothing() {
     assert_eq!(token::verify(&server, &after.access).await.header.kid, Some(successor));
     assert!(client.is_active(&after.access).await);
 }
+
+/// Only what verifiers have had time to fetch signs, unless there is nothing else.
+#[tokio::test]
+async fn retiring_a_key_that_does_not_sign_changes_no_signer() {
+    let server = Server::usual().await;
+    let agent = server.agent();
+    let first = published(&server).await;
+    let signing = tokens_of(&server, &agent).await.0[0].clone();
+    let algorithm = [Algorithm::ALL[0]];
+    let second = rotate_only(&server, &algorithm).await.remove(0);
+    server.advance(TimeDelta::minutes(2)).await;
+    let third = rotate_only(&server, &algorithm).await.remove(0);
+    let seal = MasterSecret::from_bytes(MASTER.as_bytes()).unwrap().derive(Purpose::SealSigningKeys);
+    let retire = async |kid: &str| {
+        let retired = server.work(async |tx| tokens::retire(tx, &seal, kid).await).await;
+        reload(&server).await;
+        retired
+    };
+    let signer = async || {
+        server
+            .value(&format!(
+                "SELECT kid FROM signing_keys WHERE algorithm = '{}' AND signs_from <= '{}' AND withdrawn_at IS NULL \
+             ORDER BY signs_from DESC LIMIT 1",
+                algorithm[0],
+                server.clock.now().to_rfc3339()
+            ))
+            .await
+    };
+    let signs = signer().await;
+    assert!(first.contains(&signs) && first.contains(&signing));
+    assert_eq!(retire(&second).await, tokens::Retirement::Spare { signs: signs.clone() });
+    assert_eq!(signer().await, signs, "the third has been published for seconds");
+    // Without another that is to sign next, one is made, and it waits for its time.
+    assert_eq!(retire(&third).await, tokens::Retirement::Spare { signs: signs.clone() });
+    assert_eq!(signer().await, signs);
+    server.advance(OVERLAP).await;
+    let fourth = signer().await;
+    assert!(![&signs, &second, &third].contains(&&fourth));
+    // The one that signs is retired: of two that wait, the one that verifiers have known for longer signs.
+    let fifth = rotate_only(&server, &algorithm).await.remove(0);
+    server.advance(TimeDelta::minutes(2)).await;
+    rotate_only(&server, &algorithm).await;
+    assert_eq!(retire(&fourth).await, tokens::Retirement::Done { successor: fifth.clone() });
+    assert_eq!(signer().await, fifth);
+}
