@@ -1,6 +1,11 @@
 //! What the configuration says about the deployment, for the start and for `doctor`: things that work, and will hurt.
 
+use rustix::process::{Resource, getrlimit};
+
 use crate::config::{Config, Delivery};
+
+/// With fewer files than this a few sources can take the connections of all.
+const FILES: u64 = 4096;
 
 /// Something that works and should be looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +21,7 @@ pub(super) fn version() -> &'static str {
 
 /// Every advice for this configuration.
 pub(super) fn advice(config: &Config) -> Vec<Advice> {
-    [no_tls, everyone_is_trusted, no_mail].iter().filter_map(|look| look(config)).collect()
+    [no_tls, everyone_is_trusted, no_mail, few_files].iter().filter_map(|look| look(config)).collect()
 }
 
 fn no_tls(config: &Config) -> Option<Advice> {
@@ -41,5 +46,13 @@ fn no_mail(config: &Config) -> Option<Advice> {
     (!config.issuer.is_loopback()).then(|| Advice {
         what: format!("there is no mail server: mail is written into {}", folder.display()),
         hint: "set mail.url: people wait for links and warnings that never reach them",
+    })
+}
+
+fn few_files(_: &Config) -> Option<Advice> {
+    let files = getrlimit(Resource::Nofile).maximum.filter(|files| *files < FILES)?;
+    Some(Advice {
+        what: format!("this process may open {files} files: three of four are connections"),
+        hint: "raise the limit (LimitNOFILE= of systemd, `ulimit -Hn`): a few sources can take the connections of all",
     })
 }

@@ -2,9 +2,14 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use actix_web::{App as ActixApp, HttpResponse, HttpServer, dev, http::header, web};
+use actix_web::{App as ActixApp, HttpResponse, dev, http::header, web};
 
+use super::{connections::Connections, listener};
 use crate::{app::App, metrics};
+
+/// How many connections it takes, and how many of one source: few ask, and not often.
+const MOST: usize = 256;
+const MOST_OF_ONE: usize = 64;
 
 /// A listener that answers.
 pub struct MetricsServer {
@@ -15,16 +20,14 @@ pub struct MetricsServer {
 impl MetricsServer {
     /// Begins to count, and to answer at `address`.
     pub fn start(address: SocketAddr, app: Arc<App>) -> io::Result<Self> {
-        let server = HttpServer::new(move || {
-            ActixApp::new().app_data(web::Data::from(app.clone())).route("/metrics", web::get().to(figures))
-        })
-        .workers(1)
-        .shutdown_timeout(1)
-        .disable_signals()
-        .bind(address)?;
-        let address = server.addrs().first().copied().unwrap_or(address);
+        let socket = listener::bind(address)?;
+        let address = socket.local_addr()?;
         metrics::install();
-        let server = server.run();
+        let builder = dev::Server::build().workers(1).shutdown_timeout(1).disable_signals();
+        let connections = Connections::new(MOST_OF_ONE, MOST, Vec::new());
+        let server = listener::serve(builder, socket, None, connections, move || {
+            ActixApp::new().app_data(web::Data::from(app.clone())).route("/metrics", web::get().to(figures))
+        })?;
         let handle = server.handle();
         tokio::spawn(server);
         Ok(Self { handle, address })

@@ -5,6 +5,7 @@
 
 mod access;
 pub mod assets;
+mod bounded;
 mod choosing_password;
 mod client_call;
 mod connections;
@@ -15,6 +16,7 @@ pub mod demo;
 mod endpoints;
 pub mod extract;
 mod hub;
+mod listener;
 mod locked;
 mod metrics;
 mod middleware;

@@ -1,19 +1,16 @@
 //! The listener: binds, serves until told to stop, finishes what is in flight.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
-use actix_web::{HttpServer, dev};
+use actix_web::dev;
 use rustls::ServerConfig;
 
 use super::{
-    connections::Connections,
-    routes,
+    connections::{self, Connections},
+    listener, routes,
     tls::{self, Certificate},
 };
 use crate::{app::App, config, failure::Stop};
-
-/// How long the head of a request may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A bound server that has not begun to serve, or is serving.
 pub struct Server {
@@ -27,27 +24,27 @@ impl Server {
         let listen = app.config.listen;
         let tls = app.config.tls.as_ref().map(|settings| certificate(&app, settings)).transpose()?;
         let (workers, patience) = (app.config.server.workers, app.config.server.shutdown_timeout.num_seconds());
-        let connections =
-            Connections::new(app.config.server.connections_per_source, app.config.trusted_proxies.clone());
-        let server = HttpServer::new(move || {
-            if let Err(stop) = app.db.adopt_thread() {
-                tracing::error!(%stop, "this worker shares connections with the others");
-            }
-            routes::application(app.clone())
-        })
-        .on_connect(move |connection, kept| connections.opened(connection, kept))
-        // A head that does not come takes the place of others'. The body has a limit of its own (`http::extract`).
-        .client_request_timeout(PATIENCE)
-        .workers(workers)
-        .shutdown_timeout(u64::try_from(patience).unwrap_or(10))
-        .disable_signals();
-        let bound = match tls {
-            Some(tls) => server.bind_rustls_0_23(listen, tls),
-            None => server.bind(listen),
+        let connections = Connections::new(
+            app.config.server.connections_per_source,
+            connections::most_in_all(),
+            app.config.trusted_proxies.clone(),
+        );
+        let builder = dev::Server::build()
+            .workers(workers)
+            .shutdown_timeout(u64::try_from(patience).unwrap_or(10))
+            .disable_signals();
+        let listening = || {
+            let socket = listener::bind(listen)?;
+            let address = socket.local_addr()?;
+            let inner = listener::serve(builder, socket, tls, connections, move || {
+                if let Err(stop) = app.db.adopt_thread() {
+                    tracing::error!(%stop, "this worker shares connections with the others");
+                }
+                routes::application(app.clone())
+            })?;
+            Ok(Self { inner, address })
         };
-        let server = bound.map_err(|error| cannot_listen(listen, &error))?;
-        let address = server.addrs().first().copied().unwrap_or(listen);
-        Ok(Self { inner: server.run(), address })
+        listening().map_err(|error| cannot_listen(listen, &error))
     }
 
     /// Where it listens: tells the port where `listen` left it open.

@@ -71,11 +71,13 @@ impl ResolvesServerCert for Certificate {
 
 /// TLS 1.2 and 1.3 with this certificate.
 pub(super) fn server_config(certificate: Arc<Certificate>) -> Result<ServerConfig, Stop> {
-    Ok(ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(Stop::new)?
         .with_no_client_auth()
-        .with_cert_resolver(certificate))
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 fn provider() -> Arc<CryptoProvider> {

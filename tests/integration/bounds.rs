@@ -1,15 +1,18 @@
 //! What one person, or one address, may have of what is everybody's.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
-use crate::support::{ALICE, BOB, PASSWORD, Server, Settings, agent::Agent};
+use crate::support::{ALICE, BOB, PASSWORD, Server, Settings, agent::Agent, process::Installation};
 
 async fn signed_in(server: &Server, username: &str) -> Agent {
     let agent = server.agent();
@@ -117,7 +120,7 @@ async fn an_address_has_so_many_connections() {
         held.push(stream);
     }
     let (_, answer) = ask(&server).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 429 "), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
     drop(held);
     let begun = Instant::now();
     while !is_served(&ask(&server).await.1) {
@@ -192,4 +195,72 @@ async fn large_requests_of_strangers_weigh_more() {
     let large = held().await;
     // A small one takes a tenth of a second to leak; of 2 KiB four make 8.
     assert!(large - small > 0.25, "{small} {large}");
+}
+
+/// A connection from another address of this machine, which takes little at once.
+async fn from(address: &str, to: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(2048).unwrap();
+    socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+    socket.connect(to.parse().unwrap()).await.unwrap()
+}
+
+/// A connection counts before its handshake: those who never send theirs have their share and no more.
+#[tokio::test]
+async fn silent_connections_count_before_their_handshake() {
+    let server = Server::start(Settings::default().tls().set("server.connections_per_source", "8")).await;
+    let address = server.issuer.replace("https://localhost", "127.0.0.1");
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        silent.push(from("127.0.0.2", &address).await);
+    }
+    let mut one_more = from("127.0.0.2", &address).await;
+    let closed = tokio::time::timeout(Duration::from_secs(1), one_more.read(&mut [0; 8])).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "one too many is closed at once: {closed:?}");
+    let begun = Instant::now();
+    assert_eq!(server.http().get(server.at("/healthz")).send().await.unwrap().status(), 200);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    // A handshake that does not come is not waited for.
+    let closed = tokio::time::timeout(Duration::from_secs(6), silent[0].read(&mut [0; 8])).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+}
+
+/// Whoever asks and asks and reads nothing takes little memory.
+#[tokio::test]
+async fn answers_that_nobody_reads_take_little() {
+    const CONNECTIONS: usize = 100;
+    let installation = Installation::new("");
+    let server = installation.serve();
+    let resident = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
+    };
+    for (path, body) in [("/hub/api/v1/openapi.json", ""), ("/oauth/jwks", ""), ("/login", "x")] {
+        let length = body.len();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}").repeat(4000);
+        let before = resident();
+        let held = (0..CONNECTIONS).map(async |_| {
+            let mut stream = from("127.0.0.1", &installation.address().to_string()).await;
+            let _ = tokio::time::timeout(Duration::from_secs(3), stream.write_all(request.as_bytes())).await;
+            stream
+        });
+        let held = join_all(held).await;
+        let took = resident().saturating_sub(before) / CONNECTIONS;
+        assert!(took < 512, "{took} KiB a connection ({path})");
+        drop(held);
+    }
+    // It goes on, and a client that reads gets every answer it asked for, in order.
+    let mut stream = TcpStream::connect(installation.address()).await.unwrap();
+    let asked = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(500)
+        + "GET /hub/api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut answers = Vec::new();
+    let (mut read, mut write) = stream.split();
+    let (asked, answered) = tokio::join!(write.write_all(asked.as_bytes()), read.read_to_end(&mut answers));
+    (asked.unwrap(), answered.unwrap());
+    let answers = String::from_utf8(answers).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 501);
+    assert!(answers.ends_with('}'), "the last answer is whole");
+    assert_eq!(server.stop(), Some(0));
 }

@@ -13,5 +13,5 @@ pub use browser::{
 };
 pub use form::{BadBody, Body, Form};
 pub use json_body::{JsonBody, TypedJson};
-pub use source::{is_trusted, network};
+pub use source::{is_trusted, neighbourhoods, network};
 pub use visit::Visit;

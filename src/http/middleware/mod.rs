@@ -1,4 +1,4 @@
-//! What happens around every request: it is counted, and its answer is marked with its id.
+//! What happens around every request: it is counted, its connection takes no other meanwhile, and its answer is marked with its id.
 
 use std::{cell::RefCell, collections::HashSet};
 
@@ -11,21 +11,26 @@ use actix_web::{
     web::Data,
 };
 
-use super::extract::{Visit, cookies};
+use super::{
+    bounded::{Gate, Pieces},
+    extract::{Visit, cookies},
+};
 use crate::{app::App, metrics};
 
 /// Counts and times the request; HSTS where the issuer is https (RFC 6797 §7.2).
 pub async fn around(
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = std::time::Instant::now();
+    let present = Gate::begin(&mut request);
     let app = request.app_data::<Data<App>>().cloned();
     let method = request.method().clone();
     if let Some(app) = &app {
         cookies::settle(app, request.request()).await;
     }
     let mut response = next.call(request).await?;
+    drop(present);
     let status = response.status().as_u16();
     let route = route(response.request());
     metrics::request(route, method.as_str(), status, started.elapsed().as_secs_f64());
@@ -43,7 +48,7 @@ pub async fn around(
             }
         }
     }
-    Ok(response)
+    Ok(response.map_body(|_, body| Pieces::of(body)))
 }
 
 thread_local! {

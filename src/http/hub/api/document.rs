@@ -1,6 +1,10 @@
 //! The description of the admin API (OpenAPI 3.1), made from what stands beside each handler.
 
-use actix_web::{HttpResponse, http::StatusCode, web::Data};
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header::ContentType},
+    web::{Bytes, Data},
+};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -46,10 +50,16 @@ impl Modify for Schemes {
 )]
 #[allow(clippy::unused_async, reason = "actix-web handlers are async")]
 pub async fn openapi(app: Data<App>) -> HttpResponse {
-    let mut document = Document::openapi();
-    document.servers = Some(vec![Server::new(app.config.issuer.as_str().trim_end_matches('/'))]);
     HttpResponse::build(StatusCode::OK)
         .insert_header(("cache-control", "public, max-age=300"))
         .insert_header(cors::EVERYONE)
-        .json(document)
+        .insert_header(ContentType::json())
+        .body(app.description.get_or_init(|| written(app.config.issuer.as_str())).clone())
+}
+
+/// Long, and the same for everybody: it is made once, and answers share it.
+fn written(issuer: &str) -> Bytes {
+    let mut document = Document::openapi();
+    document.servers = Some(vec![Server::new(issuer.trim_end_matches('/'))]);
+    document.to_json().unwrap_or_default().into()
 }
