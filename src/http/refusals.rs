@@ -114,9 +114,10 @@ struct Counted {
 }
 
 impl Lines {
-    /// Begins another minute, if it is another; then it says how many lines were left out.
+    /// Begins another minute, if it is a later one; then it says how many lines were left out. A request that was begun in the minute
+    /// before is counted with this one.
     fn turn(&mut self, minute: i64) -> u64 {
-        if self.minute == minute {
+        if minute <= self.minute {
             return 0;
         }
         std::mem::replace(self, Self { minute, ..Self::default() }).left_out
@@ -156,7 +157,9 @@ mod tests {
         assert_eq!(written(&mut lines, b"b", false), 60);
         assert_eq!(written(&mut lines, b"a", true), 600, "a client is counted apart");
         assert_eq!(lines.turn(1), 0);
-        assert_eq!(lines.turn(2), 300_000 - 720);
+        assert_eq!(lines.turn(0), 0, "a request that took long");
+        assert!(!lines.admit(&[b"a"], false));
+        assert_eq!(lines.turn(2), 300_001 - 720);
         let many = (0..10_000_u32).filter(|n| lines.admit(&[&n.to_be_bytes()], false)).count();
         assert_eq!(many, 600);
         assert!(lines.strangers.by_source.len() <= 601, "what is counted is bounded, too");
