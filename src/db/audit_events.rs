@@ -257,13 +257,16 @@ impl Wanted {
 
 /// A page of the audit log in the order of ids.
 ///
-/// UUIDv7 order is not commit order, so rows of transactions that may still be running are left for the next reading.
+/// UUIDv7 order is not commit order, so rows that were written while an older transaction was running are left for the next reading. A
+/// transaction that this cluster has not begun wrote nothing that is visible here: a row with such a number came with a
+/// restored dump, and nobody writes before it any more.
 pub async fn load_after(tx: &mut Tx, wanted: &Wanted, limit: i64) -> Result<Vec<ExportedEvent>, Broken> {
     let statement = format!(
         concat!(
             "SELECT ",
             exported_columns!(),
-            " FROM audit_events WHERE id > $1{} AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY id LIMIT $8",
+            " FROM audit_events WHERE id > $1{} AND (xid < pg_snapshot_xmin(pg_current_snapshot()) \
+                OR xid >= pg_snapshot_xmax(pg_current_snapshot())) ORDER BY id LIMIT $8",
         ),
         wanted.conditions()
     );
@@ -328,7 +331,8 @@ pub async fn count_held_back(tx: &mut Tx, end: &End, wanted: &Wanted) -> Result<
     }
     let statement = format!(
         "SELECT count(*) AS held_back FROM audit_events WHERE id > $1{} \
-         AND xid >= pg_snapshot_xmin(pg_current_snapshot()) AND xid < $8::xid8",
+         AND xid >= pg_snapshot_xmin(pg_current_snapshot()) AND xid < pg_snapshot_xmax(pg_current_snapshot()) \
+         AND xid < $8::xid8",
         wanted.conditions()
     );
     let row: Row = wanted

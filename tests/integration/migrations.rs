@@ -61,3 +61,25 @@ async fn the_owners_migration_gives_the_server_what_is_new() {
     assert_eq!(running.stop(), Some(0));
     database.drop_now().await;
 }
+
+/// What a dump brings has the transaction numbers of another cluster, which may be far ahead of this one's.
+#[tokio::test]
+async fn a_restored_audit_log_is_exported_whole() {
+    let database = TestDatabase::create().await;
+    let installation = Installation::on(&database.owner_url);
+    installation.run_with(&["user", "add", "bob", "--password-stdin"], "a password of bob\n").done();
+    installation.run(&["user", "disable", "bob"]).done();
+    let export = |arguments: &[&str]| installation.run(&[&["audit", "export"], arguments].concat()).done().to_owned();
+    let (all, of_bob) = (export(&[]), export(&["--user", "bob"]));
+    assert!(of_bob.lines().count() > 1, "{of_bob}");
+    cluster::query(
+        &database.owner_url,
+        "ALTER TABLE audit_events DISABLE TRIGGER USER; \
+         UPDATE audit_events SET xid = (xid::text::bigint + 1000000000)::text::xid8",
+    )
+    .await
+    .unwrap();
+    assert_eq!(export(&[]), all);
+    assert_eq!(export(&["--user", "bob"]), of_bob);
+    database.drop_now().await;
+}
