@@ -1,11 +1,11 @@
 -- What jobs and the start look for is found by an index, however large its table has become.
 
 -- Sessions that were ended, rather than that ended by themselves: a party may have been joining one at that moment.
-CREATE INDEX sessions_ended_early ON sessions (ended_at) WHERE ended_at IS NOT NULL AND end_reason NOT IN ('expired', 'idle');
+CREATE INDEX IF NOT EXISTS sessions_ended_early ON sessions (ended_at) WHERE ended_at IS NOT NULL AND end_reason NOT IN ('expired', 'idle');
 DROP INDEX sessions_ended;
 
 -- Stored requests that can be removed: an hour after their time where a browser has them, at once where none does.
-CREATE INDEX authorization_requests_expires ON authorization_requests (expires_at);
+CREATE INDEX IF NOT EXISTS authorization_requests_expires ON authorization_requests (expires_at);
 -- Its condition is more than that no browser has it: a look-up by key says as much, and while the table is small PostgreSQL would
 -- read this index from end to end for it.
 CREATE INDEX authorization_requests_unseen ON authorization_requests (expires_at)

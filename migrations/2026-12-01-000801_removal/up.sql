@@ -3,16 +3,16 @@
 -- ── sessions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 COMMENT ON COLUMN sessions.look_at IS 'Of one that has not ended: it cannot have died by itself before then. Of one that has: nothing of it can be removed before then. infinity: a visitor who came to nothing, to be removed.';
 -- Its condition is more than that the session has ended: see sessions_look.
-CREATE INDEX sessions_leaving ON sessions (look_at) WHERE ended_at IS NOT NULL AND look_at < 'infinity';
+CREATE INDEX IF NOT EXISTS sessions_leaving ON sessions (look_at) WHERE ended_at IS NOT NULL AND look_at < 'infinity';
 -- Visitors who came to nothing: few at a time, for they are removed after a day.
-CREATE INDEX sessions_forgotten ON sessions (id) WHERE look_at = 'infinity' AND ended_at IS NULL;
+CREATE INDEX IF NOT EXISTS sessions_forgotten ON sessions (id) WHERE look_at = 'infinity' AND ended_at IS NULL;
 -- Lists of one kind. It also finds what the index of visitors found.
-CREATE INDEX sessions_kind ON sessions (kind, id);
+CREATE INDEX IF NOT EXISTS sessions_kind ON sessions (kind, id);
 DROP INDEX sessions_visitors;
 
 -- ── audit events ───────────────────────────────────────────────────────────────────────────────────────────────────
 -- Exports of one kind. Most events are of user sessions: finding these by an index is no gain, and keeping it up costs each flow.
-CREATE INDEX audit_events_kind ON audit_events (kind, id) WHERE kind <> 'user';
+CREATE INDEX IF NOT EXISTS audit_events_kind ON audit_events (kind, id) WHERE kind <> 'user';
 
 CREATE FUNCTION audit_class(kind text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN kind = 'visitor' THEN 'visitor' WHEN kind IN ('privileged', 'server') THEN 'privileged' ELSE 'user' END

@@ -1,14 +1,23 @@
 //! Bringing a database to the schema of this program.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use diesel::{QueryResult, migration::MigrationSource, pg::Pg};
+use diesel::{
+    QueryResult,
+    connection::BoxableConnection,
+    migration::{self, Migration, MigrationMetadata, MigrationName, MigrationSource},
+    pg::Pg,
+};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{
     Tx,
     connection::{Conn, Fleet},
+    large_indexes,
     rights::{self, Caller, Lacking},
     target::Target,
     work::OrBroken,
@@ -19,6 +28,13 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// The oldest PostgreSQL that the schema is written for: `security_invoker`, `UNIQUE NULLS NOT DISTINCT`.
 pub const OLDEST: u32 = 15;
+
+/// How long a migration waits for a lock. Whoever wants the table meanwhile waits behind it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often a migration is tried that gets no lock, and how long others have the table in between.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What [`migrate`] did.
 #[derive(Debug)]
@@ -31,7 +47,9 @@ pub struct Migrated {
 
 /// Applies what is missing as the owner (`migrate_url`), then gives the server's role (`server_url`) what it needs: it
 /// may not change or delete audit events. Where `server_url` is the owner's, too, the roles that were given it before get what is
-/// new.
+/// new. They get it in the transaction that makes it, for servers of the release before are running.
+///
+/// A migration that gets no lock within a few seconds is tried again later, so that those servers never wait for long.
 ///
 /// Where nothing is missing it only reads, so a role without the right to change the schema will do.
 pub async fn migrate(migrate_url: &str, server_url: &str) -> Result<Migrated, Stop> {
@@ -44,7 +62,8 @@ pub async fn migrate(migrate_url: &str, server_url: &str) -> Result<Migrated, St
     }
     let conn = connected.for_units(&Arc::<Fleet>::default());
     let caller = rights::find_caller(&conn).await.map_err(failed)?;
-    let is_new = !missing(&conn).await.map_err(failed)?.is_empty();
+    let missing = missing(&conn).await.map_err(failed)?;
+    let is_new = !missing.is_empty();
     let lacking = rights::load_lacking(&conn, &roles(&conn, &caller, server.role()).await?).await.map_err(failed)?;
     if !is_new && lacking.is_empty() {
         return Ok(Migrated { applied: 0, given: Vec::new() });
@@ -52,7 +71,13 @@ pub async fn migrate(migrate_url: &str, server_url: &str) -> Result<Migrated, St
     refuse(&caller, is_new, &lacking, owner.is_pooled())?;
     // Two starting at once: the second waits, then finds nothing to do.
     conn.run("SELECT pg_advisory_lock(hashtext('mooring.migrate'))").await.map_err(failed)?;
-    let applied = apply(&owner).await?;
+    large_indexes::build(&conn, &missing).await.map_err(failed)?;
+    let running = rights::load_given(&conn).await.map_err(failed)?;
+    let applied = apply(&owner, &running).await?;
+    // What a server would make at its start: until then nothing is missing either.
+    if let Err(error) = conn.run("SELECT maintain_partitions(now())").await {
+        tracing::warn!(%error, "partitions are made when a server starts");
+    }
     let mut given = Vec::new();
     let roles = roles(&conn, &caller, server.role()).await?;
     for lacking in rights::load_lacking(&conn, &roles).await.map_err(failed)? {
@@ -92,15 +117,70 @@ fn refuse(caller: &Caller, is_new: bool, lacking: &[Lacking], is_pooled: bool) -
     }
 }
 
-/// Applies what is missing, and says how many that were.
-async fn apply(owner: &Target) -> Result<usize, Stop> {
+/// Applies what is missing, and says how many that were. `running`: the roles of servers that may be running.
+async fn apply(owner: &Target, running: &[String]) -> Result<usize, Stop> {
     let connected = owner.connect_raw().await.map_err(unreachable_database)?;
     let mut harness =
         AsyncMigrationHarness::new(AsyncPgConnection::try_from(connected.client).await.map_err(unreachable_database)?);
-    let applied = tokio::task::spawn_blocking(move || {
-        harness.run_pending_migrations(MIGRATIONS).map(|versions| versions.len()).map_err(|error| error.to_string())
+    let before = format!("SET LOCAL lock_timeout = {}", LOCK_TIMEOUT.as_millis());
+    let after = running.iter().map(|role| rights::giving(role)).collect::<String>();
+    let applying = tokio::task::spawn_blocking(move || {
+        let pending = harness.pending_migrations(MIGRATIONS).map_err(|error| failed_migration("", &error))?;
+        for migration in &pending {
+            apply_one(&mut harness, &Guarded { migration: &**migration, before: &before, after: &after })?;
+        }
+        Ok(pending.len())
     });
-    applied.await.map_err(Stop::new)?.map_err(|error| Stop::new(format_args!("migration failed: {error}")))
+    applying.await.map_err(Stop::new)?
+}
+
+/// Applies one migration, again and again while it gets no lock.
+fn apply_one(harness: &mut AsyncMigrationHarness<AsyncPgConnection>, migration: &Guarded<'_>) -> Result<(), Stop> {
+    let name = migration.name().to_string();
+    for tried in 1.. {
+        let begun = Instant::now();
+        let Err(error) = harness.run_migration(migration) else { break };
+        // What failed sooner did not wait for a lock for so long.
+        if begun.elapsed() < LOCK_TIMEOUT {
+            return Err(failed_migration(&name, &error));
+        }
+        if tried == TRIES {
+            return Err(failed_migration(&name, &error).mend(
+                "if it got no lock, end what holds it (pg_stat_activity shows old transactions), then run \
+                 `mooring migrate` again; what was applied stays",
+            ));
+        }
+        tracing::warn!(migration = name, tried, %error, "the migration is tried again: others may hold a lock");
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// A migration with what is done before and after it in its transaction.
+struct Guarded<'a> {
+    migration: &'a dyn Migration<Pg>,
+    before: &'a str,
+    after: &'a str,
+}
+
+impl Migration<Pg> for Guarded<'_> {
+    fn run(&self, conn: &mut dyn BoxableConnection<Pg>) -> migration::Result<()> {
+        conn.batch_execute(self.before)?;
+        self.migration.run(conn)?;
+        Ok(conn.batch_execute(self.after)?)
+    }
+
+    fn revert(&self, conn: &mut dyn BoxableConnection<Pg>) -> migration::Result<()> {
+        self.migration.revert(conn)
+    }
+
+    fn metadata(&self) -> &dyn MigrationMetadata {
+        self.migration.metadata()
+    }
+
+    fn name(&self) -> &dyn MigrationName {
+        self.migration.name()
+    }
 }
 
 /// The versions this program has and the database has not.
@@ -144,6 +224,11 @@ fn unreachable_database(error: diesel::ConnectionError) -> Stop {
 #[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
 fn failed(error: diesel::result::Error) -> Stop {
     Stop::new(format_args!("preparing the database failed: {error}"))
+}
+
+fn failed_migration(name: &str, error: &dyn std::fmt::Display) -> Stop {
+    let space = if name.is_empty() { "" } else { " " };
+    Stop::new(format_args!("migration{space}{name} failed: {error}"))
 }
 
 #[cfg(test)]

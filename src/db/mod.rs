@@ -27,6 +27,7 @@ pub mod grants;
 pub mod health;
 pub mod ids;
 pub mod json;
+mod large_indexes;
 pub mod mails;
 pub mod migrations;
 pub mod notices;

@@ -82,10 +82,16 @@ pub(super) async fn load_lacking(mut conn: &Conn, roles: &[String]) -> QueryResu
 
 /// Gives a role what a server needs, and no more.
 pub(super) async fn give(conn: &Conn, role: &str) -> QueryResult<()> {
+    conn.run(&giving(role)).await
+}
+
+/// The statements that give it. No partition is made or dropped meanwhile.
+pub(super) fn giving(role: &str) -> String {
     let role = format!("\"{}\"", role.replace('"', "\"\""));
     let in_format = role.replace('\'', "''").replace('%', "%%");
-    conn.run(&format!(
-        "GRANT USAGE ON SCHEMA public TO {role};
+    format!(
+        "SELECT pg_advisory_xact_lock(hashtext('mooring.maintain_partitions'));
+         GRANT USAGE ON SCHEMA public TO {role};
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
          REVOKE UPDATE, DELETE, TRUNCATE ON audit_events FROM {role};
          REVOKE ALL ON __diesel_schema_migrations, partitioned_tables FROM {role};
@@ -96,7 +102,6 @@ pub(super) async fn give(conn: &Conn, role: &str) -> QueryResult<()> {
                           WHERE c.relkind = 'r' LOOP
                  EXECUTE format('REVOKE ALL ON %s FROM {in_format}', child);
              END LOOP;
-         END $$"
-    ))
-    .await
+         END $$;"
+    )
 }

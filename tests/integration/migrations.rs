@@ -1,5 +1,9 @@
 //! The schema, as a server finds it that may change it, and one that may not.
 
+use std::time::{Duration, Instant};
+
+use tokio_postgres::NoTls;
+
 use crate::support::{
     cluster::{self, TestDatabase},
     process::Installation,
@@ -81,5 +85,48 @@ async fn a_restored_audit_log_is_exported_whole() {
     .unwrap();
     assert_eq!(export(&[]), all);
     assert_eq!(export(&["--user", "bob"]), of_bob);
+    database.drop_now().await;
+}
+
+/// Servers of the release before run while the schema is changed: they wait for nothing long, and may use what is new at once.
+#[tokio::test]
+async fn a_migration_that_waits_holds_up_no_running_server() {
+    let database = TestDatabase::create().await;
+    let undo = [
+        include_str!("../../migrations/2026-12-01-000900_withdrawn_keys/down.sql"),
+        include_str!("../../migrations/2026-12-01-000802_counts/down.sql"),
+        include_str!("../../migrations/2026-12-01-000801_removal/down.sql"),
+        "DELETE FROM __diesel_schema_migrations WHERE version IN ('20261201000801', '20261201000802', '20261201000900')",
+    ];
+    for statement in undo {
+        cluster::query(&database.owner_url, statement).await.unwrap();
+    }
+    // As a dump does.
+    let (reader, connection) = tokio_postgres::connect(&database.owner_url, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    reader.batch_execute("BEGIN; LOCK TABLE signing_keys IN ACCESS SHARE MODE").await.unwrap();
+    let owner = Installation::on(&database.owner_url);
+    let migrating = tokio::task::spawn_blocking(move || owner.run(&["migrate"]));
+    let ask = async |statement: &str| {
+        let begun = Instant::now();
+        let answer = cluster::query(&database.server_url, statement).await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{statement}: {:?}", begun.elapsed());
+        answer.is_ok()
+    };
+    let begun = Instant::now();
+    while !ask("SELECT count(*) FROM counts; SELECT count(*) FROM audit_removals").await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the server's role has no right to what is new");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for _ in 0..50 {
+        assert!(ask("SELECT count(*) FROM signing_keys").await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(reader);
+    let _ = connection.await;
+    assert!(migrating.await.unwrap().done().contains("3 migrations applied"));
+    let indexes = "SELECT string_agg(indexrelid::regclass::text, ' ') FROM pg_index WHERE NOT indisvalid";
+    let invalid = cluster::query(&database.owner_url, indexes).await.unwrap();
+    assert!(format!("{invalid:?}").contains("None"), "{invalid:?}");
     database.drop_now().await;
 }
