@@ -4,11 +4,15 @@ use serde_json::json;
 
 use crate::db::Trace;
 
+/// How many characters of a name in the environment are kept: no account's is longer.
+const LONGEST: usize = 256;
+
 /// The trace of what a command does. Its events name the account: `shell: { uid, user, sudo_user }`. The names are what the
 /// environment and `/etc/passwd` say; the uid is the kernel's.
 pub(super) fn trace() -> Trace {
     let uid = rustix::process::getuid().as_raw();
     let sudo_user = std::env::var("SUDO_USER").ok().filter(|name| !name.is_empty());
+    let sudo_user = sudo_user.map(|name| name.chars().take(LONGEST).collect::<String>());
     let shell = json!({ "uid": uid, "user": name_of(uid), "sudo_user": sudo_user });
     Trace { shell: Some(shell), ..Trace::default() }
 }

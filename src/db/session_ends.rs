@@ -235,7 +235,7 @@ pub async fn end_dead(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<EndedSession>
                  greatest(least(s.expires_at, a.last_seen_at + s.idle_timeout, pa.last_seen_at + p.idle_timeout), \
                      $1 + interval '1 minute') AS next \
                  FROM looked s \
-                 JOIN LATERAL (SELECT last_seen_at FROM session_activity WHERE session_id = s.id OFFSET 0) a ON true \
+                 LEFT JOIN LATERAL (SELECT last_seen_at FROM session_activity WHERE session_id = s.id OFFSET 0) a ON true \
                  LEFT JOIN LATERAL (SELECT id FROM live_sessions($1) WHERE id = s.id OFFSET 0) l ON true \
                  LEFT JOIN LATERAL (SELECT ended_at, expires_at, locked_at, idle_timeout FROM sessions \
                      WHERE id = s.parent_id OFFSET 0) p ON true \

@@ -115,8 +115,9 @@ impl Filter<'_> {
         }
         statement.push_str(match (by_client, self.user_id) {
             (true, _) => " ORDER BY of_client.id DESC",
-            // In the order of its key a table is read through in the hope of finding enough soon.
-            (false, Some(_)) => " ORDER BY s.created_at DESC, s.id DESC",
+            // As by the key, which the next page begins at. In the order of its key itself a table is read through in the hope of finding
+            // enough soon.
+            (false, Some(_)) => " ORDER BY uuid_send(s.id) DESC",
             (false, None) => " ORDER BY s.id DESC",
         });
         statement.push_str(" LIMIT $6");

@@ -41,7 +41,10 @@ impl Meaning {
             _ => match code.get(..2) {
                 // A pooler says so, too, when it loses its server in the middle of something.
                 Some("08") => Self::Lost,
-                _ if ends => Self::Undone,
+                // Who may connect, to what, and whether there is room: said before anything is carried out. Another end of the connection
+                // may come from a pooler whose server was lost in the middle of something.
+                Some("28" | "3D" | "53") if ends => Self::Undone,
+                _ if ends => Self::Lost,
                 // 40 is a conflict with another transaction, 53 no room, 57 an operator's doing, 58 an error of the system.
                 Some("40" | "53" | "57" | "58") => Self::Busy,
                 _ if code == "55P03" => Self::Locked,
@@ -110,6 +113,9 @@ mod tests {
             ("40P01", false, Meaning::Busy),
             ("53100", false, Meaning::Busy),
             ("53200", true, Meaning::Undone),
+            ("28P01", true, Meaning::Undone),
+            ("58000", true, Meaning::Lost),
+            ("XX000", true, Meaning::Lost),
             ("53300", false, Meaning::Busy),
             ("55P03", false, Meaning::Locked),
             ("57014", false, Meaning::Busy),

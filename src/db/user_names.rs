@@ -17,6 +17,24 @@ pub struct OpenName {
     pub username: String,
 }
 
+/// Opens the names of people whom a server of the release before added: it knows no keys. It looks at people of the last two days; in
+/// ASCII the folded name is the key that is there.
+pub async fn open_added(tx: &mut Tx) -> Result<(), Broken> {
+    let now = tx.now;
+    Cached(
+        diesel::sql_query(
+            "INSERT INTO user_names (user_id) SELECT u.id FROM users u WHERE u.id >= uuid_floor($1 - interval '2 days') \
+             AND octet_length(u.username) <> char_length(u.username) \
+             AND NOT EXISTS (SELECT FROM user_names n WHERE n.user_id = u.id OFFSET 0) ON CONFLICT DO NOTHING",
+        )
+        .bind::<sql::Timestamptz, _>(now),
+    )
+    .execute(&mut tx.conn())
+    .await
+    .or_broken("open the names of new people")?;
+    Ok(())
+}
+
 /// At most `limit` of them, the oldest people first. Locked; what another replica looks at is left out.
 pub async fn lock_open(tx: &mut Tx, limit: i64) -> Result<Vec<OpenName>, Broken> {
     Cached(

@@ -30,6 +30,7 @@ fn run(app: &App) -> Turn<'_> {
                 })
                 .await
         };
+        app.db.work(app.clock.now(), &Trace::default(), async |tx| user_names::open_added(tx).await).await?;
         while i64::try_from(settle().await?).is_ok_and(|settled| settled == BATCH) {}
         Ok(())
     })
