@@ -80,8 +80,8 @@ impl Cookies {
         &self.device_name
     }
 
-    /// The name that the release before gave this cookie. It is read where there is no cookie of the present name, so that an
-    /// upgrade signs nobody out, and never written. To be removed with the release after this one.
+    /// The name that the release before gave this cookie. It is read beside the present name, so that an upgrade signs nobody
+    /// out, and never written; where both are good the present name counts. To be removed with the release after this one.
     #[must_use]
     pub fn former_name(&self) -> Option<&str> {
         self.former_name.as_deref()

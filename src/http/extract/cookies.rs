@@ -16,24 +16,18 @@ use crate::{
     sessions::{Cookies, PresentedCookie},
 };
 
-/// Every session cookie of the right form, each once, in the order in which they came.
+/// Every session cookie of the right form, each once, in the order in which they came; those of the former name after those of
+/// the present one.
 pub fn presented(headers: &HeaderMap, cookies: &Cookies) -> Vec<PresentedCookie> {
-    let of_name = |name: &str| {
-        let mut found = Vec::new();
-        for cookie in
-            values(headers, name.as_bytes()).filter_map(|value| Cookies::parse(std::str::from_utf8(value).ok()?))
-        {
-            if !found.contains(&cookie) {
-                found.push(cookie);
-            }
+    let names = std::iter::once(cookies.name()).chain(cookies.former_name());
+    let values = names.flat_map(|name| values(headers, name.as_bytes()));
+    let mut found = Vec::new();
+    for cookie in values.filter_map(|value| Cookies::parse(std::str::from_utf8(value).ok()?)) {
+        if !found.contains(&cookie) {
+            found.push(cookie);
         }
-        found
-    };
-    let found = of_name(cookies.name());
-    match cookies.former_name() {
-        Some(former) if found.is_empty() => of_name(former),
-        _ => found,
     }
+    found
 }
 
 /// The values of all cookies of this name (RFC 6265 §5.4: pairs, separated by `;`; HTTP/2 may send several lines).
