@@ -84,16 +84,21 @@ pub async fn insert_pushed(
 
 /// How many of a session are kept: a tab each, and a person has tabs.
 const OF_A_SESSION: i64 = 64;
+/// How many octets they have: the usual ones have a few hundred, and one may be large. The newest is kept, whatever it has.
+const OCTETS_OF_A_SESSION: i64 = 256 * 1024;
 
 /// The session's oldest requests make room for a new one, so that asking without end fills nothing.
 async fn bound(tx: &mut Tx, session_id: Uuid) -> Result<(), Broken> {
     Cached(
         diesel::sql_query(
-            "DELETE FROM authorization_requests WHERE id = ANY (ARRAY(SELECT id FROM authorization_requests \
-             WHERE session_id = $1 ORDER BY created_at DESC, id DESC OFFSET $2))",
+            "DELETE FROM authorization_requests WHERE id = ANY (ARRAY(SELECT id FROM (\
+             SELECT id, row_number() OVER newest AS number, sum(octet_length(parameters)) OVER newest AS octets \
+             FROM authorization_requests WHERE session_id = $1 WINDOW newest AS (ORDER BY created_at DESC, id DESC)) r \
+             WHERE number > $2 OR (number > 1 AND octets > $3)))",
         )
         .bind::<sql::Uuid, _>(session_id)
-        .bind::<sql::BigInt, _>(OF_A_SESSION),
+        .bind::<sql::BigInt, _>(OF_A_SESSION)
+        .bind::<sql::BigInt, _>(OCTETS_OF_A_SESSION),
     )
     .execute(&mut tx.conn())
     .await

@@ -217,6 +217,13 @@ enum Holder<'a> {
     Browser(Option<&'a LiveSession>),
 }
 
+impl Holder<'_> {
+    /// Whether nobody is signed in there: a visitor's session is had for nothing.
+    fn is_stranger(&self) -> bool {
+        !matches!(self, Self::Browser(Some(LiveSession { user_id: Some(_), .. })))
+    }
+}
+
 async fn store(
     app: &App,
     visit: &Visit,
@@ -230,7 +237,7 @@ async fn store(
         .db
         .work(visit.now, &visit.trace, async |tx| {
             let mut begun = None;
-            if !matches!(holder, Holder::Browser(Some(_)))
+            if holder.is_stranger()
                 && let Err(error) = admit_stranger(app, tx, kept.len()).await?
             {
                 return Ok(Err(error));
