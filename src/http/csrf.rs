@@ -27,6 +27,11 @@ pub fn out_of_date() -> Error {
     Error::invalid_request("this page is out of date, or cookies are switched off").detail(OUT_OF_DATE)
 }
 
+/// The form was on a page of another site.
+pub fn of_another_site() -> Error {
+    Error::invalid_request("this form is not one of ours").detail("another_site")
+}
+
 /// The detail of such a refusal.
 pub const OUT_OF_DATE: &str = "out_of_date";
 

@@ -33,6 +33,8 @@ pub struct Inner {
     pub cookie: Option<PresentedCookie>,
     pub authorization: Option<String>,
     pub origin: Option<String>,
+    /// How the site that caused the request stands to this one (Fetch Metadata, `Sec-Fetch-Site`).
+    pub fetch_site: Option<String>,
     pub accepts: Accepts,
     /// The address of the page that a browser opens, under the issuer's origin.
     pub here: Option<String>,
@@ -108,6 +110,7 @@ impl Visit {
             cookie: cookies::presented(request.headers(), &app.cookies).into_iter().next(),
             authorization: authorization(request),
             origin: text(header::ORIGIN).map(str::to_owned),
+            fetch_site: text(header::HeaderName::from_static("sec-fetch-site")).map(str::to_owned),
             accepts,
             here: (accepts.pages && request.method() == Method::GET).then(|| own_address(app, request.uri())),
         }));
@@ -147,6 +150,17 @@ impl Inner {
     pub fn bearer(&self) -> Option<&str> {
         let (scheme, token) = self.authorization.as_deref()?.split_once(' ')?;
         Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
+    }
+}
+
+impl Inner {
+    /// Whether the request says that a page caused it which is not of `origin`. Programs say nothing.
+    pub fn is_of_another_site(&self, origin: &str) -> bool {
+        match self.fetch_site.as_deref() {
+            Some("same-origin" | "none") => false,
+            Some("cross-site") => true,
+            _ => self.origin.as_deref().is_some_and(|it| it != origin),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     failure::{Broken, Failure},
     http::{
         choosing_password::{Chooser, Chosen, choose},
+        csrf,
         extract::{Form, Visit, give_device_cookie},
         pending::{Brought, find_stored},
         render::{Page, PageName, answer, views},
@@ -66,6 +67,9 @@ async fn waiting(app: &App, visit: &Visit, parameters: &Parameters) -> Outcome<O
 }
 
 pub async fn post(app: Data<App>, visit: Visit, form: Form) -> HttpResponse {
+    if visit.is_of_another_site(app.config.issuer.origin()) {
+        return answer::refusal(&app, &visit, &csrf::of_another_site());
+    }
     let done = match form.0.get("token") {
         Some(token) => reset(&app, &visit, token, &form.0).await,
         None => send(&app, &visit, &form.0).await,
