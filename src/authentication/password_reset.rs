@@ -2,7 +2,7 @@
 //!
 //! The page only notes what was asked. Everything that depends on the person happens here, in a job. Invariants: a link
 //! that was sent stays good until it expires, is used, or the password changes, so nobody can take it from its owner by asking
-//! again; and a mailbox that gets no further link has a good one already.
+//! again; and a mailbox that gets no further link has a good one already, or one that wrong codes have killed within a day.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -20,7 +20,7 @@ use crate::{
     unicode::name_key,
 };
 
-/// Answers the oldest request that waits, with links that are good for `lifetime`. `false`: none does.
+/// Answers the request whose turn it is, with links that are good for `lifetime`. `false`: none does.
 pub async fn answer_next(tx: &mut Tx, sources: &Sources, lifetime: TimeDelta) -> Result<bool, Broken> {
     let Some(request) = reset_requests::take(tx).await? else { return Ok(false) };
     tx.trace = request.trace();

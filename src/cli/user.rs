@@ -24,7 +24,6 @@ use crate::{
     },
     failure::{Broken, Stop},
     notices::{self, Message},
-    risk::Attempt,
     sessions,
     unicode::{name_key, nfc, without_mark},
 };
@@ -237,7 +236,7 @@ async fn change_password(opened: &Opened, name: &str, password: String) -> Resul
         .db
         .work(now, &operator::trace(), async |tx| -> Result<usize, Stop> {
             users::set_password(tx, user.id, &phc, None).await?;
-            app.sources.forget_failures(tx, Attempt::SignIn, &user.id.to_string()).await?;
+            app.sources.forget_failures(tx, user.id, &user.username, &user.claims).await?;
             let ended = sessions::end_all_of_user(tx, user.id, "ended_by_operator", Actor::Operator).await?;
             audit::record(tx, event(Action::PasswordChanged, &user).detail(json!({ "sessions_ended": ended })));
             notices::tell(tx, user.id, &Message::PasswordChanged).await?;

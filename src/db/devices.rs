@@ -40,18 +40,18 @@ pub async fn find(tx: &mut Tx, user_id: Uuid, shown: &[u8]) -> Result<Option<Uui
     Ok(rows.into_iter().next().map(|row| row.id))
 }
 
-/// Anybody's device with this cookie; the same one each time.
-pub async fn find_of_anybody(tx: &mut Tx, shown: &[u8]) -> Result<Option<Uuid>, Broken> {
+/// Whose device has this cookie; of several people the same one each time.
+pub async fn find_person(tx: &mut Tx, shown: &[u8]) -> Result<Option<Uuid>, Broken> {
     let rows: Vec<Id> = Cached(
         diesel::sql_query(
-            "SELECT id FROM (SELECT id FROM devices WHERE secret_hash = $1 \
-             UNION ALL SELECT id FROM devices WHERE previous_hash = $1) d ORDER BY id LIMIT 1",
+            "SELECT user_id AS id FROM (SELECT id, user_id FROM devices WHERE secret_hash = $1 \
+             UNION ALL SELECT id, user_id FROM devices WHERE previous_hash = $1) d ORDER BY d.id LIMIT 1",
         )
         .bind::<sql::Bytea, _>(shown),
     )
     .load(&mut tx.conn())
     .await
-    .or_broken("find a device")?;
+    .or_broken("find the person of a device")?;
     Ok(rows.into_iter().next().map(|row| row.id))
 }
 

@@ -39,7 +39,8 @@ pub struct Asked {
     pub link: Option<Uuid>,
 }
 
-/// How many links a mailbox gets within the lifetime of one, and within a day. Beyond that it gets one when it has no good one.
+/// How many links a mailbox gets within the lifetime of one, and within a day. Beyond that it gets one when it has no good one,
+/// and none that died of wrong codes within a day.
 const AT_ONCE: i64 = 3;
 const A_DAY: i64 = 10;
 
@@ -51,16 +52,16 @@ pub async fn ask(tx: &mut Tx, name: &str, asked_at: DateTime<Utc>, lifetime: Tim
         diesel::sql_query(concat!(
             "WITH known AS (SELECT u.id FROM users u WHERE u.username_key IN ($1, $7) UNION \
                  SELECT user_id FROM user_names WHERE key = $7 UNION \
-                 SELECT u.id FROM users u WHERE lower(u.claims->>'email') = $1 AND u.claims ? 'email'), \
+                 SELECT u.id FROM users u WHERE lower(u.claims->>'email') = ANY (ARRAY[$1, $7]) AND u.claims ? 'email'), \
              meant AS (SELECT u.id, lower(u.claims->>'email') AS email FROM known k JOIN users u ON u.id = k.id WHERE u.disabled_at IS NULL \
                  AND trim(coalesce(u.claims->>'email', '')) <> '' \
                  AND coalesce(u.claims->'email_verified', 'true') <> 'false' \
                  AND EXISTS (SELECT FROM credentials k WHERE k.user_id = u.id AND k.kind = 'password' AND k.ended_at IS NULL) \
                  ORDER BY u.id LIMIT 5), \
              sent AS (SELECT m.id, count(*) FILTER (WHERE r.created_at > $2 - ($3 - $2)) AS lately, count(r.id) AS today, \
-                 count(*) FILTER (WHERE r.user_id = m.id AND ",
+                 count(*) FILTER (WHERE r.user_id = m.id AND (r.codes >= $8 OR ",
             good!(),
-            ") AS good FROM meant m \
+            ")) AS good FROM meant m \
                  LEFT JOIN LATERAL (SELECT r.* FROM users o JOIN password_resets r ON r.user_id = o.id \
                      AND r.created_at > $2 - interval '1 day' \
                      WHERE lower(o.claims->>'email') = m.email AND o.claims ? 'email') r ON true GROUP BY m.id), \
@@ -74,7 +75,8 @@ pub async fn ask(tx: &mut Tx, name: &str, asked_at: DateTime<Utc>, lifetime: Tim
         .bind::<sql::Timestamptz, _>(asked_at)
         .bind::<sql::BigInt, _>(AT_ONCE)
         .bind::<sql::BigInt, _>(A_DAY)
-        .bind::<sql::Text, _>(name_key(name)),
+        .bind::<sql::Text, _>(name_key(name))
+        .bind::<sql::Integer, _>(CODES),
     )
     .load(&mut tx.conn())
     .await
@@ -97,6 +99,34 @@ pub async fn find(tx: &mut Tx, id: Uuid) -> Result<Option<Resettable>, Broken> {
     .await
     .or_broken("find a password reset")?;
     Ok(rows.into_iter().next())
+}
+
+/// How many codes are looked at for one link; it dies of the last wrong one.
+const CODES: i32 = 5;
+
+/// Counts a code that was given with the link, before it is looked at. `None`: the link is not good, or has had all of its codes.
+/// `Some(true)`: this is the last one.
+pub async fn count_code(tx: &mut Tx, id: Uuid) -> Result<Option<bool>, Broken> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql::Integer)]
+        codes: i32,
+    }
+    let now = tx.now;
+    let rows: Vec<Row> = Cached(
+        diesel::sql_query(concat!(
+            "UPDATE password_resets r SET codes = r.codes + 1 WHERE r.id = $1 AND r.codes < $3 AND ",
+            good!(),
+            " RETURNING r.codes"
+        ))
+        .bind::<sql::Uuid, _>(id)
+        .bind::<sql::Timestamptz, _>(now)
+        .bind::<sql::Integer, _>(CODES),
+    )
+    .load(&mut tx.conn())
+    .await
+    .or_broken("count a code with a password reset")?;
+    Ok(rows.into_iter().next().map(|row| row.codes >= CODES))
 }
 
 /// Uses the link. `false` when it is not good: of two uses at once the second waits for the first and finds it used.

@@ -1,6 +1,7 @@
 //! `reset_requests`: requests for password reset links that wait for their job.
 //!
-//! Invariant: adding one reads and writes the same whoever is named.
+//! Invariants: adding one reads and writes the same whoever is named; they are taken in turn by source, so a source that asks
+//! for many keeps nobody else waiting.
 
 use chrono::{DateTime, Utc};
 use diesel::{QueryableByName, sql_types as sql};
@@ -55,8 +56,9 @@ pub async fn insert(tx: &mut Tx, name: &str, request_id: Option<Uuid>) -> Result
     let trace = tx.trace.clone();
     let added = Cached(
         diesel::sql_query(
-            "INSERT INTO reset_requests (id, name, request_id, asked_at, source_hash, agent_hash, place, device, trace) \
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 \
+            "INSERT INTO reset_requests (id, name, request_id, asked_at, source_hash, agent_hash, place, device, trace, turn_at) \
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $4 + interval '1 second' \
+                 * (SELECT count(*) FROM reset_requests WHERE source_hash = $5) \
              WHERE (SELECT count(*) FROM (SELECT FROM reset_requests ORDER BY id LIMIT $10) w) < $10",
         )
         .bind::<sql::Uuid, _>(id)
@@ -76,10 +78,11 @@ pub async fn insert(tx: &mut Tx, name: &str, request_id: Option<Uuid>) -> Result
     Ok(added > 0)
 }
 
-/// Takes the oldest that nobody else is looking at; it comes back if the transaction fails.
+/// Takes the one whose turn it is of those that nobody else is looking at; it comes back if the transaction fails.
 pub async fn take(tx: &mut Tx) -> Result<Option<ResetRequest>, Broken> {
     let rows: Vec<ResetRequest> = Cached(diesel::sql_query(
-        "DELETE FROM reset_requests WHERE id = (SELECT id FROM reset_requests ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) \
+        "DELETE FROM reset_requests WHERE id = (SELECT id FROM reset_requests ORDER BY turn_at, id LIMIT 1 \
+         FOR UPDATE SKIP LOCKED) \
          RETURNING name, request_id, asked_at, source_hash, agent_hash, place, device, trace",
     ))
     .load(&mut tx.conn())

@@ -456,6 +456,8 @@ diesel::table! {
         expires_at -> Timestamptz,
         /// When it was used.
         used_at -> Nullable<Timestamptz>,
+        /// How many codes of an authenticator app were given with it; the link dies of the fifth wrong one.
+        codes -> Int4,
     }
 }
 
@@ -482,7 +484,7 @@ diesel::table! {
         request_id -> Nullable<Uuid>,
         /// When it was asked.
         asked_at -> Timestamptz,
-        /// Keyed hash of the network address.
+        /// Keyed hash of the network address; those of one source go in turn with those of others.
         source_hash -> Nullable<Bytea>,
         /// Keyed hash of the user agent.
         agent_hash -> Nullable<Bytea>,
@@ -492,6 +494,8 @@ diesel::table! {
         device -> Nullable<Text>,
         /// The request id of the log.
         trace -> Text,
+        /// Its turn: when it was asked, and a second more for each that waited from its source.
+        turn_at -> Timestamptz,
     }
 }
 

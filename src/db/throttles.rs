@@ -2,6 +2,7 @@
 //!
 //! A bucket is stored as the instant at which it is empty again; what it holds is the time until then. An attempt that is
 //! refused stores nothing, and a bucket that is empty is no row: the table grows with the attempts that were admitted lately.
+//! A full bucket refuses the attempt, or yields: the attempt is counted in the others, in the same statement.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{QueryableByName, sql_types as sql};
@@ -18,12 +19,14 @@ pub struct Bucket {
     pub step: f64,
     /// How many seconds' worth it holds.
     pub room: f64,
+    /// When it is full, the attempt is counted without it.
+    pub yields: bool,
 }
 
 /// What came of counting.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Counted {
-    /// How many seconds' worth each bucket holds now, by its key.
+    /// How many seconds' worth each bucket holds now, by its key. A bucket that yielded is not among them.
     Within(Vec<(Vec<u8>, f64)>),
     /// Not before so many seconds; nothing is counted.
     Over(f64),
@@ -35,28 +38,32 @@ const ROUNDING: f64 = 0.001;
 /// The buckets that are asked about, and how many seconds' worth each holds.
 macro_rules! held {
     () => {
-        "WITH asked AS (SELECT a.key, a.step, a.room, \
-             greatest(0, extract(epoch FROM t.empty_at - $4)::float8, 0) AS held \
-             FROM unnest($1::bytea[], $2::float8[], $3::float8[]) AS a (key, step, room) \
+        "WITH asked AS (SELECT a.key, a.step, a.room, a.yields, \
+             greatest(0, extract(epoch FROM t.empty_at - $5)::float8, 0) AS held \
+             FROM unnest($1::bytea[], $2::float8[], $3::float8[], $4::boolean[]) AS a (key, step, room, yields) \
              LEFT JOIN LATERAL (SELECT empty_at FROM throttles WHERE key = a.key OFFSET 0) t ON true)"
     };
 }
 
-/// How long until there is room in each of the buckets; 0: there is. Counts nothing.
+/// How many seconds it takes until there is room in each of the buckets that refuse; 0: there is. Counts nothing.
 pub async fn wait(tx: &mut Tx, buckets: &[Bucket]) -> Result<f64, Broken> {
     #[derive(QueryableByName)]
     struct Wait {
         #[diesel(sql_type = sql::Double)]
         wait: f64,
     }
-    let (keys, steps, rooms) = columns(buckets);
+    let (keys, steps, rooms, yields) = columns(buckets);
     let now = tx.now;
     let rows: Vec<Wait> = Cached(
-        diesel::sql_query(concat!(held!(), " SELECT greatest(0, max(held + step - room))::float8 AS wait FROM asked"))
-            .bind::<sql::Array<sql::Bytea>, _>(keys)
-            .bind::<sql::Array<sql::Double>, _>(steps)
-            .bind::<sql::Array<sql::Double>, _>(rooms)
-            .bind::<sql::Timestamptz, _>(now),
+        diesel::sql_query(concat!(
+            held!(),
+            " SELECT greatest(0, max(held + step - room) FILTER (WHERE NOT yields))::float8 AS wait FROM asked"
+        ))
+        .bind::<sql::Array<sql::Bytea>, _>(keys)
+        .bind::<sql::Array<sql::Double>, _>(steps)
+        .bind::<sql::Array<sql::Double>, _>(rooms)
+        .bind::<sql::Array<sql::Bool>, _>(yields)
+        .bind::<sql::Timestamptz, _>(now),
     )
     .load(&mut tx.conn())
     .await
@@ -64,8 +71,8 @@ pub async fn wait(tx: &mut Tx, buckets: &[Bucket]) -> Result<f64, Broken> {
     Ok(rows.into_iter().next().map_or(0.0, |row| row.wait))
 }
 
-/// Puts into each bucket what it is asked to, if there is room in all of them: counting before the work is done is what holds
-/// against attempts made at once.
+/// Puts into each bucket what it is asked to, if there is room in all of them that refuse: counting before the work is done is
+/// what holds against attempts made at once.
 ///
 /// Rows are locked in the order of their keys, here and in [`take_out`], so that attempts made at once never wait for one
 /// another in a circle.
@@ -77,43 +84,54 @@ pub async fn put_in(tx: &mut Tx, buckets: &[Bucket]) -> Result<Counted, Broken> 
         #[diesel(sql_type = sql::Nullable<sql::Double>)]
         held: Option<f64>,
     }
-    let (keys, steps, rooms) = columns(buckets);
+    let (keys, steps, rooms, yields) = columns(buckets);
     let now = tx.now;
     let rows: Vec<Row> = Cached(
         diesel::sql_query(concat!(
             held!(),
-            ", counted AS (INSERT INTO throttles AS t (key, empty_at) SELECT key, $4 + make_interval(secs => step) FROM asked \
-                 WHERE NOT EXISTS (SELECT FROM asked WHERE held + step - room > $5) ORDER BY key \
-                 ON CONFLICT (key) DO UPDATE SET empty_at = greatest(t.empty_at, $4) + (excluded.empty_at - $4) \
-                 RETURNING key, extract(epoch FROM empty_at - $4)::float8 AS held) \
+            ", counted AS (INSERT INTO throttles AS t (key, empty_at) SELECT key, $5 + make_interval(secs => step) FROM asked \
+                 WHERE held + step - room <= $6 AND NOT EXISTS (SELECT FROM asked WHERE held + step - room > $6 AND NOT yields) \
+                 ORDER BY key \
+                 ON CONFLICT (key) DO UPDATE SET empty_at = greatest(t.empty_at, $5) + (excluded.empty_at - $5) \
+                 RETURNING key, extract(epoch FROM empty_at - $5)::float8 AS held) \
              SELECT asked.held + asked.step - asked.room AS wait, counted.held FROM asked LEFT JOIN counted USING (key) \
              ORDER BY key"
         ))
         .bind::<sql::Array<sql::Bytea>, _>(keys)
         .bind::<sql::Array<sql::Double>, _>(steps)
         .bind::<sql::Array<sql::Double>, _>(rooms)
+        .bind::<sql::Array<sql::Bool>, _>(yields)
         .bind::<sql::Timestamptz, _>(now)
         .bind::<sql::Double, _>(ROUNDING),
     )
     .load(&mut tx.conn())
     .await
     .or_broken("count in throttles")?;
-    let Some(held) = rows.iter().map(|row| row.held).collect::<Option<Vec<f64>>>() else {
-        return Ok(Counted::Over(rows.iter().map(|row| row.wait).fold(0.0, f64::max)));
-    };
+    let asked: Vec<(&Bucket, Row)> = sorted(buckets).into_iter().zip(rows).collect();
+    if asked.iter().any(|(bucket, row)| row.held.is_none() && !bucket.yields) {
+        let waits = asked.iter().filter(|(bucket, _)| !bucket.yields).map(|(_, row)| row.wait);
+        return Ok(Counted::Over(waits.fold(0.0, f64::max)));
+    }
     // Others were counted meanwhile, and this one is too many.
-    let held: Vec<(Vec<u8>, f64)> = sorted(buckets).iter().map(|bucket| bucket.key.clone()).zip(held).collect();
-    let over = held.iter().zip(sorted(buckets)).map(|((_, held), bucket)| held - bucket.room).fold(0.0, f64::max);
+    let counted: Vec<(&Bucket, f64)> = asked.iter().filter_map(|(bucket, row)| Some((*bucket, row.held?))).collect();
+    let excess = |(bucket, held): &(&Bucket, f64)| held - bucket.room;
+    let over = counted.iter().filter(|(bucket, _)| !bucket.yields).map(excess).fold(0.0, f64::max);
     if over > ROUNDING {
-        take_out(tx, buckets).await?;
+        let counted: Vec<Bucket> = counted.into_iter().map(|(bucket, _)| bucket.clone()).collect();
+        take_out(tx, &counted).await?;
         return Ok(Counted::Over(over));
     }
-    Ok(Counted::Within(held))
+    let (late, counted): (Vec<_>, Vec<_>) = counted.into_iter().partition(|it| excess(it) > ROUNDING);
+    if !late.is_empty() {
+        let late: Vec<Bucket> = late.into_iter().map(|(bucket, _)| bucket.clone()).collect();
+        take_out(tx, &late).await?;
+    }
+    Ok(Counted::Within(counted.into_iter().map(|(bucket, held)| (bucket.key.clone(), held)).collect()))
 }
 
 /// Takes out of each bucket again what was put in, or all there is where that is less.
 pub async fn take_out(tx: &mut Tx, buckets: &[Bucket]) -> Result<(), Broken> {
-    let (keys, steps, _) = columns(buckets);
+    let (keys, steps, ..) = columns(buckets);
     let now = tx.now;
     Cached(
         diesel::sql_query(
@@ -188,14 +206,15 @@ fn sorted(buckets: &[Bucket]) -> Vec<&Bucket> {
     sorted
 }
 
-type Columns<'a> = (Vec<&'a [u8]>, Vec<f64>, Vec<f64>);
+type Columns<'a> = (Vec<&'a [u8]>, Vec<f64>, Vec<f64>, Vec<bool>);
 
-/// Key, step and room of each, in the order of the keys.
+/// Key, step and room of each, and whether it yields, in the order of the keys.
 fn columns(buckets: &[Bucket]) -> Columns<'_> {
     let sorted = sorted(buckets);
     (
         sorted.iter().map(|bucket| bucket.key.as_slice()).collect(),
         sorted.iter().map(|bucket| bucket.step).collect(),
         sorted.iter().map(|bucket| bucket.room).collect(),
+        sorted.iter().map(|bucket| bucket.yields).collect(),
     )
 }

@@ -65,7 +65,8 @@ pub async fn find_by_username(tx: &mut Tx, username: &str) -> Result<Option<User
 }
 
 /// Whom somebody means who signs in, and the Argon2id hash of their password, in one look-up. A name goes before an address; an
-/// address counts as it does for a reset link (not known to be unverified), and only where one person has it.
+/// address counts as it does for a reset link (not known to be unverified), and only where one person has it. Either is looked up
+/// as it was typed, then in any other Unicode form.
 pub async fn find_with_password(tx: &mut Tx, identifier: &str) -> Result<Option<(User, Option<String>)>, Broken> {
     #[derive(QueryableByName)]
     struct Row {
@@ -78,8 +79,11 @@ pub async fn find_with_password(tx: &mut Tx, identifier: &str) -> Result<Option<
         diesel::sql_query(concat!(
             "SELECT u.*, k.secret_hash FROM (SELECT id FROM (",
             named!(),
-            " UNION ALL SELECT min(id::text)::uuid, 2 FROM users WHERE lower(claims->>'email') = $1 AND claims ? 'email' \
-                 AND coalesce(claims->'email_verified', 'true') <> 'false' HAVING count(*) = 1) n ORDER BY rank LIMIT 1) n \
+            " UNION ALL SELECT min(id::text)::uuid, min(rank) FROM (SELECT id, lower(claims->>'email') AS email, \
+                 CASE lower(claims->>'email') WHEN $1 THEN 2 ELSE 3 END AS rank \
+                 FROM users WHERE lower(claims->>'email') = ANY (ARRAY[$1, $2]) AND claims ? 'email' \
+                 AND coalesce(claims->'email_verified', 'true') <> 'false') e GROUP BY email HAVING count(*) = 1) n \
+             ORDER BY rank LIMIT 1) n \
              JOIN LATERAL (SELECT id, username, claims, session_epoch, admin_at, disabled_at FROM users WHERE id = n.id OFFSET 0) u \
                  ON true \
              LEFT JOIN LATERAL (SELECT secret_hash FROM credentials WHERE user_id = u.id AND kind = 'password' \

@@ -9,6 +9,8 @@ pub enum Attempt {
     RegistrationToken,
     /// The code after a password.
     SecondFactor,
+    /// The code behind a link that sets another password.
+    LinkCode,
     /// No guess, but a mail to somebody.
     PasswordReset,
 }
@@ -45,15 +47,16 @@ impl Attempt {
             Self::ClientSecret => "client-secret",
             Self::RegistrationToken => "registration-token",
             Self::SecondFactor => "second-factor",
+            Self::LinkCode => "link-code",
             Self::PasswordReset => "password-reset",
         }
     }
 
-    /// At one account from one source; also at one account from one known device.
+    /// At one account from one source; also at one account from one known device. Passwords: at one name, whoever has it.
     pub(super) fn of_pair(self) -> Limit {
         match self {
             // People mistype: ten at once, then one every 30 s.
-            Self::SignIn | Self::SecondFactor => limit(10.0, 1.0 / 30.0),
+            Self::SignIn | Self::SecondFactor | Self::LinkCode => limit(10.0, 1.0 / 30.0),
             Self::ClientSecret | Self::RegistrationToken => limit(10.0, 1.0 / 10.0),
             Self::PasswordReset => limit(5.0, 1.0 / 300.0),
         }
@@ -65,7 +68,7 @@ impl Attempt {
             // Many people share an address. Only failures stay in the bucket.
             Self::SignIn => limit(40.0, 0.5),
             // Who comes here knows a password; the account's own bucket is what holds.
-            Self::SecondFactor => limit(100.0, 0.5),
+            Self::SecondFactor | Self::LinkCode => limit(100.0, 0.5),
             Self::ClientSecret | Self::RegistrationToken => limit(60.0, 1.0),
             Self::PasswordReset => limit(30.0, 1.0 / 10.0),
         }
@@ -75,7 +78,8 @@ impl Attempt {
     pub(super) fn of_account(self) -> Option<Limit> {
         match self {
             // How many mails a mailbox gets is for the job to count: a bucket here would let strangers keep its owner out.
-            Self::SignIn | Self::ClientSecret | Self::RegistrationToken | Self::PasswordReset => None,
+            // A link holds five codes, and dies of them.
+            Self::SignIn | Self::ClientSecret | Self::RegistrationToken | Self::PasswordReset | Self::LinkCode => None,
             // A code has six digits, and who guesses at it knows the password: 288 guesses a day are one in a thousand. Whoever
             // is kept out by it has something to change.
             Self::SecondFactor => Some(limit(15.0, 1.0 / 300.0)),
@@ -86,7 +90,7 @@ impl Attempt {
     /// the bucket: nobody is disabled by what strangers do.
     pub(super) fn in_a_row(self) -> Option<Limit> {
         match self {
-            Self::SignIn | Self::SecondFactor => Some(limit(100.0, 1.0 / 3600.0)),
+            Self::SignIn | Self::SecondFactor | Self::LinkCode => Some(limit(100.0, 1.0 / 3600.0)),
             Self::ClientSecret | Self::RegistrationToken | Self::PasswordReset => None,
         }
     }
@@ -95,8 +99,14 @@ impl Attempt {
 /// Of what strangers have us remember, from one source. A crowd behind one address passes; somebody who fills the disk does
 /// not.
 pub(super) const STRANGERS: Limit = limit(1000.0, 10.0);
-/// The same from a browser that a person has signed in with.
+/// The same from the browsers that a person has signed in with.
 pub(super) const KNOWN: Limit = limit(200.0, 1.0);
+/// Requests for reset links from the browsers that a person has signed in with, whoever is named.
+pub(super) const KNOWN_RESETS: Limit = limit(10.0, 1.0 / 10.0);
+/// Events that say the same: a page that is opened again says nothing new.
+pub(super) const REPEATS: Limit = limit(1.0, 1.0 / 60.0);
+/// Events that one session makes by opening pages.
+pub(super) const RECORDS: Limit = limit(60.0, 1.0 / 60.0);
 /// Of one person who chooses a password: nobody needs more than a few tries, and one in ten seconds is a person's pace.
 pub(super) const CHOICES: Limit = limit(20.0, 1.0 / 10.0);
 /// Of one client that has shown who it is: it asks for all its people from one place.

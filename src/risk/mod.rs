@@ -5,4 +5,4 @@ mod throttle;
 pub mod watch;
 
 pub use limits::Attempt;
-pub use throttle::{Admitted, Gate, Sources};
+pub use throttle::{Admitted, Gate, Named, Sources};

@@ -84,6 +84,7 @@ mod subjects;
 mod suite;
 mod support;
 mod tabs;
+mod throttles;
 mod timing;
 mod tls;
 mod token_endpoint;

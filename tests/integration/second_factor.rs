@@ -220,7 +220,7 @@ async fn wrong_codes_are_counted() {
     assert_eq!(answer(&agent, &page, " ").await.status, 400);
     answer(&agent, &page, &wrong).await.is_error_page(400);
     answer(&agent, &page, &app.code(&server)).await.is_error_page(400);
-    assert!(server.mail("wrong codes after your password").await.text.contains("change it"));
+    assert!(server.mail("wrong codes for your account").await.text.contains("knows your password"));
     assert_eq!(server.events("sign_in", "refused").await, 5);
     let (agent, page) = asked(&server).await;
     assert!(is_account(&answer(&agent, &page, &app.code(&server)).await));

@@ -362,9 +362,11 @@ async fn forbid(
 ) -> HttpResponse {
     let noted = app
         .db
-        .single(visit.now, &visit.trace, async |tx| {
-            access::note(tx, known.session.as_ref(), &known.client.id, request.demand.as_ref(), refusal);
-            Ok::<_, Failure>(())
+        .work(visit.now, &visit.trace, async |tx| {
+            let session = known.session.as_ref();
+            access::note(app, tx, session, &known.client.id, request.demand.as_ref(), refusal)
+                .await
+                .map_err(Failure::from)
         })
         .await;
     let error = Error::new(ErrorCode::AccessDenied, "the scope is not for this person, here and now");

@@ -80,7 +80,7 @@ pub async fn door(app: &App, visit: &Visit, tx: &mut Tx, page: &Page) -> Outcome
     let demand = Demand::of(&Scope::parse(page.scope)?, &app.config.scopes);
     let Some(demand) = demand else { return Ok(Door::Prove(Vec::new())) };
     if let Err(refusal) = access::judge(visit, &found.who, &demand) {
-        access::note(tx, Some(session), HUB_CLIENT, Some(&demand), &refusal);
+        access::note(app, tx, Some(session), HUB_CLIENT, Some(&demand), &refusal).await?;
         return Ok(Door::Closed(refusal.sentence()));
     }
     let Some(privileged) = crate::db::sessions::find_live(tx, step_up.session_id).await? else {

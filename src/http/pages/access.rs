@@ -28,7 +28,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         .work(visit.now, &visit.trace, async |tx| {
             let found = privileged_sessions::find_privilege(tx, &pending.client.id, user_id, session.root_id).await?;
             let Err(refusal) = access::judge(&visit, &found.who, demand) else { return Ok(None) };
-            access::note(tx, Some(session), &pending.client.id, Some(demand), &refusal);
+            access::note(&app, tx, Some(session), &pending.client.id, Some(demand), &refusal).await?;
             Ok::<_, Failure>(Some(refusal))
         })
         .await;

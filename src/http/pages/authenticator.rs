@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event},
-    authentication::{freshness, totp::Offer},
+    authentication::{freshness, guessing, totp::Offer},
     db::{Outcome, Tx, privileged_sessions, recovery_codes, sessions::LiveSession, totp},
     failure::Failure,
     http::{
@@ -22,7 +22,7 @@ use crate::{
     },
     notices::{self, Message},
     oauth::{Error, Parameters},
-    risk::{Admitted, Attempt},
+    risk::Admitted,
     sessions,
 };
 
@@ -72,8 +72,7 @@ async fn run(app: &App, visit: &Visit, action: &str, form: &Parameters) -> Outco
             csrf::check(app, &session, form)?;
             match action {
                 "add" => {
-                    let device = sessions::find_device(tx, user_id).await?;
-                    let gate = app.sources.count(tx, Attempt::SecondFactor, &user_id.to_string(), device).await?;
+                    let gate = guessing::count_code(tx, &app.sources, user_id).await?;
                     let buckets = gate.or_later("too many codes; please wait a moment")?;
                     add(app, tx, &session, user_id, form, &buckets).await
                 }

@@ -1,7 +1,6 @@
 //! Sign-in with a password.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
-use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -24,7 +23,7 @@ use crate::{
         signing_in::{Destination, Purpose},
     },
     oauth::Parameters,
-    risk::{Attempt, Gate, watch},
+    risk::{Gate, Named, watch},
     sessions::{self, Proof, SignIn, SignedIn},
     unicode::name_key,
 };
@@ -192,9 +191,7 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
         Some(seconds) => return Ok(throttled(app, visit, purpose, username, seconds)),
     };
     // Counted and committed before the password is looked at; the connection is given back before hashing.
-    let count = async |tx: &mut Tx| {
-        app.sources.count(tx, Attempt::SignIn, &guess.account, guess.device).await.map_err(Failure::from)
-    };
+    let count = async |tx: &mut Tx| app.sources.count_password(tx, &guess.named).await.map_err(Failure::from);
     let admitted = match app.db.work(visit.now, &visit.trace, count).await? {
         Gate::Open(admitted) => admitted,
         Gate::Closed(seconds) => return Ok(throttled(app, visit, purpose, username, seconds)),
@@ -211,10 +208,10 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
         }
     };
     drop(turn);
-    let person = guess.found.as_ref().map(|(user, _)| user.id);
     let user = guess.found.map(|(user, _)| user).filter(|user| user.disabled_at.is_none());
-    let Some(user) = user.filter(|_| verdict != PasswordVerdict::DoesNotFit) else {
-        let at = At { account: &guess.account, person, is_last: admitted.is_last };
+    // Whether it fits is not said where there were too many failures at the person: saying why would say that there is one.
+    let Some(user) = user.filter(|_| verdict != PasswordVerdict::DoesNotFit && !admitted.is_over) else {
+        let at = At { named: &guess.named, is_last: admitted.is_last, is_over: admitted.is_over };
         return refuse(app, visit, purpose, username, at).await;
     };
     let rehashed =
@@ -225,7 +222,7 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
             // It may have been changed while it was hashed, and whatever it had begun been ended.
             let held = users::hold_password(tx, user.id, verified.as_deref().unwrap_or_default()).await?;
             let Some(password) = held else { return Ok(None) };
-            app.sources.forgive(tx, &admitted).await?;
+            app.sources.forgive_password(tx, &admitted, &user).await?;
             if let (Some(phc), Some(verified)) = (&rehashed, &verified) {
                 users::rehash_password(tx, user.id, verified, phc).await?;
             }
@@ -265,19 +262,18 @@ async fn attempt(app: &App, visit: &Visit, purpose: &Purpose, form: &Parameters)
 /// A password that somebody gave, before it is looked at.
 struct Guess {
     found: Option<(User, Option<String>)>,
-    /// What guesses are counted by: the person, however they are called; or a name that is nobody's.
-    account: String,
-    /// The browser at hand, where the person has signed in with it before.
-    device: Option<Uuid>,
+    /// What guesses are counted by.
+    named: Named,
     /// For how many seconds no such guess is looked at.
     wait: Option<u32>,
 }
 
 impl Guess {
     fn caller(&self, visit: &Visit) -> Caller {
-        match self.device {
+        match self.named.device {
             Some(device) => Caller::known(device.as_bytes()),
-            None => Caller::stranger(visit.trace.source_hash.as_deref().unwrap_or_default(), &self.account),
+            // By the name: two names of one person that waited for each other would say that there is one.
+            None => Caller::stranger(visit.trace.source_hash.as_deref().unwrap_or_default(), &self.named.key),
         }
     }
 }
@@ -288,10 +284,10 @@ async fn guess(app: &App, visit: &Visit, username: &str) -> Outcome<Guess> {
         .single(visit.now, &visit.trace, async |tx| {
             let found = users::find_with_password(tx, username).await?;
             let person = found.as_ref().map(|(user, _)| user.id);
-            let account = person.map_or_else(|| name_key(username), |id| id.to_string());
             let device = sessions::find_device(tx, person.unwrap_or_default()).await?;
-            let wait = app.sources.wait(tx, Attempt::SignIn, &account, device).await?;
-            Ok::<_, Failure>(Guess { found, account, device, wait })
+            let named = Named { key: name_key(username), person, device };
+            let wait = app.sources.wait(tx, &named).await?;
+            Ok::<_, Failure>(Guess { found, named, wait })
         })
         .await
 }
@@ -337,32 +333,33 @@ async fn ask_for_code(app: &App, tx: &mut Tx, browser: &Browser, fitted: &Fitted
 
 /// What was guessed at.
 struct At<'a> {
-    /// By what guesses are counted.
-    account: &'a str,
-    person: Option<Uuid>,
+    named: &'a Named,
     /// Whether there have been as many as may be: the person is written to.
     is_last: bool,
+    /// Whether there have been more.
+    is_over: bool,
 }
 
-/// One answer, whether the person exists or not.
+/// One answer, whether the person exists or not, and whether their password was looked at or not.
 async fn refuse(app: &App, visit: &Visit, purpose: &Purpose, username: String, at: At<'_>) -> Outcome<HttpResponse> {
+    let reason = if at.is_over { "throttled" } else { "wrong_credentials" };
     app.db
         .work(visit.now, &visit.trace, async |tx| {
             let session = purpose.browser().session.as_ref();
             let subject = session.map(sessions::subject).unwrap_or_default();
-            let subject = Subject { user_id: at.person, ..subject };
-            let hashed = app.sources.hash(&name_key(&username));
-            let event = Event::refused(Action::SignIn, Actor::Visitor, subject, "wrong_credentials");
+            let subject = Subject { user_id: at.named.person, ..subject };
+            let hashed = app.sources.hash(&at.named.key);
+            let event = Event::refused(Action::SignIn, Actor::Visitor, subject, reason);
             // The name as a keyed hash: people type their password there.
             audit::record(tx, event.detail(serde_json::json!({ "account": crate::jose::base64url(&hashed) })));
             if at.is_last {
-                guessing::warn(tx, &app.sources, at.account, at.person).await?;
+                guessing::warn(tx, &app.sources, at.named).await?;
             }
             Ok::<_, Failure>(())
         })
         .await?;
-    crate::metrics::refused("wrong_credentials");
-    watch::refused(watch::Method::Password, &visit.trace, "wrong_credentials");
+    crate::metrics::refused(reason);
+    watch::refused(watch::Method::Password, &visit.trace, reason);
     let error = Some("Username or password is not right.".to_owned());
     let shown = Shown { username, error, ..Shown::default() };
     Ok(show(app, visit, purpose, StatusCode::UNAUTHORIZED, shown))

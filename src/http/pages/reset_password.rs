@@ -1,7 +1,8 @@
 //! A forgotten password: asking for a link by mail, and choosing another password by it.
 //!
 //! Invariants: whoever asks learns nothing of who has an account; a link stands for the password and for nothing else, so
-//! where a code is asked for at sign-in it is asked for here, and nobody is signed in by it. An authorization request that
+//! where a code is asked for at sign-in it is asked for here, and nobody is signed in by it. Codes are counted by the link, which
+//! only the mailbox has: what strangers guess elsewhere keeps nobody from it. An authorization request that
 //! waits in this browser is gone back to, by its id; in another browser the link leads to the account.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     audit::{self, Action, Actor, Event, Subject},
-    authentication::{freshness::Factors, password_rules::least, second_factor::Code},
+    authentication::{freshness::Factors, guessing, password_rules::least, second_factor::Code},
     authorize::Owner,
     db::{
         Outcome, Tx,
@@ -29,7 +30,7 @@ use crate::{
     },
     notices::{self, Message},
     oauth::Parameters,
-    risk::Attempt,
+    risk::{Admitted, Attempt},
     sessions::{self, DeviceCookie},
     tokens::ResetLinks,
     unicode::name_key,
@@ -129,26 +130,19 @@ async fn reset(app: &App, visit: &Visit, token: &str, form: &Parameters) -> Outc
         Err(error) => return wrong(StatusCode::BAD_REQUEST, &error),
     };
     let code = form.get("code").unwrap_or_default().trim();
+    let mut counted = None;
     if link.factors.totp {
         if code.is_empty() || code.len() > 64 {
             return wrong(StatusCode::BAD_REQUEST, "Please enter a code of your authenticator app, too.");
         }
-        let account = link.whose.user_id.to_string();
-        let gate = app
-            .db
-            .work(visit.now, &visit.trace, async |tx| {
-                let device = sessions::find_device(tx, link.whose.user_id).await?;
-                app.sources.count(tx, Attempt::SecondFactor, &account, device).await.map_err(Failure::from)
-            })
-            .await?;
-        gate.or_later("too many codes; please wait a moment")?;
+        let count = async |tx: &mut Tx| count_code(app, tx, &link).await;
+        counted = app.db.work(visit.now, &visit.trace, count).await?;
+        if counted.is_none() {
+            return Ok(dead(app, visit));
+        }
     }
-    let done = app
-        .db
-        .work(visit.now, &visit.trace, async |tx| {
-            set(app, tx, &link, &chosen, code, form.get("end_others").is_some()).await
-        })
-        .await?;
+    let given = Given { chosen: &chosen, code, counted, end_all: form.get("end_others").is_some() };
+    let done = app.db.work(visit.now, &visit.trace, async |tx| set(app, tx, &link, &given).await).await?;
     Ok(match done {
         Done::Set(device) => {
             let strength = chosen.strength.said().to_owned();
@@ -167,6 +161,29 @@ async fn reset(app: &App, visit: &Visit, token: &str, form: &Parameters) -> Outc
     })
 }
 
+/// What was given with the link.
+struct Given<'a> {
+    chosen: &'a Chosen,
+    code: &'a str,
+    /// The code, where one is asked for.
+    counted: Option<Counted>,
+    end_all: bool,
+}
+
+/// A code that was counted.
+struct Counted {
+    admitted: Admitted,
+    is_last: bool,
+}
+
+/// Counts a code before it is looked at. `None`: the link is dead.
+async fn count_code(app: &App, tx: &mut Tx, link: &Link) -> Outcome<Option<Counted>> {
+    let Some(is_last) = password_resets::count_code(tx, link.id).await? else { return Ok(None) };
+    let gate = app.sources.count(tx, Attempt::LinkCode, &link.whose.user_id.to_string(), None).await?;
+    let admitted = gate.or_later("too many codes; please wait a moment")?;
+    Ok(Some(Counted { admitted, is_last }))
+}
+
 enum Done {
     /// With the cookie by which this browser is known from now on.
     Set(Option<DeviceCookie>),
@@ -174,8 +191,10 @@ enum Done {
     Dead,
 }
 
-/// Sets the password, the code first: a wrong one leaves the link as it is. It commits whatever it says.
-async fn set(app: &App, tx: &mut Tx, link: &Link, chosen: &Chosen, code: &str, end_all: bool) -> Outcome<Done> {
+/// Sets the password, the code first: a wrong one leaves the link as it is, but for the last, of which it dies. It commits
+/// whatever it says.
+async fn set(app: &App, tx: &mut Tx, link: &Link, given: &Given<'_>) -> Outcome<Done> {
+    let Given { chosen, code, counted, end_all } = given;
     let user_id = link.whose.user_id;
     let subject = Subject { user_id: Some(user_id), ..Subject::default() };
     // In the order in which others lock them: a declared password, a sign-in with a code, an app that is removed.
@@ -183,20 +202,28 @@ async fn set(app: &App, tx: &mut Tx, link: &Link, chosen: &Chosen, code: &str, e
     privileged_sessions::lock_person(tx, user_id).await?;
     // Again, and now with the change: an app may have been added while the page was open.
     let factors = Factors::load(tx, user_id).await?;
-    if factors.totp
-        && let Code::Wrong(reason) = app.codes.take(tx, user_id, code).await?
-    {
-        audit::record(tx, Event::refused(Action::PasswordReset, Actor::Visitor, subject, reason));
-        return Ok(Done::WrongCode);
+    if factors.totp {
+        // Of an app that has just been added none was asked for, and none is counted.
+        let Some(counted) = counted else { return Ok(Done::WrongCode) };
+        if let Code::Wrong(reason) = app.codes.take(tx, user_id, code).await? {
+            audit::record(tx, Event::refused(Action::PasswordReset, Actor::Visitor, subject, reason));
+            if !counted.is_last {
+                return Ok(Done::WrongCode);
+            }
+            password_resets::consume(tx, link.id).await?;
+            guessing::warn_of_codes(tx, &app.sources, user_id).await?;
+            return Ok(Done::Dead);
+        }
+        app.sources.forgive(tx, &counted.admitted).await?;
     }
     if !password_resets::consume(tx, link.id).await? {
         return Ok(Done::Dead);
     }
     users::set_password(tx, user_id, &chosen.phc, None).await?;
     // What was guessed at was the password before; and whoever has the mailbox signs in here next, whatever strangers do.
-    app.sources.forget_failures(tx, Attempt::SignIn, &user_id.to_string()).await?;
+    app.sources.forget_failures(tx, user_id, &link.whose.username, &link.whose.claims).await?;
     sessions::end_unproved(tx, user_id, Actor::User).await?;
-    let ended = if end_all { sessions::end_all_of_user(tx, user_id, "ended_by_user", Actor::User).await? } else { 0 };
+    let ended = if *end_all { sessions::end_all_of_user(tx, user_id, "ended_by_user", Actor::User).await? } else { 0 };
     let event = Event::done(Action::PasswordReset, Actor::Visitor, subject);
     audit::record(tx, event.detail(json!({ "code": factors.totp, "sessions_ended": ended })));
     notices::tell(tx, user_id, &Message::PasswordReset).await?;
@@ -231,7 +258,7 @@ fn show(app: &App, visit: &Visit, status: StatusCode, context: &views::ResetPass
 }
 
 fn dead(app: &App, visit: &Visit) -> HttpResponse {
-    let message = "It was used, it is too old, or the password was changed since.";
+    let message = "It was used, it is too old, wrong codes were given with it, or the password was changed since.";
     let hint = "Ask for a new one with \"Forgotten your password?\" on the sign-in page.";
     answer::error_page(app, visit, StatusCode::NOT_FOUND, "This link is not good any more", message, Some(hint), None)
 }

@@ -7,6 +7,7 @@ use crate::{
     app::App,
     authentication::{
         freshness::Required,
+        guessing,
         second_factor::{self, Answer},
     },
     db::{
@@ -23,7 +24,7 @@ use crate::{
         signing_in::{Destination, Purpose},
     },
     oauth::Parameters,
-    risk::{Admitted, Attempt, Gate, watch},
+    risk::{Admitted, Gate, watch},
     sessions::{self, SignIn, SignedIn},
 };
 
@@ -190,11 +191,7 @@ async fn again(
 
 /// Counts a code, committed before it is looked at.
 async fn count(app: &App, visit: &Visit, user_id: Uuid) -> Outcome<Gate> {
-    let account = user_id.to_string();
-    let count = async |tx: &mut Tx| {
-        let device = sessions::find_device(tx, user_id).await?;
-        app.sources.count(tx, Attempt::SecondFactor, &account, device).await.map_err(Failure::from)
-    };
+    let count = async |tx: &mut Tx| guessing::count_code(tx, &app.sources, user_id).await.map_err(Failure::from);
     app.db.work(visit.now, &visit.trace, count).await
 }
 

@@ -29,13 +29,17 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         Err(response) => return response,
     };
     let Some((session, user_id)) = pending.browser.signed_in() else { return back(&app, &pending) };
+    let id = pending.stored.id;
     let found = app
         .db
         .work(visit.now, &visit.trace, async |tx| {
             let demanded = pending.request.demand.as_ref().map(|demand| demand.scope.clone());
-            if let Some(scope) = demanded {
+            let about = [b"step-up".as_slice(), id.as_bytes()];
+            if let Some(scope) = demanded
+                && app.sources.may_record(tx, session.root_id, &about).await?
+            {
                 let subject = sessions::subject(session).with_client(&pending.client.id);
-                let detail = serde_json::json!({ "scope": scope, "request": pending.stored.id });
+                let detail = serde_json::json!({ "scope": scope, "request": id });
                 audit::record(tx, Event::done(Action::PrivilegeRequested, Actor::User, subject).detail(detail));
             }
             privileged_sessions::find_privilege(tx, &pending.client.id, user_id, session.root_id)
@@ -47,7 +51,6 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         Ok(privilege) => privilege,
         Err(failure) => return answer::failure(&app, &visit, &failure),
     };
-    let id = pending.stored.id;
     let demand = pending.request.demand.as_ref();
     let code_suffices = privilege.has_code && pending.request.is_met_by(Acr::Mfa);
     let mut context = views::StepUp {

@@ -37,7 +37,7 @@ pub enum Message<'a> {
     AuthenticatorRemoved,
     /// Somebody has guessed at the password as often as may be.
     PasswordGuessed,
-    /// Somebody knows the password and has guessed at codes.
+    /// Somebody knows the password, or has a link by mail, and has guessed at codes.
     CodesGuessed,
     RecoveryCodesMade,
     RecoveryCodeUsed {

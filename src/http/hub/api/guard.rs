@@ -58,9 +58,10 @@ impl Watcher {
         let judge = |rule: &Access| authentication::judge_person(rule, is_administrator, &groups, visit.now);
         let Err(refusal) = demand.access.iter().try_for_each(judge) else { return Ok(Self { user_id }) };
         app.db
-            .single(visit.now, &visit.trace, async |tx| {
-                access::note(tx, Some(&session), &live.token_client_id, Some(&demand), &refusal);
-                Ok::<_, Failure>(())
+            .work(visit.now, &visit.trace, async |tx| {
+                access::note(app, tx, Some(&session), &live.token_client_id, Some(&demand), &refusal)
+                    .await
+                    .map_err(Failure::from)
             })
             .await?;
         Err(refused("this is not for the person of the token, or not now").detail(refusal.as_str()).into())
