@@ -10,6 +10,7 @@ use crate::{
     db::{authorization_requests, privileged_sessions::Privilege, sessions::LiveSession},
     elevations::Approval,
     oauth::{Acr, Error, ErrorCode, Prompt, Scope},
+    tokens::not_for_visitors,
 };
 
 /// What is so at this moment: who is signed in, what they allowed, what they did about this very request.
@@ -247,6 +248,10 @@ fn consent(request: &AuthorizationRequest, standing: &Standing<'_>) -> Option<Sc
 fn visitor(request: &AuthorizationRequest, standing: &Standing<'_>) -> Option<Decision> {
     if !request.as_visitor || !request.is_about(standing.known_as.as_deref()) {
         return None;
+    }
+    // Nobody is there who could be asked about an API that no scope stands for (docs/decisions/0010).
+    if !request.without_scopes.is_empty() {
+        return Some(Decision::Refuse(not_for_visitors()));
     }
     let scope = clients::scope::for_visitor(&request.scope);
     Some(if scope.is_empty() && !request.scope.is_empty() {

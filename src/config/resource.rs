@@ -25,7 +25,7 @@ static SCOPES: Key<Vec<String>> = Key::or(
     "scopes",
     "",
     "The scopes that mean something there; a token for it has at least one of them. Without any, every client can get a token \
-     for it: with the person's consent, or for itself by `client_credentials`.",
+     for it: with the person's consent, or for itself by `client_credentials`, but not for an anonymous visitor.",
 );
 static CLIENT: Key<String> = Key::optional(
     "client",

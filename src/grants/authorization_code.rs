@@ -78,6 +78,7 @@ impl Grant for AuthorizationCode {
         let offline = refreshes && code.user_id.is_some() && scope.contains(OFFLINE_ACCESS);
         let origin = Origin {
             who: exchange.mint.subjects.who(code.user_id, &code.session_kind, code.session_id),
+            is_visitor: code.user_id.is_none(),
             username: code.username.as_deref(),
             user_claims: code.user_claims.as_ref(),
             groups: code.groups.as_deref(),

@@ -46,6 +46,7 @@ impl Grant for ClientCredentials {
             exchange.audiences().named(exchange.parameters.all("resource"))?.into_iter().map(str::to_owned).collect();
         let origin = Origin {
             who: None,
+            is_visitor: false,
             username: None,
             user_claims: None,
             groups: None,

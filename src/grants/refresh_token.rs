@@ -76,6 +76,7 @@ impl Grant for RefreshToken {
         let scope = exchange.parameters.get("scope").unwrap_or(&state.scope);
         let origin = Origin {
             who: exchange.mint.subjects.who(state.user_id, &state.session_kind, state.session_id),
+            is_visitor: state.user_id.is_none(),
             username: state.username.as_deref(),
             user_claims: state.user_claims.as_ref(),
             groups: state.groups.as_deref(),

@@ -17,7 +17,7 @@ use crate::{
         ClaimsRequest, Scope, claims,
         scope::{GROUPS, OPENID},
     },
-    tokens::{AccessTokenFacts, Authentication, IdTokenFacts, MintedAccessToken},
+    tokens::{AccessTokenFacts, Authentication, IdTokenFacts, MintedAccessToken, not_for_visitors},
 };
 
 /// OAuth 2.1 §3.2.3, OIDC Core §3.1.3.3. Nothing here has `Debug`.
@@ -40,6 +40,8 @@ pub struct TokenResponse {
 pub(super) struct Origin<'a> {
     /// The person or visitor; `None`: the client acts for itself.
     pub who: Option<Uuid>,
+    /// An anonymous visitor, whom nobody asked anything.
+    pub is_visitor: bool,
     pub username: Option<&'a str>,
     pub user_claims: Option<&'a Value>,
     /// `None` where nothing asks for them.
@@ -91,6 +93,10 @@ pub(super) fn prepare(
     let named = audiences.named(exchange.parameters.all("resource"))?;
     let chosen = audiences.choose(&named, origin.resources, &granted)?;
     let audience = chosen.identifiers;
+    // The API may have listed scopes when the code was issued.
+    if origin.is_visitor && !audiences.without_scopes(audience.iter().map(String::as_str)).is_empty() {
+        return Err(not_for_visitors().into());
+    }
     let format = chosen.format.unwrap_or(client.metadata.access_token_format);
     let id = crate::db::ids::new_id(exchange.now);
     let expires_at = (exchange.now + exchange.config.tokens.access).min(origin.session_expires_at);

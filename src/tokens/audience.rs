@@ -179,6 +179,12 @@ fn is_among(authorized: &[String], identifier: &str) -> bool {
     authorized.iter().any(|one| is_same(one, identifier))
 }
 
+/// The refusal of a token for an API without scopes to an anonymous visitor: a person would be asked about that API by its
+/// identifier (RFC 8707 §2: `invalid_target`).
+pub fn not_for_visitors() -> Error {
+    refused("an API that lists no scopes needs the consent of a person: a token for it is not given to a visitor")
+}
+
 fn refused(description: &'static str) -> Error {
     Error::new(ErrorCode::InvalidTarget, description)
 }

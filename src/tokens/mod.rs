@@ -14,7 +14,7 @@ mod secret;
 mod signed_answer;
 mod subject;
 
-pub use audience::{Audience, Audiences};
+pub use audience::{Audience, Audiences, not_for_visitors};
 pub use id_token::{Authentication, IdTokenFacts};
 pub use keys::{JWKS_MAX_AGE, Keys, PUBLISHED_WITHIN, Retirement, generate_missing, retire, rotate};
 pub use logout_token::LogoutTokenFacts;

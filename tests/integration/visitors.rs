@@ -270,3 +270,62 @@ async fn a_visit_costs_no_more_than_a_person_and_leaves_nothing_behind() {
         assert_eq!(server.value(&format!("SELECT count(*) FROM {table}")).await, "0", "{table}");
     }
 }
+
+/// Nobody is there who could be asked about an API that no scope stands for.
+#[tokio::test]
+async fn a_visitor_opens_no_api_without_scopes() {
+    const OPEN: &str = "urn:open";
+    let server = Server::start(settings().declare("[[resource]]\nidentifier = \"urn:open\"\n")).await;
+    let (shop, lounge) = (server.client("shop"), server.client("lounge"));
+    let known = server.agent();
+    visit(&shop, &known, "openid").await;
+    let usual = asking(&shop, "openid").with("resource", OPEN);
+    for request in [
+        usual.clone(),
+        usual.clone().with("prompt", "none"),
+        usual.clone().without("scope"),
+        asking(&shop, "openid ships:read").with("resource", RESOURCE).repeat("resource", OPEN),
+        lounge.request("openid").with("resource", OPEN),
+    ] {
+        for agent in [&known, &server.agent()] {
+            assert_eq!(agent.step(&request.url()).await.error(), "invalid_target", "{:?}", request.parameters);
+        }
+    }
+    let pushed = shop.pushed(&usual).await;
+    assert_eq!(server.agent().step(&pushed.url()).await.error(), "invalid_target");
+    // Nor does the token request name it.
+    let request = asking(&shop, "openid");
+    let code = known.step(&request.url()).await.code();
+    let mut form = Code { code, verifier: request.verifier }
+        .form(&shop.redirect_uri)
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+    form.push(("resource".to_owned(), OPEN.to_owned()));
+    let form: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    shop.token(&form).await.refused("invalid_target");
+    // Whoever is signed in is asked, as ever.
+    let person = server.agent();
+    person.walk(&shop.request("openid").url(), ALICE).await.code();
+    let page = person.open(&usual.url()).await;
+    assert!(page.offers("allow") && page.body.contains(OPEN), "{}", page.body);
+    person.decide(&page, "allow").await.code();
+}
+
+/// An API that lists no scopes any more was never named to the visitor either.
+#[tokio::test]
+async fn a_visitors_grant_does_not_open_an_api_that_lost_its_scopes() {
+    let docks =
+        "[[scope]]\nname = \"docks:read\"\n[[resource]]\nidentifier = \"urn:docks\"\nscopes = [\"docks:read\"]\n";
+    let settings = |docks: &str| settings().replace("ships:read\"", "ships:read docks:read\"").declare(docks);
+    let server = Server::start(settings(docks)).await;
+    let (shop, agent) = (server.client("shop"), server.agent());
+    let request = asking(&shop, "openid docks:read").with("resource", "urn:docks");
+    let tokens = redeemed(&shop, &agent.step(&request.url()).await, &request).await;
+    assert_eq!((&tokens.all["scope"], shop.is_active(&tokens.access).await), (&json!("docks:read"), true));
+    let request = asking(&shop, "openid docks:read").with("resource", "urn:docks");
+    let code = Code { code: agent.step(&request.url()).await.code(), verifier: request.verifier };
+    let open = server.replica(settings(&docks.replace("\"docks:read\"]", "]"))).await;
+    let shop = open.client("shop");
+    shop.refresh(&tokens.refresh).await.refused("invalid_target");
+    shop.redeem(&code).await.refused("invalid_target");
+}
