@@ -22,7 +22,7 @@ use crate::{
     failure::Broken,
     jose::Algorithm,
     oauth::{
-        ClientMetadata, Scope,
+        ClientMetadata,
         client_metadata::{ApplicationType, Introspection},
         resource_uri::is_same,
     },
@@ -51,12 +51,6 @@ impl Client {
             session_epoch: row.session_epoch,
             is_disabled: row.disabled_at.is_some(),
         })
-    }
-
-    /// The scopes it is registered for.
-    #[must_use]
-    pub fn scope(&self) -> Scope {
-        self.metadata.scope.as_deref().and_then(|scope| Scope::parse(scope).ok()).unwrap_or_default()
     }
 
     /// Whether it is this server's own: the Identity Hub.

@@ -24,7 +24,7 @@ pub fn negotiate(
 ) -> Result<Scope, Error> {
     let is_privileged = |token: &str| declared.is_privileged(token);
     let is_known = |token: &str| is_standard(token) || declared.find(token).is_some();
-    let registered = offered(&registered(client), declared);
+    let registered = offered(&registered(&client.metadata), declared);
     let Some(requested) = requested else {
         // RFC 6749 §3.3: the default is what the client is registered for, without what must be asked for by name.
         return Ok(registered.filtered(|token| {
@@ -114,9 +114,9 @@ pub fn for_visitor(scope: &Scope) -> Scope {
 }
 
 /// What a client is registered for. One that says nothing of scopes may ask for the standard ones (RFC 7591 §2).
-pub fn registered(client: &Client) -> Scope {
-    if client.metadata.scope.is_some() {
-        return client.scope();
+pub fn registered(client: &ClientMetadata) -> Scope {
+    if let Some(scope) = &client.scope {
+        return Scope::parse(scope).unwrap_or_default();
     }
     let names: Vec<_> = STANDARD_SCOPES.iter().map(|scope| scope.name).collect();
     Scope::parse(&names.join(" ")).unwrap_or_default()

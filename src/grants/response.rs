@@ -85,7 +85,7 @@ pub(super) fn prepare(
     granted: &Scope,
 ) -> Outcome<Prepared> {
     // What was taken out of the client's registration is not issued any more.
-    let registered = registered(client);
+    let registered = registered(&client.metadata);
     let scopes = &exchange.config.scopes;
     let granted = if origin.is_privileged { offered(granted, scopes) } else { unprivileged(granted, scopes) };
     let granted = granted.filtered(|name| registered.contains(name));
@@ -179,10 +179,12 @@ impl Prepared {
 }
 
 /// The claims about the person in the ID token: those that the `claims` parameter asked for there (OIDC Core §5.5), and those
-/// of the scopes for a client that is registered so.
+/// of the scopes for a client that is registered so. Neither gives what the client may not ask for any more.
 fn id_token_claims(client: &Client, origin: &Origin<'_>, granted: &Scope) -> Result<Map<String, Value>, Broken> {
     let requested = origin.claims.map(ClaimsRequest::deserialize).transpose().map_err(Broken::new)?;
+    // Stored with the grant: the registration may be narrower by now.
+    let requested = requested.unwrap_or_default().restricted_to(&registered(&client.metadata));
     let scope = if client.metadata.id_token_claims { granted } else { &Scope::default() };
     let person = claims::of_person(origin.username, origin.user_claims, origin.groups);
-    Ok(claims::release(&person, scope, &requested.unwrap_or_default().id_token))
+    Ok(claims::release(&person, scope, &requested.id_token))
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{
     ALICE, Answer, Client, Server, Settings,
     client::{Code, Method, Tokens},
-    declared::REDIRECT_URI,
+    declared::{REDIRECT_URI, SECRET},
     token,
 };
 
@@ -123,5 +123,68 @@ async fn clients_of_before_have_the_default_of_their_kind() {
         };
         let tokens = tokens(&client, "openid email", &json!({})).await;
         assert_eq!(about_her(&tokens).get("email").is_some(), has, "{id}");
+    }
+}
+
+/// What was taken out of a client's registration is released no more, whoever asked for it by name when it might.
+#[tokio::test]
+async fn a_narrower_registration_narrows_the_claims_of_a_grant() {
+    let wide = format!(
+        "[[client]]\nclient_id = \"wide\"\nclient_secret = \"{SECRET}\"\nredirect_uris = [\"{REDIRECT_URI}\"]\n\
+         grant_types = [\"authorization_code\", \"refresh_token\"]\nscope = \"openid email groups offline_access\"\n"
+    );
+    let server = Server::start(Settings::default().declare(&wide)).await;
+    let client = server.client("wide");
+    let both = json!({ "email": null, "groups": null });
+    let by_name = json!({ "id_token": both.clone(), "userinfo": both });
+    let mut grants = Vec::new();
+    for (scope, claims) in [("openid offline_access", by_name), ("openid email groups offline_access", json!({}))] {
+        let tokens = tokens(&client, scope, &claims).await;
+        for said in [about_her(&tokens), client.userinfo(&tokens.access).await.ok()] {
+            assert!(said["email"] == "alice@example.com" && said["groups"] == json!([]), "{said}");
+        }
+        let told = client.introspect(&tokens.access).await.ok();
+        assert_eq!(told.get("groups").is_some(), scope.contains("groups"), "{told}");
+        grants.push(tokens);
+    }
+    let narrow = server.replica(Settings::default().declare(&wide.replace(" email groups", ""))).await;
+    let client = narrow.client("wide");
+    for before in grants {
+        let after = client.refresh(&before.refresh).await.tokens();
+        assert_eq!(after.all["scope"], "openid offline_access");
+        for access in [&before.access, &after.access] {
+            let told = client.userinfo(access).await.ok();
+            assert_eq!(told.as_object().unwrap().keys().collect::<Vec<_>>(), ["sub"], "{told}");
+            assert_eq!(client.introspect(access).await.ok().get("groups"), None);
+        }
+        assert_eq!(about_her(&after), json!({}));
+    }
+}
+
+/// The same for a client that registered itself, and for a code in flight.
+#[tokio::test]
+async fn a_client_that_registers_less_is_given_less() {
+    let server = Server::start(Settings::default().set("registration.policy", "open")).await;
+    let wide = json!({ "scope": "openid email", "grant_types": ["authorization_code", "refresh_token"] });
+    let registered = register(&server, &wide).await;
+    let id = registered["client_id"].as_str().unwrap().to_owned();
+    let client = Client { id: id.clone(), method: Method::None, ..server.client("spa") };
+    let claims = json!({ "id_token": { "email": null }, "userinfo": { "email": null } });
+    let before = tokens(&client, "openid", &claims).await;
+    assert_eq!(about_her(&before), json!({ "email": "alice@example.com" }));
+    let request = client.request("openid").with("claims", &claims.to_string());
+    let code = server.agent().walk(&request.url(), ALICE).await.code();
+    let mut body = json!({ "client_id": id, "redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "none" });
+    for (name, value) in [("scope", json!("openid")), ("grant_types", wide["grant_types"].clone())] {
+        body[name] = value;
+    }
+    let uri = registered["registration_client_uri"].as_str().unwrap();
+    let bearer = registered["registration_access_token"].as_str().unwrap();
+    Answer::of(server.http().put(uri).bearer_auth(bearer).json(&body)).await.ok();
+    let redeemed = client.redeem(&Code { code, verifier: request.verifier }).await.tokens();
+    let refreshed = client.refresh(&before.refresh).await.tokens();
+    for after in [redeemed, refreshed] {
+        assert_eq!(about_her(&after), json!({}));
+        assert_eq!(client.userinfo(&after.access).await.ok().get("email"), None);
     }
 }

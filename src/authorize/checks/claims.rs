@@ -12,6 +12,6 @@ pub fn check(asked: &Asked<'_>, request: &mut AuthorizationRequest) -> Result<()
             request.narrow(wanted.wanted_texts().map(str::to_owned).collect());
         }
     }
-    request.claims = claims.restricted_to(&registered(asked.client));
+    request.claims = claims.restricted_to(&registered(&asked.client.metadata));
     Ok(())
 }

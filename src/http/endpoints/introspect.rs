@@ -15,7 +15,10 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    clients::{Client, scope::unprivileged},
+    clients::{
+        Client,
+        scope::{registered, unprivileged},
+    },
     db::{
         Outcome, Trace, Tx,
         access_tokens::{self, LiveToken},
@@ -139,6 +142,14 @@ struct Mooring<'a> {
 }
 
 impl Mooring<'_> {
+    /// The client that it was issued to.
+    fn client<'a>(&'a self, caller: &'a Client) -> Outcome<&'a ClientMetadata> {
+        Ok(match self.client_metadata {
+            None => &caller.metadata,
+            Some(metadata) => metadata.get()?,
+        })
+    }
+
     /// What the caller is told of it.
     ///
     /// The name of the person is that by which the token's own client knows them, whoever asks: it is the one that a JWT of
@@ -157,10 +168,7 @@ impl Mooring<'_> {
             answer["scope"] = self.scope.into();
         }
         if let Some(who) = app.mint.subjects.who(self.user_id, self.session_kind, self.session_id) {
-            let client = match self.client_metadata {
-                None => &caller.metadata,
-                Some(metadata) => metadata.get()?,
-            };
+            let client = self.client(caller)?;
             answer["sub"] = app.mint.subjects.of(client, who).into();
             answer["acr"] = self.acr.into();
             if let Some(username) = self.username.filter(|_| sees_all || client.subject_type == SubjectType::Public) {
@@ -200,8 +208,10 @@ fn access_answer(app: &App, caller: &Client, token: &LiveToken) -> Outcome<Value
     answer["exp"] = token.expires_at.timestamp().into();
     answer["jti"] = token.id.to_string().into();
     answer["aud"] = if let [one] = token.audience.as_slice() { one.as_str().into() } else { json!(token.audience) };
-    // RFC 9068 §2.2.3.1.
-    if let Some(groups) = token.groups.as_ref().filter(|_| has_scope(&token.scope, GROUPS)) {
+    // RFC 9068 §2.2.3.1. What was taken out of the client's registration since is not released any more.
+    if let Some(groups) = token.groups.as_ref().filter(|_| has_scope(&token.scope, GROUPS))
+        && registered(mooring.client(caller)?).contains(GROUPS)
+    {
         answer["groups"] = json!(groups);
     }
     if answer.get("sub").is_none() {

@@ -4,6 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 
 use crate::{
     app::App,
+    clients::scope::registered,
     db::{Outcome, access_tokens},
     engine::resource,
     failure::{Broken, Failure},
@@ -59,9 +60,13 @@ async fn run(app: &App, visit: &Visit, request: &HttpRequest, body: &[u8]) -> Ou
     let who = who.ok_or_else(|| Error::invalid_token("the access token speaks of nobody"))?;
     let requested: Option<ClaimsRequest> = live.claims.map(serde_json::from_value).transpose().map_err(Broken::new)?;
     let person = claims::of_person(live.username.as_deref(), live.user_claims.as_ref(), live.groups.as_deref());
-    let mut claims = claims::release(&person, &Scope::parse(&live.scope)?, &requested.unwrap_or_default().userinfo);
     let client = live.client_metadata.ok_or_else(|| Broken::new("an access token of no client"))?;
     let client = client.into_inner()?;
+    // What was taken out of the client's registration since is not released any more.
+    let registered = registered(&client);
+    let scope = Scope::parse(&live.scope)?.intersection(&registered);
+    let requested = requested.unwrap_or_default().restricted_to(&registered);
+    let mut claims = claims::release(&person, &scope, &requested.userinfo);
     claims.insert("sub".into(), app.mint.subjects.of(&client, who).into());
     let response = match client.userinfo_signed_response_alg {
         None => json::private(StatusCode::OK, &claims),
