@@ -25,7 +25,7 @@ static PER_PERSON: Key<NonZeroU32> = Key::or(
     "per_person",
     "100",
     "How many browser sessions a person may have at once, and how many offline ones. One more ends the one that was idle \
-     longest. What is locked is not counted.",
+     longest; of the offline ones, that of the client that has most of them. What is locked is not counted.",
 );
 
 pub static SECTION: Section = Section {

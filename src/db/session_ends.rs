@@ -112,8 +112,9 @@ pub async fn end_of_user(
     Ok(told(tx, rows))
 }
 
-/// Ends those of the person's live sessions of this kind that are more than `most`, the ones that were idle longest first. Two
-/// that begin at once wait for one another. What is locked stays as it is.
+/// Ends those of the person's live sessions of this kind that are more than `most`: of the client that has most of them, the
+/// one that was idle longest, and so on, so that no client ends what is another's while it has more itself. A browser's sessions
+/// are of no client. Two that begin at once wait for one another. What is locked stays as it is.
 pub async fn end_beyond(
     tx: &mut Tx,
     user_id: Uuid,
@@ -132,10 +133,12 @@ pub async fn end_beyond(
     let rows: Vec<EndedRow> = Cached(
         diesel::sql_query(concat!(
             "WITH ended AS (UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE ended_at IS NULL AND id = ANY (ARRAY(\
-             SELECT s.id FROM sessions s \
-             JOIN LATERAL (SELECT last_seen_at FROM live_sessions($2) WHERE id = s.id OFFSET 0) l ON true \
-             WHERE s.user_id = $1 AND s.kind = $4 AND s.ended_at IS NULL \
-             ORDER BY l.last_seen_at DESC, s.id DESC OFFSET $5))",
+             SELECT o.id FROM (SELECT s.id, l.last_seen_at, \
+                 row_number() OVER (PARTITION BY s.client_id ORDER BY l.last_seen_at DESC, s.id DESC) AS place \
+                 FROM sessions s \
+                 JOIN LATERAL (SELECT last_seen_at FROM live_sessions($2) WHERE id = s.id OFFSET 0) l ON true \
+                 WHERE s.user_id = $1 AND s.kind = $4 AND s.ended_at IS NULL) o \
+             ORDER BY o.place, o.last_seen_at DESC, o.id DESC OFFSET $5))",
             and_tell!()
         ))
         .bind::<sql::Uuid, _>(user_id)

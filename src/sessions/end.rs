@@ -113,8 +113,8 @@ async fn end_all(tx: &mut Tx, user_id: Uuid, why: (&'static str, Option<&str>), 
     Ok(tell(tx, ended, actor, why.1))
 }
 
-/// One more session of this kind has begun: ends what is too many of the person's, the one that was idle longest. Returns how
-/// many.
+/// One more session of this kind has begun: ends what is too many of the person's, as [`session_ends::end_beyond`] chooses.
+/// Returns how many.
 pub async fn end_beyond(tx: &mut Tx, user_id: Uuid, kind: &str, most: u32) -> Result<usize, Broken> {
     let ended = session_ends::end_beyond(tx, user_id, kind, most, "too_many").await?;
     Ok(tell(tx, ended, Actor::Server, None))

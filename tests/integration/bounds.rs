@@ -90,6 +90,42 @@ async fn a_person_has_so_many_offline_sessions() {
     assert!(is_signed_in(&server, &agent).await);
 }
 
+/// A client that begins one after the other ends its own, and not what others have.
+#[tokio::test]
+async fn one_client_does_not_end_the_access_of_others() {
+    let server = Server::start(Settings::default().set("sessions.per_person", "4")).await;
+    let agent = server.agent();
+    let (quiet, greedy) = (server.client("web"), server.client("web2"));
+    let first = quiet.tokens(&agent, "openid offline_access").await;
+    let bobs = greedy.redeem(&greedy.code_for(&server.agent(), BOB, "openid offline_access").await).await.tokens();
+    let mut many = Vec::new();
+    for _ in 0..8 {
+        server.advance(TimeDelta::seconds(1)).await;
+        many.push(greedy.tokens(&agent, "openid offline_access").await);
+    }
+    assert_eq!(live(&server, "offline").await, "5", "four of alice, one of bob");
+    let first = quiet.refresh(&first.refresh).await.tokens();
+    greedy.refresh(&bobs.refresh).await.tokens();
+    for (n, tokens) in many.iter().enumerate() {
+        let answer = greedy.refresh(&tokens.refresh).await;
+        if n < 5 {
+            answer.refused("invalid_grant");
+        } else {
+            answer.tokens();
+        }
+    }
+    // Another client makes room for itself where there is most.
+    let other = server.client("jwt").tokens(&agent, "openid offline_access").await;
+    server.advance(TimeDelta::seconds(1)).await;
+    let third = server.client("post").tokens(&agent, "openid offline_access").await;
+    quiet.refresh(&first.refresh).await.tokens();
+    server.client("jwt").refresh(&other.refresh).await.tokens();
+    server.client("post").refresh(&third.refresh).await.tokens();
+    assert_eq!(live(&server, "offline").await, "5");
+    let ended = "SELECT string_agg(DISTINCT client_id, ' ') FROM audit_events WHERE action = 'session.ended' AND reason = 'too_many'";
+    assert_eq!(server.value(ended).await, "web2");
+}
+
 /// What a connection gets that says nothing, or asks for the server's health.
 async fn ask(server: &Server) -> (TcpStream, String) {
     let address = server.issuer.strip_prefix("http://").unwrap();

@@ -85,6 +85,7 @@ async fn no_statement_reads_a_table_through() {
         "refresh_generation",
         "redeemed_at = c.at",
         "WITH looked AS",
+        "row_number() OVER (PARTITION BY s.client_id",
         "WITH RECURSIVE parties",
         "DELETE FROM throttles",
     ] {
