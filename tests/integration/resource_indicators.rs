@@ -5,7 +5,7 @@ mod without_scopes;
 
 use serde_json::{Value, json};
 
-use mooring::sessions::Proof;
+use mooring::{http::resource_server::ResourceServer, sessions::Proof};
 
 use crate::support::{
     ALICE, Answer, Client, Server, Settings,
@@ -213,6 +213,28 @@ async fn openid_opens_userinfo_unless_an_api_is_named() {
     let fourth = code(&client, naming(&client, scope, &[issuer, SHIPS])).await;
     let both = redeem(&client, &fourth, &[]).await.tokens();
     is_for_all(&server, &client, &both, &[SHIPS, issuer], scope).await;
+}
+
+/// An API that expects the issuer takes no token that another API was given, whichever way it validates.
+#[tokio::test]
+async fn an_api_that_expects_the_issuer_takes_what_names_no_other() {
+    let server = Server::start(
+        settings().replace("client_id = \"both\"\n", "client_id = \"both\"\naccess_token_format = \"jwt\"\n"),
+    )
+    .await;
+    let (client, issuer, http) = (server.client("both"), server.issuer.as_str(), || server.http().clone());
+    let of_ships = client.redeem(&code(&client, client.request("openid ships:read")).await).await.tokens();
+    assert_eq!(token::claims(&of_ships.access)["aud"], json!([SHIPS, issuer]));
+    let own = client.redeem(&code(&client, client.request("openid logs:read")).await).await.tokens();
+    let asking = ResourceServer::discover(http(), issuer, "api", SECRET).await.unwrap();
+    let with_keys = async |audience: &str| ResourceServer::with_keys(http(), issuer, audience).await.unwrap();
+    for (audience, ships, logs) in [(issuer, false, true), (SHIPS, true, false)] {
+        for api in [asking.clone().expecting_audience(audience), with_keys(audience).await] {
+            let api = api.at(server.clock.clone());
+            let is_taken = async |tokens: &Tokens| api.validate(&tokens.access).await.unwrap().is_some();
+            assert_eq!((is_taken(&of_ships).await, is_taken(&own).await), (ships, logs), "{audience}");
+        }
+    }
 }
 
 /// Privileged scopes of an API go with userinfo, too, and leave it when the privileged session ends.

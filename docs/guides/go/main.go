@@ -27,6 +27,9 @@ var (
 	home   = cmp.Or(os.Getenv("HERE"), "http://127.0.0.1:3000")
 )
 
+// api is the identifier of the API's [[resource]].
+const api = "https://greetings.example"
+
 type application struct {
 	config     oauth2.Config
 	provider   *oidc.Provider
@@ -188,7 +191,7 @@ func (app *application) backchannelLogout(w http.ResponseWriter, r *http.Request
 // apiHello verifies signature, issuer, audience and expiry with the cached JWKS and asks nobody. An access token of an
 // ended session therefore passes until it expires; an API that must not wait introspects instead.
 func apiHello(provider *oidc.Provider) http.HandlerFunc {
-	verifier := provider.Verifier(&oidc.Config{ClientID: issuer}) // the audience: by default the issuer
+	verifier := provider.Verifier(&oidc.Config{ClientID: api}) // the audience: this API, and not the issuer
 	return func(w http.ResponseWriter, r *http.Request) {
 		var claims struct{ Scope, Sid string }
 		token, err := verifier.Verify(r.Context(), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))

@@ -124,7 +124,7 @@ fn is_meant(claims: &Map<String, Value>, issuer: &str, audience: &str, now: Date
     // §2.2: what has to be there.
     let whole = ["sub", "client_id", "jti"].iter().all(|name| text(name).is_some());
     text("iss") == Some(issuer)
-        && audience::names(claims.get("aud"), audience)
+        && audience::is_meant(claims.get("aud"), audience, issuer)
         && whole
         && seconds("exp").is_some_and(|at| at > early)
         && claims.get("nbf").is_none_or(|_| seconds("nbf").is_some_and(|at| at <= late))
@@ -208,6 +208,29 @@ mod tests {
             assert!(keys.verify(token, ISSUER, API, now).await.unwrap().is_none(), "{token}");
         }
         assert_eq!(server.received_requests().await.unwrap().len(), 1, "the keys were kept");
+    }
+
+    /// What another API was given is not for one that expects the issuer.
+    #[tokio::test]
+    async fn the_issuer_as_audience_stands_alone() {
+        let (server, key, now) = (MockServer::start().await, key(), Clock::default().now());
+        publish(&server, &[&key], "max-age=300").await;
+        let keys = Keys::new(reqwest::Client::new(), server.uri());
+        for (aud, passes) in [
+            (json!(ISSUER), true),
+            (json!([ISSUER]), true),
+            (json!([format!("{ISSUER}/"), ISSUER]), true),
+            (json!([API, ISSUER]), false),
+            (json!([ISSUER, API]), false),
+            (json!([ISSUER, 1]), false),
+            (json!(API), false),
+            (json!([]), false),
+        ] {
+            let mut claims = claims(now);
+            claims["aud"] = aud.clone();
+            let token = key.sign("at+jwt", &claims).unwrap();
+            assert_eq!(keys.verify(&token, ISSUER, ISSUER, now).await.unwrap().is_some(), passes, "{aud}");
+        }
     }
 
     #[tokio::test]

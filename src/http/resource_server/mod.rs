@@ -45,6 +45,11 @@
 //! | that lacks a scope | 403 `insufficient_scope` with `scope` |
 //! | that nobody can judge at the moment | 503 |
 //!
+//! An API declares a `[[resource]]` of its own at the server, with the scopes that mean something there, and expects its
+//! `identifier` ([`ResourceServer::expecting_audience`]). The tokens of a grant with `openid` name the issuer beside their API, so
+//! an API that expects the issuer would take what another API was given; here such a token is refused. APIs that share the
+//! issuer as their audience can still use each other's tokens: a scope has to tell them apart, and one that is not standard.
+//!
 //! It rests on discovery (RFC 8414), introspection (RFC 7662), JWT access tokens (RFC 9068) and Mooring's reports, and of this
 //! crate on `jose` and `clock` alone. Which way to validate is the API's to choose: what is introspected
 //! ([`ResourceServer::discover`]) is refused at the first request after its session ended or was locked, and nothing is
@@ -194,8 +199,9 @@ impl ResourceServer {
         Ok(Self { http, issuer: metadata.issuer, way, credentials, audience: None, clock: Clock::default() })
     }
 
-    /// Verifies tokens that are JWTs with the server's keys, without asking about them. `audience` is the resource that this
-    /// API is (RFC 8707): tokens for any other are refused.
+    /// Verifies tokens that are JWTs with the server's keys, without asking about them. `audience` is the `identifier` of the
+    /// `[[resource]]` that this API is (RFC 8707): tokens for any other are refused. Where it is the issuer, so are tokens that
+    /// name another API beside it.
     pub async fn with_keys(http: reqwest::Client, issuer: &str, audience: &str) -> Result<Self, Unavailable> {
         let metadata = Metadata::read(&http, issuer).await?;
         let absent = || Unavailable(format!("{issuer} has no jwks_uri"));
@@ -204,8 +210,9 @@ impl ResourceServer {
         Ok(Self { http, issuer, way, credentials: None, audience, clock: Clock::default() })
     }
 
-    /// Accepts only tokens that were issued for this resource (RFC 8707), and not those for another one. A token that its client
-    /// may show to userinfo, too, names the server beside the resource.
+    /// Accepts only tokens that were issued for this resource (RFC 8707), and not those for another one: `identifier` is that of
+    /// the API's own `[[resource]]`. A token that its client may show to userinfo, too, names the server beside the resource;
+    /// an API that expects the server itself is given none that names another resource.
     #[must_use]
     pub fn expecting_audience(mut self, identifier: &str) -> Self {
         self.audience = Some(identifier.to_owned());
@@ -260,7 +267,7 @@ impl ResourceServer {
         // A refresh token is active too, and opens nothing here.
         let bearer = text("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("Bearer"));
         let ours = text("iss").is_none_or(|issuer| issuer == self.issuer);
-        let meant = self.audience.as_ref().is_none_or(|own| audience::names(claims.get("aud"), own));
+        let meant = self.audience.as_ref().is_none_or(|own| audience::is_meant(claims.get("aud"), own, &self.issuer));
         (active && bearer && ours && meant).then(|| AccessToken::of(claims, now))
     }
 }
@@ -354,5 +361,16 @@ mod tests {
         assert!(accepted(&server, &with(json!(["https://id.example"]))).is_none());
         assert!(accepted(&server, &with(json!([]))).is_none());
         assert!(accepted(&server, &json!({ "active": true, "token_type": "Bearer" })).is_none());
+    }
+
+    /// What another API was given is not for one that expects the issuer.
+    #[test]
+    fn the_issuer_as_audience_stands_alone() {
+        let server = server().expecting_audience("https://id.example/");
+        let with = |aud: Value| json!({ "active": true, "token_type": "Bearer", "aud": aud });
+        assert!(accepted(&server, &with(json!("https://id.example"))).is_some());
+        assert!(accepted(&server, &with(json!(["https://id.example"]))).is_some());
+        assert!(accepted(&server, &with(json!(["https://api.example", "https://id.example"]))).is_none());
+        assert!(accepted(&server, &with(json!([]))).is_none());
     }
 }
