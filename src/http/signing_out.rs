@@ -15,10 +15,13 @@ use crate::{app::App, clients::Client, db::session_clients::FrontChannelParty};
 /// Where a sign-out leads.
 #[derive(Default)]
 pub struct Onward<'a> {
-    /// Who asked for it.
+    /// Who asked for it, if the page may name them.
     pub client: Option<&'a Client>,
     /// A place that was checked; `None`: the page is the end of it.
     pub uri: Option<String>,
+    /// The client registered itself, and no ID token shows that it sent the person here: the browser is not sent there unless
+    /// the person wants that (RFC 9700 §4.11.2).
+    pub asks: bool,
 }
 
 /// Answers a sign-out that ended a session: the browser forgets its cookie, loads the parties, and goes on.
@@ -27,6 +30,7 @@ pub fn ended(app: &App, visit: &Visit, parties: &[FrontChannelParty], onward: On
     let mut response = if frames.is_empty() {
         done(app, visit, onward, Ended::Session)
     } else {
+        // What needs to be asked was asked before the session ended.
         let context = views::SigningOut {
             client: onward.client.map(|client| answer::client_view(client, None)),
             onward: onward.uri,
@@ -65,19 +69,30 @@ impl Ended {
         }
     }
 
-    /// In a sentence for developers and operators.
+    /// In a sentence for developers, whoever they are.
     pub fn cause(self) -> &'static str {
         match self {
             Self::Session => "the session has ended, and with it everything that hangs on it",
             Self::Grants => {
                 "the tokens and codes of this client in the session have ended; the session goes on. To end the session, \
-                 send the browser here, or authenticate the client in a POST"
+                 send the browser here, or authenticate the client: in a POST, or with HTTP Basic"
             }
             Self::NotNamed => {
                 "the request has no cookie of a session and no id_token_hint, so it does not say which session to end"
             }
+            // Whoever has found an ID token does not learn whether its session lives.
+            Self::NotLive | Self::NothingLeft => {
+                "the session of the id_token_hint is over or locked, or its client has no tokens or codes in it any more"
+            }
+        }
+    }
+
+    /// In a sentence for the log, and for a client that has authenticated.
+    pub fn detail(self) -> &'static str {
+        match self {
             Self::NotLive => "the session of the id_token_hint is over, or locked",
             Self::NothingLeft => "the client has no tokens or codes in the session of the id_token_hint any more",
+            Self::Session | Self::Grants | Self::NotNamed => self.cause(),
         }
     }
 }
@@ -88,15 +103,18 @@ pub fn ended_elsewhere(app: &App, visit: &Visit, onward: Onward<'_>, ended: Ende
 }
 
 fn done(app: &App, visit: &Visit, onward: Onward<'_>, ended: Ended) -> HttpResponse {
-    if let Some(uri) = onward.uri {
-        return answer::see_other(&uri);
-    }
+    let (client, continue_uri) = match (onward.client, onward.uri) {
+        (Some(client), Some(uri)) if onward.asks => (Some(answer::unverified_view(client, Some(&uri))), Some(uri)),
+        (_, Some(uri)) => return answer::see_other(&uri),
+        (Some(client), None) => (Some(answer::client_view(client, None)), client.metadata.client_uri.clone()),
+        (None, None) => (None, None),
+    };
     let context = views::SignedOut {
         ended: ended.word(),
         cause: ended.cause(),
         account: app.config.issuer.url("/account"),
-        client: onward.client.map(|client| answer::client_view(client, None)),
-        continue_uri: onward.client.and_then(|client| client.metadata.client_uri.clone()),
+        client,
+        continue_uri,
     };
     answer::page(app, visit, Page::new(PageName::SignedOut), &context)
 }
@@ -119,5 +137,17 @@ impl Frame {
         };
         address.query_pairs_mut().append_pair("iss", issuer).append_pair("sid", &party.sid.to_string());
         Some(Self { address, source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever has found an ID token is told the same; the log says which it was.
+    #[test]
+    fn what_is_over_and_what_is_empty_look_the_same() {
+        assert_eq!(Ended::NotLive.cause(), Ended::NothingLeft.cause());
+        assert_ne!(Ended::NotLive.detail(), Ended::NothingLeft.detail());
     }
 }

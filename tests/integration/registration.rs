@@ -4,6 +4,7 @@ mod as_clients_ask;
 mod limits;
 mod management;
 mod on_the_consent_page;
+mod signing_out;
 
 use std::path::Path;
 

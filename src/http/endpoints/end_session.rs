@@ -3,7 +3,8 @@
 //! A hint that names the very session of this browser ends it at once; anything less certain asks the person. Where
 //! nobody is signed in there is nothing to ask: a hint then ends what its client has in the session that it names
 //! (`remote`). So `logout_hint` decides nothing: beside a hint that fits it adds nothing, and without one the person is
-//! asked. Whoever wants to be told in the browser is (`signing_out`).
+//! asked. Whoever wants to be told in the browser is (`signing_out`). A client that registered itself leads nobody anywhere
+//! without a hint, unless the person agrees.
 
 mod asked;
 mod remote;
@@ -31,7 +32,13 @@ const PATH: &str = "/oauth/end_session";
 
 pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResponse {
     let answered = match Parameters::parse(request.query_string().as_bytes()) {
-        Ok(parameters) => run(&app, &visit, &parameters, false).await,
+        Ok(parameters) => match remote::refuse_secrets_in_address(&parameters) {
+            Ok(()) if remote::has_basic(&visit) && !visit.accepts.pages => {
+                return remote::by_client(&app, &visit, &parameters).await;
+            }
+            Ok(()) => run(&app, &visit, &parameters, false).await,
+            Err(error) => Err(error.into()),
+        },
         Err(error) => Err(error.into()),
     };
     answered.unwrap_or_else(|failure| answer::failure(&app, &visit, &failure))
@@ -103,17 +110,26 @@ async fn run(app: &App, visit: &Visit, parameters: &Parameters, is_post: bool) -
             sessions::sign_out(tx, session.root_id, "signed_out", actor).await.map_err(Failure::from)
         })
         .await?;
-    Ok(signing_out::ended(app, visit, &parties, onward(&asked, parameters)))
+    // Whoever is not led on by a hint has just been asked.
+    let onward = Onward { asks: false, ..onward(&asked, parameters) };
+    Ok(signing_out::ended(app, visit, &parties, onward))
 }
 
 fn confirm(app: &App, visit: &Visit, asked: &Asked, session: &LiveSession, parameters: &Parameters) -> HttpResponse {
     let kept = ["id_token_hint", "sid", "proof", "client_id", "post_logout_redirect_uri", "state"];
     let fields = kept.iter().filter_map(|name| Some(((*name).to_owned(), parameters.get(name)?.to_owned()))).collect();
+    let client = asked.client.as_ref().map(|client| {
+        if asked.registered_itself {
+            answer::unverified_view(client, asked.redirect.as_deref())
+        } else {
+            answer::client_view(client, None)
+        }
+    });
     let context = views::SignOut {
         action: app.config.issuer.url(PATH),
         csrf: csrf::token(app, session),
         user: Some(csrf::person(session)),
-        client: asked.client.as_ref().map(|client| answer::client_view(client, None)),
+        client,
         fields,
     };
     let page = Page::new(PageName::SignOut)
@@ -127,5 +143,8 @@ fn onward<'a>(asked: &'a Asked, parameters: &Parameters) -> Onward<'a> {
     // §3: `state` is sent back.
     let state: Vec<_> = parameters.get("state").map(|state| ("state", state)).into_iter().collect();
     let uri = asked.redirect.as_ref().map(|uri| with_query(uri, &state));
-    Onward { client: asked.client.as_ref(), uri }
+    // Anybody can name a client that anybody can register, so its word needs an ID token beside it.
+    let is_vouched_for = !asked.registered_itself || asked.sid.is_some();
+    let asks = uri.is_some() && !is_vouched_for;
+    Onward { client: asked.client.as_ref().filter(|_| is_vouched_for || asks), uri, asks }
 }

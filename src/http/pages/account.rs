@@ -267,7 +267,7 @@ async fn run(app: &App, visit: &Visit, action: &str, form: &Parameters) -> Outco
     Ok(match signed_out {
         None => answer::see_other(&app.config.issuer.url(&format!("/account?done={action}"))),
         Some(parties) => {
-            let onward = Onward { client: None, uri: Some(app.config.issuer.url("/?done=sign-out")) };
+            let onward = Onward { uri: Some(app.config.issuer.url("/?done=sign-out")), ..Onward::default() };
             signing_out::ended(app, visit, &parties, onward)
         }
     })

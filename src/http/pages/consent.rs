@@ -41,7 +41,7 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         })
         .await;
     let client = match registered_itself {
-        Ok(true) => answer::unverified_view(&pending.client, &pending.request.redirect_uri),
+        Ok(true) => answer::unverified_view(&pending.client, Some(pending.request.redirect_uri.as_str())),
         Ok(false) => answer::client_view(&pending.client, Some(&pending.request.redirect_uri)),
         Err(failure) => return answer::failure(&app, &visit, &failure),
     };

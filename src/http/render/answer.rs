@@ -236,6 +236,11 @@ fn shortened(name: &str) -> String {
 
 /// The client as pages show it.
 pub fn client_view(client: &Client, redirect_uri: Option<&TrustedRedirectUri>) -> views::Client {
+    view_at(client, redirect_uri.map(TrustedRedirectUri::as_str))
+}
+
+/// As [`client_view`], of a client that the browser goes on to at `uri`.
+fn view_at(client: &Client, uri: Option<&str>) -> views::Client {
     let metadata = &client.metadata;
     views::Client {
         name: shortened(client.display_name()),
@@ -243,17 +248,18 @@ pub fn client_view(client: &Client, redirect_uri: Option<&TrustedRedirectUri>) -
         logo: metadata.logo_uri.clone(),
         policy_uri: metadata.policy_uri.clone(),
         tos_uri: metadata.tos_uri.clone(),
-        redirect_host: redirect_uri.and_then(|uri| {
-            let url = url::Url::parse(uri.as_str()).ok()?;
+        redirect_host: uri.and_then(|uri| {
+            let url = url::Url::parse(uri).ok()?;
             Some(url.host_str().map_or_else(|| format!("{}:", url.scheme()), str::to_owned))
         }),
         unverified: None,
     }
 }
 
-/// As [`client_view`], for a client that registered itself: marked as one, with the hosts that it names and does not answer at.
-pub fn unverified_view(client: &Client, redirect_uri: &TrustedRedirectUri) -> views::Client {
-    let view = client_view(client, Some(redirect_uri));
+/// As [`client_view`], for a client that registered itself: marked as one, with the hosts that it names beside that of `uri`,
+/// where the browser goes on to it.
+pub fn unverified_view(client: &Client, uri: Option<&str>) -> views::Client {
+    let view = view_at(client, uri);
     let links = [&view.uri, &view.logo, &view.policy_uri, &view.tos_uri];
     let hosts = links.into_iter().flatten().filter_map(|uri| url::Url::parse(uri).ok()?.host_str().map(str::to_owned));
     let others: BTreeSet<String> = hosts.filter(|host| Some(host) != view.redirect_host.as_ref()).collect();

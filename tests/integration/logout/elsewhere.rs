@@ -137,15 +137,7 @@ async fn only_the_client_of_the_hint_ends_the_session() {
     post(&server, &web, &[]).await.refused("invalid_request");
     post(&server, &web, &[("client_id", "web")]).await.refused("invalid_request");
     post(&server, &web, &[("id_token_hint", "x")]).await.refused("invalid_request");
-    // Credentials in an address count for nothing (OAuth 2.1 §2.4.1), and in a header of a GET neither.
-    let url = logout(&server, &[("id_token_hint", &tokens.id), ("client_secret", SECRET), ("client_id", "web2")]);
-    Answer::of(server.http().get(url).header("accept", "application/json")).await.refused("invalid_request");
     assert!(!is_dead(&web, &tokens).await && is_signed_in(&server, &agent).await);
-    let url = logout(&server, &[("id_token_hint", &tokens.id)]);
-    let request = server.http().get(url).header("accept", "application/json");
-    let answer = Answer::of(request.header("authorization", basic("web", SECRET))).await.ok();
-    assert_eq!(answer["ended"], "grants");
-    assert!(is_signed_in(&server, &agent).await);
     // A public client proves nothing.
     let tokens = spa.tokens(&agent, "openid").await;
     let request = server.http().post(server.endpoint("end_session_endpoint")).header("accept", "application/json");
@@ -284,4 +276,64 @@ async fn a_redemption_at_the_same_moment_leaves_nothing_alive() {
             redeemed.refused("invalid_grant");
         }
     }
+}
+
+/// Credentials count in a POST, and in the header of a GET; in an address never (OAuth 2.1 §2.4.1), and the caller hears so.
+#[tokio::test]
+async fn credentials_in_a_get_count_in_the_header_alone() {
+    let server = Server::usual().await;
+    let web = server.client("web");
+    let (agent, tokens) = signed_in(&server).await;
+    let hint = ("id_token_hint", tokens.id.as_str());
+    let get = async |parameters: &[(&str, &str)], authorization: Option<String>, accept: &str| {
+        let request = server.http().get(logout(&server, parameters)).header("accept", accept);
+        Answer::of(match authorization {
+            Some(header) => request.header("authorization", header),
+            None => request,
+        })
+        .await
+    };
+    for accept in ["application/json", "*/*"] {
+        for (name, value) in [("client_secret", SECRET), ("client_assertion", "a.b.c"), ("client_assertion_type", "x")]
+        {
+            for authorization in [None, Some(basic("web", SECRET))] {
+                let answer = get(&[hint, ("client_id", "web"), (name, value)], authorization, accept).await;
+                assert_eq!(answer.status, 400, "{answer:?}");
+                assert!(answer.text.contains(name) && answer.text.contains("in a POST"), "{answer:?}");
+            }
+        }
+        get(&[hint], Some(basic("web", "wrong")), accept).await.refused("invalid_client");
+        get(&[hint], Some(basic("nobody", SECRET)), accept).await.refused("invalid_client");
+        get(&[hint], Some(basic("web2", SECRET)), accept).await.refused("invalid_request");
+    }
+    assert!(!is_dead(&web, &tokens).await && is_signed_in(&server, &agent).await);
+    // A browser sends what a proxy before the server asked it for: that is nobody's word here.
+    let page = get(&[hint], Some(basic("staging", "wrong")), "text/html").await;
+    assert!(page.status == 200 && page.text.contains("signed out of this application"), "{page:?}");
+    assert!(is_dead(&web, &tokens).await && is_signed_in(&server, &agent).await);
+    let answer = get(&[hint], Some(basic("web", SECRET)), "*/*").await.ok();
+    assert_eq!(answer["ended"], "session", "{answer}");
+    assert!(!is_signed_in(&server, &agent).await);
+}
+
+/// Whoever finds an old ID token does not learn from it whether its session lives. The client itself does.
+#[tokio::test]
+async fn an_old_hint_does_not_say_whether_its_session_lives() {
+    let server = Server::usual().await;
+    let web = server.client("web");
+    let (agent, tokens) = signed_in(&server).await;
+    let hint = [("id_token_hint", tokens.id.as_str())];
+    let page = async || server.agent().open(&logout(&server, &hint)).await.body;
+    assert_eq!(call(&server, &hint).await["ended"], "grants");
+    let (lives, shown) = (call(&server, &hint).await, page().await);
+    assert_eq!(lives["ended"], "nothing", "{lives}");
+    assert!(is_signed_in(&server, &agent).await);
+    let id = server.value("SELECT id FROM sessions WHERE kind = 'user'").await.parse().unwrap();
+    assert!(server.work(async |tx| sessions::lock(tx, id, "looks odd", Actor::Operator).await).await);
+    assert_eq!((call(&server, &hint).await, page().await), (lives.clone(), shown.clone()));
+    assert!(server.work(async |tx| sessions::unlock(tx, id, "fine", Actor::Operator).await).await);
+    assert_eq!(post(&server, &web, &hint).await.ok()["ended"], "session");
+    assert_eq!((call(&server, &hint).await, page().await), (lives, shown));
+    let told = post(&server, &web, &hint).await.ok();
+    assert_eq!(told["description"], "the session of the id_token_hint is over, or locked");
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     clients::Client,
-    db::{Outcome, Tx, clients as client_rows, sessions as session_rows},
+    db::{Outcome, Tx, clients as client_rows, registrations, sessions as session_rows},
     jose::{base64url, from_base64url, verify_own},
     oauth::{Error, Parameters},
 };
@@ -14,6 +14,8 @@ use crate::{
 #[derive(Default)]
 pub struct Asked {
     pub client: Option<Client>,
+    /// That client registered itself: nobody has checked where it leads.
+    pub registered_itself: bool,
     /// Under which name the hint's client knows a session.
     pub sid: Option<Uuid>,
     /// That session, live or not.
@@ -51,6 +53,7 @@ impl Asked {
             let client = client_rows::find(tx, client_id).await?.map(Client::from_row).transpose()?;
             // A disabled one may do nothing, and so lead nobody anywhere.
             asked.client = client.filter(|client| !client.is_disabled);
+            asked.registered_itself = registrations::is_registered(tx, client_id).await?;
         }
         if let Some(uri) = parameters.get("post_logout_redirect_uri") {
             asked.redirect = Some(asked.redirect(uri, client_id.as_deref())?);

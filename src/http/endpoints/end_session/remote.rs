@@ -23,13 +23,30 @@ use crate::{
     sessions,
 };
 
+/// The parameters by which a client authenticates.
+const SECRETS: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
+
 /// Whether the request brings credentials of a client, and not only its name.
 pub fn is_authenticated(visit: &Visit, parameters: &Parameters) -> bool {
+    has_basic(visit) || SECRETS.into_iter().any(|name| parameters.get(name).is_some())
+}
+
+/// Whether it brings them in the header. In a GET they count where no page is asked for: a browser sends what a proxy before
+/// the server, or an earlier visit to an endpoint, asked it for.
+pub fn has_basic(visit: &Visit) -> bool {
     let is_basic = |header: &str| header.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic "));
     visit.authorization.as_deref().is_some_and(is_basic)
-        || ["client_secret", "client_assertion", "client_assertion_type"]
-            .into_iter()
-            .any(|name| parameters.get(name).is_some())
+}
+
+/// OAuth 2.1 §2.4.1: credentials are never in an address. Whoever puts them there is told, and not answered as if they had
+/// brought none.
+pub fn refuse_secrets_in_address(parameters: &Parameters) -> Result<(), Error> {
+    match SECRETS.into_iter().find(|name| parameters.all(name).next().is_some()) {
+        Some(name) => Err(Error::invalid_request(format!(
+            "{name} does not count in an address: send the credentials of the client in a POST, or with HTTP Basic"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// A client that authenticates: it is answered as at the token endpoint.
@@ -66,16 +83,18 @@ async fn authenticated(app: &App, visit: &Visit, parameters: &Parameters) -> Out
     if visit.accepts.pages || asked.redirect.is_some() {
         return Ok(signing_out::ended_elsewhere(app, visit, onward(&asked, parameters), ended));
     }
-    Ok(json::private(StatusCode::OK, &json!({ "ended": ended.word(), "description": ended.cause() })))
+    let description = if has_proved { ended.detail() } else { ended.cause() };
+    Ok(json::private(StatusCode::OK, &json!({ "ended": ended.word(), "description": description })))
 }
 
 /// Whoever has the hint, and no cookie of that session.
 pub async fn by_hint(app: &App, visit: &Visit, asked: &Asked, parameters: &Parameters) -> Outcome<HttpResponse> {
     let ended = end(app, visit, asked, false).await?;
-    if visit.accepts.only_json() && asked.redirect.is_none() {
+    let onward = onward(asked, parameters);
+    if visit.accepts.only_json() && (onward.uri.is_none() || onward.asks) {
         return Ok(json::private(StatusCode::OK, &json!({ "ended": ended.word(), "description": ended.cause() })));
     }
-    Ok(signing_out::ended_elsewhere(app, visit, onward(asked, parameters), ended))
+    Ok(signing_out::ended_elsewhere(app, visit, onward, ended))
 }
 
 /// Ends what the request may end, and writes to the log what that was.
@@ -93,7 +112,7 @@ async fn end(app: &App, visit: &Visit, asked: &Asked, has_proved: bool) -> Outco
             request_id = %visit.trace.request_id,
             client,
             ended = ended.word(),
-            cause = ended.cause(),
+            cause = ended.detail(),
             "sign-out without the browser's session"
         );
     }

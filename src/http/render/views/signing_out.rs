@@ -23,6 +23,7 @@ pub struct SignedOut {
     pub cause: &'static str,
     /// Where people see and end their sessions in other browsers.
     pub account: String,
+    /// Marked where it registered itself and the person is to decide whether to go on to it.
     pub client: Option<Client>,
     pub continue_uri: Option<String>,
 }
