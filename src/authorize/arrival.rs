@@ -110,18 +110,27 @@ impl Reader<'_> {
     async fn verify(&self, client: &Client, object: RequestObject<'_>, text: &str) -> Result<(), Error> {
         let metadata = &client.metadata;
         let fetched = match &metadata.jwks_uri {
-            Some(uri) if !object.is_unsigned() => self.jwks.get_for(self.outbound, uri, text).await.ok(),
+            Some(uri) if !object.is_unsigned() => Some(self.jwks.get_for(self.outbound, uri, text).await),
             _ => None,
+        };
+        let (keys, unfetched) = match fetched {
+            None => (None, None),
+            Some(Ok(keys)) => (Some(keys), None),
+            Some(Err(why)) => (None, Some(why)),
         };
         let expected = Expected {
             client_id: &client.id,
             issuer: self.issuer,
             algorithm: metadata.request_object_signing_alg.as_deref(),
             unsigned: self.settings.unsigned && !metadata.require_signed_request_object,
-            jwks: fetched.as_deref().or(metadata.jwks.as_ref()),
+            jwks: keys.as_deref().or(metadata.jwks.as_ref()),
             now: self.now,
         };
-        object.verify(&expected).map(drop)
+        object.verify(&expected).map(drop).map_err(|error| match unfetched {
+            Some(why) => error
+                .mend(format!("the client's jwks_uri cannot be fetched ({why}): make it reachable from this server")),
+            None => error,
+        })
     }
 
     async fn fetch(&self, client: &Client, uri: &str) -> Result<String, Error> {

@@ -4,7 +4,7 @@ use crate::{
     app::App,
     clients::{
         Client,
-        authenticate::{Authenticator, Credentials, Request, read},
+        authenticate::{Authenticator, Credentials, Request, claimed, read},
     },
     db::clients,
     failure::Failure,
@@ -33,7 +33,8 @@ fn presented(visit: &Visit, parameters: &Parameters) -> Result<Credentials, Fail
 
 /// Who a call says to be from, whether or not it proves that.
 pub fn named(visit: &Visit, parameters: &Parameters) -> Option<String> {
-    presented(visit, parameters).ok().map(|credentials| credentials.client_id)
+    let presented = presented(visit, parameters).ok().map(|credentials| credentials.client_id);
+    presented.or_else(|| claimed(&Request { authorization: visit.authorization.as_deref(), parameters }))
 }
 
 /// What `aud` of a client assertion may be at this endpoint: the issuer, its URL, or that of the token endpoint.
@@ -57,7 +58,8 @@ pub fn authenticator<'a>(app: &'a App, visit: &'a Visit, audiences: &'a [&'a str
 /// RFC 7662 §2.1: whoever asks about tokens must have shown who it is, or they could be scanned for.
 pub fn confidential(caller: Client) -> Result<Client, Failure> {
     if caller.metadata.is_public() {
-        return Err(Error::invalid_client("a public client may not introspect tokens").into());
+        let error = Error::invalid_client("a public client may not introspect tokens");
+        return Err(error.mend("introspect as a client that has a secret or keys").into());
     }
     Ok(caller)
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use jsonwebtoken::Algorithm;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{SKEW_SECONDS, jws::Unverified, times::check_times};
 use crate::oauth::{Error, client_metadata::CLIENT_SIGNATURES};
@@ -57,58 +57,94 @@ pub fn verify_assertion(
     now: DateTime<Utc>,
 ) -> Result<Assertion, Error> {
     let assertion = Unverified::parse(assertion).ok_or_else(|| refused("the client assertion is not a signed JWT"))?;
-    let algorithm = algorithm_of(&assertion).ok_or_else(|| refused("the client assertion's alg is not accepted"))?;
-    if allowed_alg.is_some_and(|allowed| assertion.header("alg") != Some(allowed)) {
-        return Err(refused("the client assertion's alg is not the one registered for this client"));
+    let alg = assertion.header("alg").unwrap_or_default();
+    let algorithm = algorithm_of(&assertion).ok_or_else(|| {
+        let mend = format!("have the client sign with one of {}", CLIENT_SIGNATURES.join(", "));
+        refused("the client assertion's alg is not accepted").mend(mend).sent("alg", alg)
+    })?;
+    if let Some(allowed) = allowed_alg.filter(|allowed| alg != *allowed) {
+        let mend = format!("have the client sign with {allowed}, or change its token_endpoint_auth_signing_alg");
+        let error = refused("the client assertion's alg is not the one registered for this client");
+        return Err(error.mend(mend).sent("alg", alg));
     }
     // RFC 7515 §4.1.11: an extension that is not understood must be refused, and we understand none.
     if assertion.header.contains_key("crit") {
-        return Err(refused("the client assertion has a crit header, which is not supported"));
+        let error = refused("the client assertion has a crit header, which is not supported");
+        return Err(error.mend("have the client leave crit out"));
     }
     // RFC 8725 §3.12: what was signed as a DPoP proof, a request object or a logout token is no assertion, even if its
     // claims would pass. Assertions never had to be typed.
     if assertion.is_of_another_kind("client-authentication+jwt") {
-        return Err(refused("the client assertion's typ is that of another kind of JWT"));
+        let error = refused("the client assertion's typ is that of another kind of JWT");
+        let mend = "have the client set typ to client-authentication+jwt or JWT, or leave it out";
+        return Err(error.mend(mend).sent("typ", assertion.header("typ").unwrap_or_default()));
     }
-    assertion
-        .verify(algorithm, jwks)
-        .map_err(|detail| refused("the client assertion is not signed by a key of this client").detail(detail))?;
+    assertion.verify(algorithm, jwks).map_err(|detail| {
+        let mend = format!(
+            "{detail}: compare kid, kty, alg and use in the client's jwks or at its jwks_uri with the key that signs (alg {alg})"
+        );
+        let error = refused("the client assertion is not signed by a key of this client").detail(detail).mend(mend);
+        error.sent("kid", assertion.header("kid").unwrap_or("none"))
+    })?;
     check_claims(&assertion, accepted_audiences, now)
 }
 
 fn check_claims(assertion: &Unverified, accepted_audiences: &[&str], now: DateTime<Utc>) -> Result<Assertion, Error> {
-    let text = |name| assertion.claims.get(name).and_then(Value::as_str).filter(|value| !value.is_empty());
+    let claims = &assertion.claims;
+    let text = |name| claims.get(name).and_then(Value::as_str).filter(|value| !value.is_empty());
 
     // RFC 7523 §3 (1) and (2.B): for client authentication both are the client_id.
     let client_id = text("iss").filter(|issuer| text("sub") == Some(issuer));
     let client_id = client_id.ok_or_else(|| refused("iss and sub of the client assertion must be the client_id"))?;
 
-    // RFC 7523 §3 (3), draft-ietf-oauth-rfc7523bis §4: one audience, ours; RFC 7519 §4.1.3 writes one as a string or an array.
-    // An assertion for several audiences, or for one that another server talked the client into, can be replayed here by
-    // that server (audience injection).
-    let audience = match assertion.claims.get("aud") {
+    check_audience(claims, accepted_audiences).map_err(|error| with_sent(error, "aud", claims))?;
+    check_life(claims, now).map_err(|error| {
+        let now = now.timestamp();
+        let mend = format!(
+            "have the client make an assertion for each request, good for a minute; here it is {now}: compare its clock"
+        );
+        with_sent(error.mend(mend), "exp", claims)
+    })?;
+
+    // RFC 7523 §3 (7) leaves jti to us; without it a replay could not be recognised.
+    let jti = text("jti").filter(|jti| jti.chars().count() <= MAX_JTI_LENGTH);
+    let jti = jti.ok_or_else(|| {
+        let mend = "have the client add a jti that is another one for each request";
+        refused("the client assertion needs a jti of 1 to 256 characters").mend(mend)
+    })?;
+    Ok(Assertion { client_id: client_id.to_owned(), jti: jti.to_owned() })
+}
+
+/// RFC 7523 §3 (3), draft-ietf-oauth-rfc7523bis §4: one audience, ours; RFC 7519 §4.1.3 writes one as a string or an array.
+/// An assertion for several audiences, or for one that another server talked the client into, can be replayed here by
+/// that server (audience injection).
+fn check_audience(claims: &Map<String, Value>, accepted: &[&str]) -> Result<(), Error> {
+    let audience = match claims.get("aud") {
         Some(Value::Array(several)) => match several.as_slice() {
             [one] => one.as_str(),
             _ => return Err(refused("aud of the client assertion must name one audience alone")),
         },
         one => one.and_then(Value::as_str),
     };
-    if !audience.is_some_and(|audience| accepted_audiences.contains(&audience)) {
-        let accepted = accepted_audiences.join(" or ");
-        return Err(refused(format!("aud of the client assertion must be {accepted}")));
+    if audience.is_some_and(|audience| accepted.contains(&audience)) {
+        return Ok(());
     }
+    Err(refused(format!("aud of the client assertion must be {}", accepted.join(" or "))))
+}
 
-    // RFC 7523 §3 (4) to (6): exp is required.
-    let expires = check_times(&assertion.claims, now).map_err(|why| refused(why.said_of("the client assertion")))?;
+/// RFC 7523 §3 (4) to (6): exp is required.
+fn check_life(claims: &Map<String, Value>, now: DateTime<Utc>) -> Result<(), Error> {
+    let expires = check_times(claims, now).map_err(|why| refused(why.said_of("the client assertion")))?;
     let expires = expires.ok_or_else(|| refused("the client assertion has no exp"))?;
     if expires > now.timestamp() + MAX_ASSERTION_LIFETIME_SECONDS + SKEW_SECONDS {
         return Err(refused("exp of the client assertion is more than 60 minutes ahead"));
     }
+    Ok(())
+}
 
-    // RFC 7523 §3 (7) leaves jti to us; without it a replay could not be recognised.
-    let jti = text("jti").filter(|jti| jti.chars().count() <= MAX_JTI_LENGTH);
-    let jti = jti.ok_or_else(|| refused("the client assertion needs a jti of 1 to 256 characters"))?;
-    Ok(Assertion { client_id: client_id.to_owned(), jti: jti.to_owned() })
+/// With the claim that is refused, for the log.
+fn with_sent(error: Error, name: &'static str, claims: &Map<String, Value>) -> Error {
+    error.sent(name, &claims.get(name).map_or_else(|| "none".to_owned(), Value::to_string))
 }
 
 fn algorithm_of(assertion: &Unverified) -> Option<Algorithm> {

@@ -63,6 +63,7 @@ mod pushed_requests;
 mod recovery_codes;
 mod refresh_token;
 mod refusals;
+mod refused_clients;
 mod registration;
 mod removal;
 mod replaced_passwords;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Credentials, Verified, verify};
+use super::{Credentials, Verified, hints, verify};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     clients::{Client, jwks::JwksCache},
@@ -10,7 +10,7 @@ use crate::{
     failure::Failure,
     jose::sha256,
     oauth::{Error, client_metadata::AuthMethod},
-    outbound::Outbound,
+    outbound::{Outbound, Unfetched},
     risk::{Attempt, Gate, Sources},
 };
 
@@ -45,7 +45,16 @@ impl Authenticator<'_> {
     ) -> Result<(Client, Option<Error>), Failure> {
         let client = row.map(Client::from_row).transpose()?;
         let fetched = self.fetched_keys(credentials, client.as_ref()).await;
-        let verified = verify(credentials, client.as_ref(), fetched.as_deref(), self.audiences, self.now);
+        let (keys, unfetched) = match fetched {
+            None => (None, None),
+            Some(Ok(keys)) => (Some(keys), None),
+            Some(Err(why)) => (None, Some(why)),
+        };
+        let verified = verify(credentials, client.as_ref(), keys.as_deref(), self.audiences, self.now);
+        let verified = verified.map_err(|error| match &unfetched {
+            Some(why) => error.mend(hints::unfetched_keys(why)),
+            None => error,
+        });
         match (verified, client) {
             (Ok(Verified::Done), Some(client)) => Ok((client, None)),
             (Ok(Verified::Elsewhere(error)), Some(client)) => Ok((client, Some(error))),
@@ -58,14 +67,9 @@ impl Authenticator<'_> {
                         used_jtis::consume(tx, &client.id, &jti).await.map_err(Failure::from)
                     })
                     .await?;
-                if fresh {
-                    Ok((client, None))
-                } else {
-                    let error = Error::invalid_client("the jti of the client assertion was used before");
-                    self.refuse(credentials, error.detail("assertion_replayed")).await
-                }
+                if fresh { Ok((client, None)) } else { self.refuse(credentials, hints::replayed()).await }
             }
-            (Ok(_), None) => self.refuse(credentials, Error::invalid_client("client authentication failed")).await,
+            (Ok(_), None) => self.refuse(credentials, hints::unknown_client()).await,
             (Err(error), _) => self.refuse(credentials, error).await,
         }
     }
@@ -75,13 +79,13 @@ impl Authenticator<'_> {
         &self,
         credentials: &Credentials,
         client: Option<&Client>,
-    ) -> Option<std::sync::Arc<serde_json::Value>> {
+    ) -> Option<Result<std::sync::Arc<serde_json::Value>, Unfetched>> {
         let assertion = credentials.assertion()?;
         let metadata = &client?.metadata;
         // Only for a client that authenticates this way: an assertion is not a way to make us call somebody.
         (metadata.auth_method() == AuthMethod::PrivateKeyJwt).then_some(())?;
         let uri = metadata.jwks_uri.as_deref()?;
-        self.jwks.get_for(self.outbound, uri, assertion).await.ok()
+        Some(self.jwks.get_for(self.outbound, uri, assertion).await)
     }
 
     async fn refuse<T>(&self, credentials: &Credentials, error: Error) -> Result<T, Failure> {
@@ -104,9 +108,10 @@ impl Authenticator<'_> {
             .await?;
         Err(match gate {
             Gate::Open(_) => error.into(),
-            Gate::Closed(seconds) => Error::invalid_client("too many failed attempts to authenticate this client")
-                .retry_after(seconds)
-                .into(),
+            Gate::Closed(seconds) => {
+                let description = "too many failed attempts to authenticate this client".into();
+                Error { description, ..error }.retry_after(seconds).into()
+            }
         })
     }
 }

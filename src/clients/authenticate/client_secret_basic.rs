@@ -22,7 +22,10 @@ fn read(request: &Request<'_>) -> Result<Option<Credentials>, Error> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return Ok(None);
     }
-    let malformed = || Error::invalid_client("the Authorization header is malformed");
+    let malformed = || {
+        let error = Error::invalid_client("the Authorization header is malformed");
+        error.mend("have the client send Basic with the base64 of client_id:client_secret")
+    };
     let octets = STANDARD.decode(value.trim()).map_err(|_| malformed())?;
     let text = String::from_utf8(octets).map_err(|_| malformed())?;
     let mut readings = readings(&text).into_iter();

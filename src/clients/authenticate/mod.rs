@@ -6,6 +6,7 @@
 mod authenticator;
 mod client_secret_basic;
 mod client_secret_post;
+mod hints;
 mod none;
 pub mod private_key_jwt;
 
@@ -78,16 +79,29 @@ pub fn read(request: &Request<'_>) -> Result<Credentials, Error> {
         // RFC 6749 §2.3: a client must not use more than one mechanism per request.
         match &found {
             Some(earlier) if earlier.method != AuthMethod::None => {
-                return Err(Error::invalid_request("the request authenticates the client in more than one way"));
+                let (one, other) = (earlier.method.as_str(), credentials.method.as_str());
+                let mend = format!("the request has {one} and {other}: have the client send one of them");
+                let error = Error::invalid_request("the request authenticates the client in more than one way");
+                return Err(error.mend(mend));
             }
             // A `client_id` beside another mechanism is no mechanism of its own, but it must be the same client's.
             Some(earlier) if !credentials.choose(&earlier.client_id) => {
-                return Err(Error::invalid_request("client_id is not the client that authenticates"));
+                let error = Error::invalid_request("client_id is not the client that authenticates");
+                return Err(error.mend("have the client send the same client_id twice, or no client_id in the body"));
             }
             _ => found = Some(credentials),
         }
     }
-    found.ok_or_else(|| Error::invalid_client("the request does not say which client it is from"))
+    found.ok_or_else(|| {
+        let mend = "have the client send its credentials, or client_id where it has none; a proxy may remove the Authorization header";
+        Error::invalid_client("the request does not say which client it is from").mend(mend)
+    })
+}
+
+/// Who a request says to be from, where its credentials cannot be read as a whole.
+#[must_use]
+pub fn claimed(request: &Request<'_>) -> Option<String> {
+    METHODS.iter().find_map(|method| (method.read)(request).ok().flatten()).map(|credentials| credentials.client_id)
 }
 
 /// Verifies credentials against the client they name. An unknown or disabled client and a wrong secret get the same
@@ -99,16 +113,16 @@ pub fn verify(
     audiences: &[&str],
     now: DateTime<Utc>,
 ) -> Result<Verified, Error> {
-    let failed = |detail: &'static str| Error::invalid_client("client authentication failed").detail(detail);
-    let client = client.ok_or_else(|| failed("unknown_client"))?;
+    let client = client.ok_or_else(hints::unknown_client)?;
     if client.is_disabled {
-        return Err(failed("disabled_client"));
+        return Err(hints::disabled_client());
     }
     let fits = |secrets: &[String]| {
         let stored = client.secret_hash.as_deref()?;
         Some(secrets.iter().any(|secret| secret::fits(secret, stored)))
     };
     if !client.metadata.accepts(credentials.method) {
+        let mend = hints::wrong_method(&client.metadata, credentials.method);
         return match &credentials.proof {
             // RFC 6749 §2.3.1: the secret may be left out where it is empty, and many libraries send a header all the same.
             Proof::Secret(secrets) if client.metadata.is_public() && secrets.iter().all(String::is_empty) => {
@@ -118,20 +132,19 @@ pub fn verify(
             Proof::Secret(secrets) if fits(secrets) == Some(true) => {
                 let how = client.metadata.auth_method().as_str();
                 let error = Error::invalid_client(format!("this client is registered to authenticate by {how}"));
-                Ok(Verified::Elsewhere(error.detail("wrong_method")))
+                Ok(Verified::Elsewhere(error.detail("wrong_method").mend(mend)))
             }
-            _ => Err(failed("wrong_method")),
+            _ => Err(hints::failed("wrong_method", mend)),
         };
     }
     match &credentials.proof {
         Proof::None => Ok(Verified::Done),
         Proof::Secret(secrets) => match fits(secrets) {
             Some(true) => Ok(Verified::Done),
-            Some(false) => Err(failed("wrong_secret")),
-            None => Err(failed("no_secret")),
+            Some(false) | None => Err(hints::wrong_secret(client, secrets)),
         },
         Proof::Assertion(assertion) => {
-            let jwks = jwks.or(client.metadata.jwks.as_ref()).ok_or_else(|| failed("no_keys"))?;
+            let jwks = jwks.or(client.metadata.jwks.as_ref()).ok_or_else(hints::no_keys)?;
             let allowed = client.metadata.token_endpoint_auth_signing_alg.as_deref();
             // draft-ietf-oauth-rfc7523bis §4: the issuer is the only audience. It is the first of these.
             let audiences = match client.metadata.assertion_audience {
@@ -140,8 +153,7 @@ pub fn verify(
             };
             crate::jose::verify_assertion(assertion, jwks, audiences, allowed, now)
                 .map(Verified::Assertion)
-                // What only the holder of a key may learn has no detail; anything else must not tell who exists.
-                .map_err(|error| if error.detail.is_some() { failed("bad_assertion") } else { error })
+                .map_err(|error| hints::bad_assertion(error, &client.metadata, audiences))
         }
     }
 }

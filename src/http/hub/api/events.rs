@@ -16,7 +16,7 @@ use crate::{
     db::{Outcome, access_tokens},
     failure::Failure,
     http::{
-        client_call::{audiences, authenticator, confidential, credentials},
+        client_call::{audiences, authenticator, confidential, credentials, named},
         extract::{BadBody, TypedJson, Visit},
         render::json,
     },
@@ -78,7 +78,10 @@ pub async fn post(app: Data<App>, visit: Visit, body: Result<TypedJson<Report>, 
             let error = Error::new(ErrorCode::AccessDenied, "this client may not introspect the token");
             json::error(StatusCode::FORBIDDEN, &error)
         }
-        Err(failure) => json::failure(&visit, None, &failure),
+        Err(failure) => {
+            let parameters = Parameters::from_pairs(report.authentication()).unwrap_or_default();
+            json::failure(&visit, named(&visit, &parameters).as_deref(), &failure)
+        }
     }
 }
 
