@@ -38,7 +38,7 @@ pub struct App {
     /// CSRF tokens.
     pub csrf: Key256,
     /// Keyed hashes of addresses and agents, and the buckets of throttling.
-    pub sources: Sources,
+    pub sources: Arc<Sources>,
     pub passwords: Passwords,
     /// One-time codes, and what stands in for them.
     pub codes: Codes,
@@ -77,7 +77,7 @@ impl App {
                 CookieNames::new(config.issuer.is_https(), config.issuer.port(), config.issuer.path()),
             ),
             csrf: master.derive(Purpose::CsrfTokens),
-            sources: Sources::new(master.derive(Purpose::SourceHashes)),
+            sources: Arc::new(Sources::new(master.derive(Purpose::SourceHashes))),
             passwords: Passwords::new(&config.passwords)?,
             codes: Codes {
                 authenticators: Authenticators::new(master.derive(Purpose::TotpSecrets), &config.pages.name),

@@ -2,36 +2,30 @@
 
 use std::time::Duration;
 
-use super::{Job, Turn};
+use super::{Job, Turn, in_batches};
 use crate::{
     app::App,
-    db::{Trace, user_names},
+    db::{Tx, user_names},
     failure::Broken,
     unicode::name_key,
 };
 
 pub const JOB: Job = Job { name: "user names", every: Duration::from_mins(10), at_start: true, run };
 
-const BATCH: i64 = 200;
-
 fn run(app: &App) -> Turn<'_> {
     Box::pin(async move {
-        let settle = async || {
-            app.db
-                .work(app.clock.now(), &Trace::default(), async |tx| {
-                    let open = user_names::lock_open(tx, BATCH).await?;
-                    for name in &open {
-                        if !user_names::settle(tx, name.user_id, &name_key(&name.username)).await? {
-                            tracing::warn!(user = %name.user_id, username = name.username,
-                                "another user has this name in another Unicode form: it is found only as it is written");
-                        }
-                    }
-                    Ok::<_, Broken>(open.len())
-                })
-                .await
-        };
-        app.db.work(app.clock.now(), &Trace::default(), async |tx| user_names::open_added(tx).await).await?;
-        while i64::try_from(settle().await?).is_ok_and(|settled| settled == BATCH) {}
-        Ok(())
+        in_batches(app, JOB.name, |tx, _| Box::pin(async { user_names::open_added(tx).await.map(|_| 0) })).await?;
+        in_batches(app, JOB.name, |tx, limit| Box::pin(settle(tx, limit))).await
     })
+}
+
+async fn settle(tx: &mut Tx, limit: i64) -> Result<usize, Broken> {
+    let open = user_names::lock_open(tx, limit).await?;
+    for name in &open {
+        if !user_names::settle(tx, name.user_id, &name_key(&name.username)).await? {
+            tracing::warn!(user = %name.user_id, username = name.username,
+                "another user has this name in another Unicode form: it is found only as it is written");
+        }
+    }
+    Ok(open.len())
 }

@@ -89,6 +89,7 @@ mod throttles;
 mod timing;
 mod tls;
 mod token_endpoint;
+mod turns;
 mod under_a_path;
 mod userinfo;
 mod visitors;
