@@ -31,7 +31,7 @@ use tokio_postgres::{
     types::{FromSql, IsNull, ToSql, Type, private::BytesMut},
 };
 
-use super::sqlstate::Trouble;
+use super::{cancel::Canceller, sqlstate::Trouble};
 
 /// Whether statements are prepared once a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,15 +59,45 @@ pub(super) struct Conn {
     fleet: Arc<Fleet>,
     /// The losses when it was made.
     made_after: u64,
-    /// Statements that PostgreSQL answered.
+    /// Statements that were sent.
+    sent: AtomicU64,
+    /// Statements that PostgreSQL answered, whatever it said.
+    ended: AtomicU64,
+    /// Of these, those that it carried out.
     answered: AtomicU64,
+    canceller: Canceller,
 }
 
 impl Conn {
     /// `lost` is set by whoever drives the connection of `client`.
-    pub(super) fn new(client: Client, prepares: Prepares, lost: Arc<AtomicBool>, fleet: Arc<Fleet>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        prepares: Prepares,
+        lost: Arc<AtomicBool>,
+        canceller: Canceller,
+        fleet: Arc<Fleet>,
+    ) -> Self {
         let made_after = fleet.losses.load(Ordering::Relaxed);
-        Self { client, prepares, prepared: Mutex::default(), lost, fleet, made_after, answered: AtomicU64::new(0) }
+        Self {
+            client,
+            prepares,
+            prepared: Mutex::default(),
+            lost,
+            fleet,
+            made_after,
+            sent: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            canceller,
+        }
+    }
+
+    /// Cancels the statement that PostgreSQL has not answered, if there is one. Nothing may be asked on it afterwards.
+    pub(super) fn give_up(&self) {
+        let is_running = self.ended.load(Ordering::Relaxed) < self.sent.load(Ordering::Relaxed);
+        if is_running && !self.lost.load(Ordering::Relaxed) {
+            self.canceller.start();
+        }
     }
 
     /// Whether nothing more may be asked on it.
@@ -84,12 +114,18 @@ impl Conn {
 
     /// Runs statements without parameters, whose rows nobody reads.
     pub(super) async fn run(&self, statements: &str) -> QueryResult<()> {
-        self.fleet.statements.fetch_add(1, Ordering::Relaxed);
+        self.count_sent();
         self.note(self.client.batch_execute(statements).await)
+    }
+
+    fn count_sent(&self) {
+        self.fleet.statements.fetch_add(1, Ordering::Relaxed);
+        self.sent.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What became of a statement; keeps what it says of the connection.
     fn note<T>(&self, outcome: Result<T, tokio_postgres::Error>) -> QueryResult<T> {
+        self.ended.fetch_add(1, Ordering::Relaxed);
         match outcome {
             Ok(value) => {
                 self.answered.fetch_add(1, Ordering::Relaxed);
@@ -139,14 +175,14 @@ impl Conn {
     /// All rows, once the statement is done: what it changed is committed by then, unless it stands in a transaction.
     async fn rows(&self, asked: QueryResult<Asked>) -> QueryResult<Vec<tokio_postgres::Row>> {
         let asked = asked?;
-        self.fleet.statements.fetch_add(1, Ordering::Relaxed);
+        self.count_sent();
         let rows = async { self.start(asked).await?.try_collect().await };
         self.note(rows.await)
     }
 
     async fn count(&self, asked: QueryResult<Asked>) -> QueryResult<usize> {
         let asked = asked?;
-        self.fleet.statements.fetch_add(1, Ordering::Relaxed);
+        self.count_sent();
         let changed = async {
             let mut stream = std::pin::pin!(self.start(asked).await?);
             while stream.try_next().await?.is_some() {}

@@ -16,7 +16,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{
     Tx,
-    connection::{Conn, Fleet},
+    connection::Conn,
     large_indexes,
     rights::{self, Caller, Lacking},
     target::Target,
@@ -53,14 +53,14 @@ pub struct Migrated {
 ///
 /// Where nothing is missing it only reads, so a role without the right to change the schema will do.
 pub async fn migrate(migrate_url: &str, server_url: &str) -> Result<Migrated, Stop> {
-    let owner = Target::parse(migrate_url)?;
+    let owner = Arc::new(Target::parse(migrate_url)?);
     let server = Target::parse(server_url)?;
     let connected = owner.connect_raw().await.map_err(unreachable_database)?;
     if let Some(version) = connected.version.filter(|version| *version < OLDEST) {
         return Err(Stop::new(format_args!("the database is PostgreSQL {version}, which is too old"))
             .mend(format_args!("use version {OLDEST} or later")));
     }
-    let conn = connected.for_units(&Arc::<Fleet>::default());
+    let conn = connected.for_units(&owner, &Arc::default());
     let caller = rights::find_caller(&conn).await.map_err(failed)?;
     let missing = missing(&conn).await.map_err(failed)?;
     let is_new = !missing.is_empty();

@@ -11,6 +11,7 @@ pub mod audit_removal;
 pub mod authorization_codes;
 pub mod authorization_requests;
 mod batch;
+mod cancel;
 pub mod ceremonies;
 pub mod clients;
 mod connection;

@@ -111,13 +111,19 @@ impl Reader {
         &self.connection
     }
 
-    /// Lets the next look-up make another.
+    /// Lets the next look-up make another, and cancels what runs on this one. Other look-ups may wait behind that: they are done
+    /// again on another if the cancel request meets them instead.
     pub(super) fn give_up(&self) {
         self.given_up.store(true, Ordering::Relaxed);
+        self.connection.give_up();
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
     }
 
     fn is_spent(&self) -> bool {
-        self.given_up.load(Ordering::Relaxed) || self.connection.is_spent()
+        self.is_given_up() || self.connection.is_spent()
     }
 }
 

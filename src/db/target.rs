@@ -14,11 +14,15 @@ use diesel::ConnectionError;
 use futures_util::future::BoxFuture;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::BuilderVerifierExt;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_postgres::{Client, Connection, NoTls, config::TargetSessionAttrs, error::SqlState};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_postgres::{CancelToken, Client, Connection, NoTls, config::TargetSessionAttrs, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
+    cancel::{Canceller, Patient, PatientTls},
     connection::{Conn, Fleet, Prepares},
     pool::PATIENCE,
     session_settings::{self, Found},
@@ -90,8 +94,38 @@ impl Target {
     }
 
     /// A connection for units of work.
-    pub(super) async fn connect(&self, fleet: &Arc<Fleet>) -> Result<Conn, ConnectionError> {
-        Ok(self.connect_raw().await?.for_units(fleet))
+    pub(super) async fn connect(self: &Arc<Self>, fleet: &Arc<Fleet>) -> Result<Conn, ConnectionError> {
+        Ok(self.connect_raw().await?.for_units(self, fleet))
+    }
+
+    /// Sends a cancel request for what runs on a connection made here, the way that the connection was made. `Err` says why it
+    /// could not be sent (PostgreSQL, Protocol, Canceling Requests in Progress).
+    pub(super) async fn cancel(&self, token: &CancelToken) -> Result<(), String> {
+        let sent = match (&self.tls, self.socket(), self.address()) {
+            (Some(tls), ..) => token.cancel_query(PatientTls(tls.clone())).await,
+            (None, Some(path), _) => {
+                let stream = Socket::connect(&path).await.map_err(|error| error.to_string())?;
+                token.cancel_query_raw(Patient(stream), NoTls).await
+            }
+            (None, None, Some(address)) => {
+                let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+                token.cancel_query_raw(Patient(stream), NoTls).await
+            }
+            // PostgreSQL does not mind who closes first.
+            (None, None, None) if !self.is_pooled() => token.cancel_query(NoTls).await,
+            (None, None, None) => return Err("which of several poolers it is behind is not known".to_owned()),
+        };
+        sent.map_err(|error| Unconnected::from(error).why)
+    }
+
+    /// Where the URL names one host, and nothing else: that, and its port.
+    fn address(&self) -> Option<(String, u16)> {
+        let [tokio_postgres::config::Host::Tcp(name)] = self.config.get_hosts() else { return None };
+        let name = match self.config.get_hostaddrs().first() {
+            Some(address) => address.to_string(),
+            None => name.trim_matches(['[', ']']).to_owned(),
+        };
+        Some((name, self.config.get_ports().first().copied().unwrap_or(5432)))
     }
 
     /// A connection that the driver alone knows, on which everything that the server relies on is set.
@@ -185,8 +219,9 @@ impl Connected {
         Self { client, lost, version, prepares: Prepares::Never }
     }
 
-    pub(super) fn for_units(self, fleet: &Arc<Fleet>) -> Conn {
-        Conn::new(self.client, self.prepares, self.lost, fleet.clone())
+    pub(super) fn for_units(self, target: &Arc<Target>, fleet: &Arc<Fleet>) -> Conn {
+        let canceller = Canceller::new(target.clone(), self.client.cancel_token(), self.lost.clone());
+        Conn::new(self.client, self.prepares, self.lost, canceller, fleet.clone())
     }
 }
 

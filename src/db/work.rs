@@ -206,13 +206,18 @@ impl Tx {
         }
     }
 
-    /// Closes the connection: what was asked on it may be answered at any time, or never.
+    /// Closes the connection, and cancels what was asked on it: it may be answered at any time, or never.
     fn close(&mut self) {
         match std::mem::replace(&mut self.conn, Lent::Closed) {
-            Lent::Own(conn) => drop(Lease::take(conn)),
+            Lent::Own(conn) => close(conn),
             Lent::Reader(reader) => reader.give_up(),
             Lent::Company(..) | Lent::Closed => {}
         }
+    }
+
+    /// Whether another look-up gave up the connection that they share.
+    fn is_given_up(&self) -> bool {
+        matches!(&self.conn, Lent::Reader(reader) if reader.is_given_up())
     }
 }
 
@@ -224,6 +229,10 @@ impl Drop for Tx {
             self.close();
         }
     }
+}
+
+fn close(conn: Lease) {
+    Lease::take(conn).give_up();
 }
 
 /// What came of a part of a unit. Where the database was waited for long enough, the connection is closed.
@@ -346,7 +355,7 @@ impl Database {
         if let Ok(done) = timeout_at(deadline, work(&conn)).await {
             return done;
         }
-        drop(Lease::take(conn));
+        close(conn);
         Err(unanswered())
     }
 
@@ -361,7 +370,7 @@ impl Database {
 
     /// Runs a look-up: statements that change nothing. A worker thread's look-ups share a connection, where many at once
     /// travel in one packet; so nothing here may begin a transaction or rely on the session's state. A look-up whose
-    /// connection is lost (PostgreSQL was restarted) is tried once more: it is the first of its request, and changed nothing.
+    /// connection is lost (PostgreSQL was restarted), or given up by another, is tried once more: it changed nothing.
     pub async fn read<T, E: From<Broken> + Cause>(
         &self,
         now: DateTime<Utc>,
@@ -372,7 +381,9 @@ impl Database {
         let mut tx = self.look(now, trace, deadline).await?;
         let found = timeout_at(deadline, look(&mut tx)).await;
         match in_time(found, &mut tx) {
-            Err(error) if error.is_lost() && Instant::now() < deadline => {
+            Err(error)
+                if (error.is_lost() || error.is_retryable() && tx.is_given_up()) && Instant::now() < deadline =>
+            {
                 tx = self.look(now, trace, deadline).await?;
                 let found = timeout_at(deadline, look(&mut tx)).await;
                 in_time(found, &mut tx)
@@ -432,6 +443,10 @@ pub trait Cause: Sized {
 
     fn is_undone(&self) -> bool {
         self.broken().is_some_and(Broken::is_undone)
+    }
+
+    fn is_retryable(&self) -> bool {
+        self.broken().is_some_and(Broken::is_retryable)
     }
 }
 

@@ -27,6 +27,7 @@ mod elevations;
 mod endings;
 mod failover;
 mod front_channel_logout;
+mod given_up;
 mod groups;
 mod guessing;
 mod guides;
