@@ -18,7 +18,7 @@ pub use crate::db::{
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
     config::{self, builtin::HUB_ELEVATIONS},
-    db::{Tx, elevation_approvals, elevation_lists, elevation_requests, sessions::LiveSession},
+    db::{Tx, clients, elevation_approvals, elevation_lists, elevation_requests, sessions::LiveSession},
     failure::Broken,
     notices::mail::{self, Message},
 };
@@ -143,10 +143,11 @@ async fn tell_approvers(tx: &mut Tx, approvers: &Approvers, elevation: &Elevatio
     if elevation_requests::count_since(tx, elevation.user_id, since).await? > MOST_MAILED {
         return Ok(());
     }
+    let client = client_name(tx, elevation).await?;
     let message = Message::ApprovalWanted {
         who: &elevation.username,
         scope: &elevation.scope.join(" "),
-        client: &elevation.client_id,
+        client: &client,
         reason: &elevation.reason,
         minutes: elevation.minutes,
     };
@@ -155,6 +156,14 @@ async fn tell_approvers(tx: &mut Tx, approvers: &Approvers, elevation: &Elevatio
         mail::tell(tx, approver, &message).await?;
     }
     Ok(())
+}
+
+/// The client in which the work is done, as people know it, with its id.
+async fn client_name(tx: &mut Tx, elevation: &Elevation) -> Result<String, Broken> {
+    let shown = clients::load_shown(tx, &[elevation.client_id.as_str()]).await?;
+    let id = &elevation.client_id;
+    let name = shown.into_iter().find_map(|client| client.client_name);
+    Ok(name.map_or_else(|| id.clone(), |name| format!("{name} ({id})")))
 }
 
 /// Whoever asked goes on alone. `None`: somebody has decided meanwhile, or it is over.
@@ -171,10 +180,11 @@ async fn tell_break_glass(tx: &mut Tx, elevation: &Elevation) -> Result<(), Brok
     tracing::warn!(elevation = %elevation.id, user = %elevation.user_id, client = elevation.client_id,
         scope = elevation.scope.join(" "), reason = elevation.reason, "somebody broke the glass: a review is open");
     record(tx, elevation, Action::ElevationBreakGlass, Actor::User, json!({}));
+    let client = client_name(tx, elevation).await?;
     let message = Message::GlassBroken {
         who: &elevation.username,
         scope: &elevation.scope.join(" "),
-        client: &elevation.client_id,
+        client: &client,
         reason: &elevation.reason,
     };
     for administrator in elevation_lists::load_administrators(tx, elevation.user_id).await? {

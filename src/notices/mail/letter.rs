@@ -115,7 +115,7 @@ mod tests {
             "site": { "name": "Mooring", "issuer": "http://localhost:8080" }, "account": "http://localhost:8080/account",
             "approvals": "http://localhost:8080/hub/elevations",
             "person": "Alice", "username": "alice", "at": "3 May 2026, 14:05 UTC", "detail": detail, "link": "https://link",
-            "minutes": 30,
+            "minutes": 30, "work": "Open the vault (vault:open)",
         })
     }
 
@@ -129,10 +129,14 @@ mod tests {
             assert!(letter.text.starts_with("Hello Alice,\n") && letter.text.contains("alice"), "{letter:?}");
             // ASCII, and lines that no mail program breaks.
             assert!(letter.text.is_ascii() && letter.text.lines().all(|line| line.len() <= 78), "{letter:?}");
-            // Where and when stands by itself.
-            let circumstances =
-                "\n\nFrom: Firefox on Linux\nWhen: 3 May 2026, 14:05 UTC\nAccount: alice at http://localhost:8080\n";
-            let after = letter.text.split_once(circumstances).unwrap_or_else(|| panic!("{letter:?}")).1;
+            // Where and when stands by itself, and whose browser and whose account that is.
+            let is_about_another = message.detail(&trace)["who"].is_string();
+            let (from, account) =
+                if is_about_another { ("Their browser", "Your account") } else { ("From", "Account") };
+            let circumstances = format!(
+                "\n\n{from}: Firefox on Linux\nWhen: 3 May 2026, 14:05 UTC\n{account}: alice at http://localhost:8080\n"
+            );
+            let after = letter.text.split_once(&circumstances).unwrap_or_else(|| panic!("{letter:?}")).1;
             assert!(after.is_empty() || after.starts_with('\n'), "{letter:?}");
             assert!(!letter.text.contains("none") && !letter.text.contains("\n\n\n"), "{letter:?}");
         }

@@ -1,6 +1,6 @@
 //! Writes mail and sends it.
 
-use std::time::SystemTime;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use chrono::{DateTime, Utc};
 use lettre::{
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{super::Attempt, letter::Letters, transport::Transport};
 use crate::{
-    config::{Config, Issuer},
+    config::{Config, Issuer, Scope},
     db::{ids, mails::DueMail},
     failure::{Broken, Stop},
     tokens::ResetLinks,
@@ -30,6 +30,8 @@ pub struct Mailer {
     resets: ResetLinks,
     issuer: Issuer,
     name: String,
+    /// What the scopes allow, in words, by their names.
+    scopes: BTreeMap<String, String>,
 }
 
 impl Mailer {
@@ -53,6 +55,7 @@ impl Mailer {
             resets,
             issuer: config.issuer.clone(),
             name: config.pages.name.clone(),
+            scopes: described(&config.scopes),
         })
     }
 
@@ -117,6 +120,7 @@ impl Mailer {
             "username": due.username,
             "at": due.created_at.format("%-d %B %Y, %H:%M UTC").to_string(),
             "detail": due.detail,
+            "work": due.detail.get("scope").and_then(Value::as_str).map(|scope| self.work(scope)),
             "link": link,
             "minutes": ResetLinks::LIFETIME.num_minutes(),
         });
@@ -125,6 +129,15 @@ impl Mailer {
             .subject(letter.subject)
             .body(body(letter.text))
             .map_err(|error| error.to_string())
+    }
+
+    /// Scopes in words, each with its name.
+    fn work(&self, scope: &str) -> String {
+        let named = |name: &str| match self.scopes.get(name) {
+            Some(description) => format!("{description} ({name})"),
+            None => name.to_owned(),
+        };
+        scope.split(' ').map(named).collect::<Vec<_>>().join("; ")
     }
 
     /// The headers that every mail has.
@@ -139,6 +152,10 @@ impl Mailer {
             .header(AutoSubmitted)
             .header(ContentType::TEXT_PLAIN)
     }
+}
+
+fn described(scopes: &[Scope]) -> BTreeMap<String, String> {
+    scopes.iter().filter_map(|scope| Some((scope.name.clone(), scope.description.clone()?))).collect()
 }
 
 /// A mail address with its domain as A-labels (RFC 5891 §4.4), which every mail server takes: a domain in other letters

@@ -23,7 +23,13 @@ async fn those_who_may_approve_are_written_to() {
     let alice = Requester::arrive(&server, ALICE, SCOPE).await.ask("The books of May", "5").await;
     assert!(alice.page.body.contains("Another person has been asked to agree."), "{}", alice.page.body);
     let mail = server.mail("waits for your approval").await;
-    for told in ["alice", "vault:open", "The books of May", "5 minutes", "/hub/elevations"] {
+    for told in [
+        "alice",
+        "Open the vault (vault:open) in The Vault (vault)",
+        "The books of May",
+        "5 minutes",
+        "/hub/elevations",
+    ] {
         assert!(mail.text.contains(told), "{told}: {}", mail.text);
     }
     let mut to: Vec<String> = server.mails().into_iter().map(|mail| mail.to).collect();
