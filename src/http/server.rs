@@ -78,5 +78,5 @@ fn certificate(app: &App, settings: &config::Tls) -> Result<ServerConfig, Stop> 
 
 /// Why an address cannot be listened on, for whoever starts a server.
 pub fn cannot_listen(address: SocketAddr, error: &io::Error) -> Stop {
-    Stop::new(format_args!("cannot listen on {address}: {error}")).mend("is another server running there? set `listen`")
+    Stop::new(format_args!("cannot listen on {address}: {error}")).mend("is another server running there? choose another port with `listen` and `issuer`, or MOORING_LISTEN and MOORING_ISSUER")
 }

@@ -245,9 +245,13 @@ fn a_taken_port_is_found_before_a_database_is_made() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let installation = installation.with("MOORING_LISTEN", &address);
-    let refused = installation.run(&["serve"]);
-    assert!(refused.failed(1).contains(&format!("cannot listen on {address}")), "{refused:?}");
-    assert!(!installation.data().exists(), "it made a data directory");
+    for command in [&["serve"][..], &["demo", "--rp-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"]] {
+        let refused = installation.run(command);
+        assert!(refused.failed(1).contains(&format!("cannot listen on {address}")), "{refused:?}");
+        assert!(!installation.data().exists(), "it made a data directory");
+        let own = format!("{}-demo", installation.data().display());
+        assert!(!std::path::Path::new(&own).exists(), "it made a data directory for the demo");
+    }
 }
 
 #[test]

@@ -51,6 +51,7 @@ impl Setting {
             tracing::warn!(data_dir = %config.data_dir.display(), "the demo does not use database.url: it keeps to itself");
         }
         (config.database.url, config.database.migrate_url) = (None, None);
+        port::check(config)?;
         config.secrets = Secrets { master_file: None, master: None };
 
         let [application, api] = [APPLICATION, API].map(|client_id| Credentials {
