@@ -44,6 +44,8 @@ async fn what_is_scanned_is_what_is_typed() {
     let key = between(&page.body, "<p class=\"key\"><code>", "</code>");
     assert_eq!((key.split(' ').count(), key.split(' ').all(|group| group.len() == 4)), (8, true), "{key}");
     assert!(link.contains(&key.replace(' ', "")), "{link}");
+    // The code is asked for last: the focus there would scroll the picture out of a phone's view.
+    assert!(!page.body.contains("autofocus"), "{}", page.body);
     assert!(page.body.contains("role=\"img\" aria-label=\"QR code of the key below\""), "{}", page.body);
 
     // Nothing keeps it: not the browser, not an address, and it needs no hole in the policy.
@@ -60,6 +62,7 @@ async fn what_is_scanned_is_what_is_typed() {
     let form = page.form_to("/account/authenticator/add").fill("code", &app.wrong_code(&server));
     let again = agent.submit(&form).await;
     assert_eq!((again.status, drawn(&again.body) == dark), (400, true), "{}", again.body);
+    assert!(again.body.contains("autofocus"), "{}", again.body);
     let stored = server.rows("SELECT a::text FROM audit_events a").await;
     assert!(stored.iter().flatten().flatten().all(|event| !event.contains(&key)));
 }

@@ -125,6 +125,8 @@ async fn they_can_be_looked_at_again_for_a_while() {
     assert_eq!(shown.url.path(), "/account/authenticator/codes");
     let again = agent.open(shown.url.as_str()).await;
     assert_eq!(authenticator::codes(&again), codes);
+    // A printed sheet says whose they are, and where.
+    assert!(again.body.contains("For the account <bdi><strong>alice</strong></bdi> at Mooring"), "{}", again.body);
     assert!(again.header("cache-control").contains("no-store"));
     let file = shown.url.as_str().replace("/codes?", "/codes.txt?");
     let text = agent.open(&file).await;

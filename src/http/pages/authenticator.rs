@@ -172,7 +172,8 @@ pub async fn codes(app: Data<App>, visit: Visit, name: Path<String>, request: Ht
             }
             let file = codes_address(&app, "codes.txt", set, false);
             let account = app.config.issuer.url("/account");
-            Ok::<_, Failure>(Next::Codes(views::RecoveryCodes { first, codes, file, account }))
+            let username = session.username.clone().unwrap_or_default();
+            Ok::<_, Failure>(Next::Codes(views::RecoveryCodes { first, username, codes, file, account }))
         })
         .await;
     answered(&app, &visit, shown)

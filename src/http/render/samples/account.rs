@@ -116,6 +116,7 @@ pub fn factors() -> Vec<(PageName, Value)> {
         (
             PageName::RecoveryCodes,
             shown(RecoveryCodes {
+                username: "alice".into(),
                 first: true,
                 codes: vec!["0123-4567-89AB-CDEF".into(); 10],
                 file: "/account/authenticator/codes.txt?set=n0nce".into(),

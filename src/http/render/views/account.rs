@@ -138,6 +138,8 @@ pub struct Authenticator {
 pub struct RecoveryCodes {
     /// With the authenticator that has just been added.
     pub first: bool,
+    /// Whose they are: a printed sheet says it.
+    pub username: String,
     pub codes: Vec<String>,
     /// The same codes as a file.
     pub file: String,
