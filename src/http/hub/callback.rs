@@ -20,9 +20,9 @@ pub async fn get(app: Data<App>, visit: Visit, request: HttpRequest) -> HttpResp
         None => answer::see_other(&format!("{}?proved=1", page.address(&app))),
         Some(error) => {
             let why = match error {
-                "access_denied" => "You went back, or you may not do this.",
+                "access_denied" => "You cancelled, or you do not have the right to open it.",
                 "unmet_authentication_requirements" => {
-                    "It needs a passkey, and you have none that would do. Add one on your account page first."
+                    "It needs a passkey, and you have none that can be used for it. Add one on your account page first."
                 }
                 _ => "It did not work.",
             };
