@@ -25,7 +25,7 @@ use crate::{
         refusals,
     },
     metrics,
-    oauth::{Error, TrustedRedirectUri},
+    oauth::{Error, TrustedRedirectUri, client_metadata::is_loopback},
 };
 
 /// 303: whatever the method was, the browser goes on with GET (RFC 9700 §4.12).
@@ -234,6 +234,18 @@ fn shortened(name: &str) -> String {
     }
 }
 
+/// Where an answer goes. Of a custom scheme only the scheme counts: the program that opens it gets the answer, whatever host
+/// stands behind it.
+fn destination(redirect_uri: &str) -> Option<(&'static str, String)> {
+    let url = url::Url::parse(redirect_uri).ok()?;
+    Some(match url.host() {
+        Some(host) if matches!(url.scheme(), "http" | "https") => {
+            (if is_loopback(&host) { "device" } else { "web" }, host.to_string())
+        }
+        _ => ("scheme", format!("{}:", url.scheme())),
+    })
+}
+
 /// The client as pages show it.
 pub fn client_view(client: &Client, redirect_uri: Option<&TrustedRedirectUri>) -> views::Client {
     view_at(client, redirect_uri.map(TrustedRedirectUri::as_str))
@@ -242,16 +254,15 @@ pub fn client_view(client: &Client, redirect_uri: Option<&TrustedRedirectUri>) -
 /// As [`client_view`], of a client that the browser goes on to at `uri`.
 fn view_at(client: &Client, uri: Option<&str>) -> views::Client {
     let metadata = &client.metadata;
+    let (redirect_kind, redirect_host) = uri.and_then(destination).unzip();
     views::Client {
         name: shortened(client.display_name()),
         uri: metadata.client_uri.clone(),
         logo: metadata.logo_uri.clone(),
         policy_uri: metadata.policy_uri.clone(),
         tos_uri: metadata.tos_uri.clone(),
-        redirect_host: uri.and_then(|uri| {
-            let url = url::Url::parse(uri).ok()?;
-            Some(url.host_str().map_or_else(|| format!("{}:", url.scheme()), str::to_owned))
-        }),
+        redirect_kind,
+        redirect_host,
         unverified: None,
     }
 }

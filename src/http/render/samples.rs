@@ -43,6 +43,7 @@ pub fn client() -> Client {
         policy_uri: Some("https://notes.example/privacy".into()),
         tos_uri: Some("https://notes.example/terms".into()),
         redirect_host: Some("notes.example".into()),
+        redirect_kind: Some("web"),
         unverified: None,
     }
 }

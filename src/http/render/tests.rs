@@ -130,6 +130,7 @@ fn hostile_values_are_text() {
             policy_uri: Some("data:text/html,<script>alert(1)</script>".into()),
             tos_uri: Some(format!("https://rp.example/{attack}")),
             redirect_host: Some(attack.into()),
+            redirect_kind: Some("web"),
             unverified: None,
         }),
         confirm: Some(attack.into()),

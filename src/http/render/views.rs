@@ -32,8 +32,10 @@ pub struct Client {
     pub logo: Option<String>,
     pub policy_uri: Option<String>,
     pub tos_uri: Option<String>,
-    /// The host (or custom scheme) that the answer goes to: what a name cannot fake.
+    /// The host that the answer goes to, or the custom scheme with its colon: what a name cannot fake.
     pub redirect_host: Option<String>,
+    /// `web`; `device`: a program that listens at a loopback address; `scheme`: whatever program opens links of the scheme.
+    pub redirect_kind: Option<&'static str>,
     /// Set where it registered itself, so that nobody has checked what it says.
     pub unverified: Option<Unverified>,
 }

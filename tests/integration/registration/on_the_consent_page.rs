@@ -22,7 +22,7 @@ async fn it_is_marked_with_the_host_that_it_answers_at() {
         "id=\"unverified\"",
         "This application registered itself.",
         "Nobody at Mooring has checked its name",
-        "Your answer goes to <bdi class=\"place\">127.0.0.1</bdi>",
+        "Your answer goes to a program on this device (<bdi class=\"place\">127.0.0.1</bdi>)",
         "<bdi>bank.example</bdi>, <bdi>cdn.bank.example</bdi>",
     ] {
         assert!(page.body.contains(part), "{part}:\n{}", page.body);
@@ -30,6 +30,26 @@ async fn it_is_marked_with_the_host_that_it_answers_at() {
     // What an operator declared or added is not.
     let page = consent_page(&server, &server.client("web")).await;
     assert!(!page.body.contains("unverified") && !page.body.contains("registered itself"), "{}", page.body);
+}
+
+/// A program on the person's device gets the answer, whatever host stands in the address: it is not shown as a place.
+#[tokio::test]
+async fn a_custom_scheme_is_not_shown_as_a_host() {
+    let server = open().await;
+    let uri = "evil://bank.example/cb";
+    let app = json!({ "client_name": "Harbour Bank", "client_uri": "https://bank.example/", "redirect_uris": [uri],
+        "application_type": "native", "token_endpoint_auth_method": "none" });
+    let registered = Registered::with(&server, &app).await;
+    let agent = server.agent();
+    let login = agent.open(&registered.client().request("openid").with("redirect_uri", uri).url()).await;
+    let page = agent.sign_in(&login, ALICE, PASSWORD).await;
+    for part in [
+        "Your answer goes to the program on this device that opens <bdi class=\"place\">evil:</bdi> links",
+        "Its links lead elsewhere, to <bdi>bank.example</bdi>",
+    ] {
+        assert!(page.body.contains(part), "{part}:\n{}", page.body);
+    }
+    assert!(!page.body.contains("class=\"place\">bank.example"), "{}", page.body);
 }
 
 /// Names of this service, as they look: without case, spaces, and with characters that look like others.
