@@ -30,7 +30,7 @@ use super::{
         reset_password, second_factor, select_account, set_up, step_up, welcome,
     },
     passkeys::{self, related_origins},
-    render::{answer, json},
+    render::{answer, json, views},
 };
 use crate::{app::App, oauth::metadata::well_known_paths};
 
@@ -234,6 +234,10 @@ fn at(path: &str, served: Vec<Served>) -> Resource {
     }))
 }
 
+fn start_page(app: &App) -> views::Way {
+    views::Way { label: "Go to the start page".to_owned(), address: app.config.issuer.url("/") }
+}
+
 /// In words for whoever came here with a browser: it has none of its own that would help.
 fn not_allowed(app: &App, visit: &Visit, request: &HttpRequest, allow: &str) -> HttpResponse {
     let mut response = if wants_json(app, visit, request) {
@@ -242,7 +246,15 @@ fn not_allowed(app: &App, visit: &Visit, request: &HttpRequest, allow: &str) -> 
     } else if visit.accepts.pages {
         let (title, message) = ("Nothing to see here", "This address is not one that is opened like this.");
         let hint = "Go back to the page that you came from, and try it from there.";
-        answer::error_page(app, visit, StatusCode::METHOD_NOT_ALLOWED, title, message, Some(hint), None)
+        answer::error_page(
+            app,
+            visit,
+            StatusCode::METHOD_NOT_ALLOWED,
+            title,
+            message,
+            Some(hint),
+            Some(start_page(app)),
+        )
     } else {
         HttpResponse::MethodNotAllowed().finish()
     };
@@ -265,5 +277,5 @@ async fn not_found(app: web::Data<App>, visit: Visit, request: HttpRequest) -> H
     if wants_json(&app, &visit, &request) {
         return json::plain_error(StatusCode::NOT_FOUND, "not_found", message);
     }
-    answer::error_page(&app, &visit, StatusCode::NOT_FOUND, "Not found", message, None, None)
+    answer::error_page(&app, &visit, StatusCode::NOT_FOUND, "Not found", message, None, Some(start_page(&app)))
 }

@@ -34,6 +34,23 @@ async fn every_page(server: &Server) -> Vec<(&'static str, Page)> {
 }
 
 #[tokio::test]
+async fn error_pages_speak_in_sentences_and_lead_on() {
+    let server = Server::usual().await;
+    let agent = server.agent();
+    let unknown = agent.open(&server.client("web").request("openid").with("client_id", "nobody").url()).await;
+    assert!(unknown.body.contains("<p>There is no client of this client_id.</p>"), "{}", unknown.body);
+    let home = format!("href=\"{}\" rel=\"noreferrer\">Go to the start page</a>", server.at("/"));
+    let nothing = agent.open(&server.at("/there-is-nothing-here")).await;
+    assert!(nothing.is_error_page(404).body.contains(&home), "{}", nothing.body);
+    let dead = agent.open(&server.at("/reset-password?token=old")).await;
+    assert!(
+        dead.is_error_page(404).body.contains("/reset-password\" rel=\"noreferrer\">Ask for a new link</a>"),
+        "{}",
+        dead.body
+    );
+}
+
+#[tokio::test]
 async fn every_page_is_strict_and_well_formed() {
     let server = Server::usual().await;
     for (name, page) in every_page(&server).await {

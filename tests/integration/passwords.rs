@@ -218,6 +218,10 @@ async fn trying_passwords_is_throttled() {
     assert_eq!(refused.status, 429, "{}", refused.body);
     assert!((10..=40).contains(&tries), "{tries}");
     assert!(refused.header("retry-after").parse::<u32>().is_ok());
+    // It is nobody's fault but the person's own haste, and it passes.
+    assert_eq!(refused.heading(), "Please wait a moment");
+    assert!(refused.body.contains("Too many passwords were tried; please wait a moment."), "{}", refused.body);
+    assert!(refused.body.contains("try again in") && !refused.body.contains("developers"), "{}", refused.body);
     // Nobody else is kept from theirs.
     let (bob, _) = signed_in(&server, BOB, PASSWORD).await;
     let page = bob.submit(&filled(&form(&server, &bob).await, NEW)).await;

@@ -295,8 +295,7 @@ async fn guess(app: &App, visit: &Visit, username: &str) -> Outcome<Guess> {
 fn throttled(app: &App, visit: &Visit, purpose: &Purpose, username: String, seconds: u32) -> HttpResponse {
     crate::metrics::refused("sign_in_throttled");
     watch::throttled(watch::Method::Password);
-    let error = "There were too many attempts from here, or at this account. Use a passkey, or a browser that you have \
-                 signed in with before; or wait before you try again.";
+    let error = "There were too many attempts from here, or at this account.";
     let shown = Shown { username, error: Some(error.to_owned()), retry_after: Some(seconds), ..Shown::default() };
     show(app, visit, purpose, StatusCode::TOO_MANY_REQUESTS, shown)
 }

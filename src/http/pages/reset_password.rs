@@ -259,6 +259,7 @@ fn show(app: &App, visit: &Visit, status: StatusCode, context: &views::ResetPass
 
 fn dead(app: &App, visit: &Visit) -> HttpResponse {
     let message = "It was used, it is too old, wrong codes were given with it, or the password was changed since.";
-    let hint = "Ask for a new one with \"Forgotten your password?\" on the sign-in page.";
-    answer::error_page(app, visit, StatusCode::NOT_FOUND, "This link is not good any more", message, Some(hint), None)
+    let address = app.config.issuer.url("/reset-password");
+    let way = views::Way { label: "Ask for a new link".to_owned(), address };
+    answer::error_page(app, visit, StatusCode::NOT_FOUND, "This link is not good any more", message, None, Some(way))
 }

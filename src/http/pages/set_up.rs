@@ -138,6 +138,6 @@ fn show(
 
 fn dead(app: &App, visit: &Visit) -> HttpResponse {
     let message = "It was used, it is older than an hour, or this server already has an administrator.";
-    let hint = "Restart the server for a new link, or add an administrator with `mooring user add NAME --admin`.";
+    let hint = "Restart the server for a new link, or add an administrator with the command \u{201c}mooring user add NAME --admin\u{201d}.";
     answer::error_page(app, visit, StatusCode::NOT_FOUND, "This set-up link is not valid", message, Some(hint), None)
 }

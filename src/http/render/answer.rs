@@ -125,26 +125,61 @@ pub fn refusal_of(app: &App, visit: &Visit, client: Option<&str>, error: &Error)
         return page;
     }
     let status = if error.retry_after.is_some() { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::BAD_REQUEST };
-    let hint = if error.detail.as_deref() == Some(OUT_OF_DATE) {
-        "Nothing was done. Go back, load the page again, and do it once more."
-    } else {
-        "Go back to the application that sent you here and start again. If that does not help, tell its developers what \
-         stands below."
+    let (title, hint) = match error.retry_after {
+        Some(seconds) => ("Please wait a moment", format!("Nothing was done. Go back and try again in {}.", waiting(seconds))),
+        None if error.detail.as_deref() == Some(OUT_OF_DATE) => {
+            (UNANSWERABLE, "Nothing was done. Go back, load the page again, and do it once more.".to_owned())
+        }
+        None => (
+            UNANSWERABLE,
+            "Go back to the application that sent you here and start again. If that does not help, send its developers the \
+             details below."
+                .to_owned(),
+        ),
     };
     let context = views::ErrorPage {
-        title: "This request cannot be answered".to_owned(),
-        message: error.description.to_string(),
-        hint: Some(hint.to_owned()),
+        title: title.to_owned(),
+        message: if visit.accepts.only_json() { error.description.to_string() } else { sentence(&error.description) },
+        hint: Some(hint),
         code: Some(error.code.as_str().to_owned()),
         request_id: Some(visit.trace.request_id.clone()),
         sent: error.sent.as_ref().map(|(name, value)| ((*name).to_owned(), shown(value))),
         leave: None,
+        way: None,
     };
     let mut response = error_answer(app, visit, status, &context);
     if let Some(seconds) = error.retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
+}
+
+const UNANSWERABLE: &str = "This request cannot be answered";
+
+/// A time to wait, in words.
+fn waiting(seconds: u32) -> String {
+    match seconds {
+        1 => "1 second".to_owned(),
+        ..90 => format!("{seconds} seconds"),
+        _ => format!("{} minutes", seconds.div_ceil(60)),
+    }
+}
+
+/// An error description, which begins in lower case as in JSON, as a sentence of a page. Names such as `redirect_uri` stay as
+/// they are.
+fn sentence(description: &str) -> String {
+    let first = description.split(' ').next().unwrap_or_default();
+    let mut rest = description.chars();
+    let mut sentence = match rest.next() {
+        Some(letter) if first.bytes().all(|octet| octet.is_ascii_lowercase()) => {
+            format!("{}{}", letter.to_ascii_uppercase(), rest.as_str())
+        }
+        _ => description.to_owned(),
+    };
+    if sentence.ends_with(|c: char| c.is_alphanumeric() || c == ')' || c == '"') {
+        sentence.push('.');
+    }
+    sentence
 }
 
 /// An error as a page, or as JSON for a program that reads no pages.
@@ -189,16 +224,17 @@ pub fn error_page(
     title: &str,
     message: &str,
     hint: Option<&str>,
-    code: Option<&str>,
+    way: Option<views::Way>,
 ) -> HttpResponse {
     let context = views::ErrorPage {
         title: title.to_owned(),
         message: message.to_owned(),
         hint: hint.map(str::to_owned),
-        code: code.map(str::to_owned),
+        code: None,
         request_id: Some(visit.trace.request_id.clone()),
         sent: None,
         leave: None,
+        way,
     };
     error_answer(app, visit, status, &context)
 }
@@ -207,10 +243,10 @@ pub fn error_page(
 pub fn locked(app: &App, visit: &Visit, lock: &Lock, leave: Option<views::Leave>) -> HttpResponse {
     metrics::refused("session_locked");
     let since = lock.at.format("since %-d %B %Y, %H:%M UTC");
-    let reason = lock.reason.as_deref().unwrap_or("no reason was given");
+    let reason = lock.reason.as_deref().map_or_else(String::new, |reason| format!(" Their reason: “{reason}”."));
     let message = format!(
-        "It was locked by the people who run this server ({since}), for this reason: {reason}. Until they unlock it or end it, \
-         nothing can be done with it, and signing in again in this browser is not possible."
+        "The people who run this server locked it ({since}).{reason} You can go on, or sign in again in this browser, when \
+         they have unlocked it or ended it."
     );
     let hint = "If you think that this is a mistake, tell them the reference below.";
     let context = views::ErrorPage {
@@ -221,6 +257,7 @@ pub fn locked(app: &App, visit: &Visit, lock: &Lock, leave: Option<views::Leave>
         request_id: Some(visit.trace.request_id.clone()),
         sent: None,
         leave,
+        way: None,
     };
     error_answer(app, visit, StatusCode::FORBIDDEN, &context)
 }

@@ -222,6 +222,7 @@ pub fn all() -> Vec<(PageName, Value)> {
                     address: "https://notes.example/callback?error=access_denied".into(),
                     fields: Vec::new(),
                 }),
+                way: None,
             }),
         ),
         (

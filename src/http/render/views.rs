@@ -119,6 +119,15 @@ pub struct ErrorPage {
     pub sent: Option<(String, String)>,
     /// The way back to the client, where an authorization request waits.
     pub leave: Option<Leave>,
+    /// A page where the person can go on.
+    pub way: Option<Way>,
+}
+
+/// A link, ready to be shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct Way {
+    pub label: String,
+    pub address: String,
 }
 
 /// `form_post.html`: posts `fields` to `action`, the client's redirect URI (OAuth 2.0 Form Post Response Mode).

@@ -18,7 +18,7 @@ use crate::{
         extract::{Visit, give_cookie},
         locked::locked,
         pending::{Brought, Known, answer_misunderstood, find_stored, gone, understand},
-        render::answer,
+        render::{answer, views},
     },
     oauth::{Error, ErrorCode, Parameters},
     sessions,
@@ -185,8 +185,9 @@ async fn same_again(
         let response = request.respond(app.config.issuer.as_str(), vec![("code", code)]);
         return Ok(answer::respond(app, visit, &known.client, &response));
     }
-    let name = known.client.display_name();
+    let client = answer::client_view(&known.client, None);
+    let name = client.name;
     let message = format!("This sign-in to {name} is complete. You can go back to it, or close this page.");
-    let hint = known.client.metadata.client_uri.as_deref();
-    Ok(answer::error_page(app, visit, StatusCode::OK, "You are signed in", &message, hint, None))
+    let way = client.uri.map(|address| views::Way { label: format!("Go to {name}"), address });
+    Ok(answer::error_page(app, visit, StatusCode::OK, "You are signed in", &message, None, way))
 }
