@@ -40,6 +40,8 @@ fn sayable() -> Targets {
         .with_target("actix_http::h1::decoder", LevelFilter::OFF)
         .with_target("actix_http::h1::dispatcher", LevelFilter::OFF)
         .with_target("actix_http::h2::dispatcher", LevelFilter::OFF)
+        // Why an assertion is refused: our own line gives the reason.
+        .with_target("webauthn_rs_core", LevelFilter::OFF)
         // Pages of what our own line says in a few words.
         .with_target("reqwest_retry", LevelFilter::ERROR)
 }
