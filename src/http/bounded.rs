@@ -325,7 +325,7 @@ mod tests {
         *gate.present.borrow_mut() = Some(Rc::default());
         let mut octets = [0; 8];
         let brief = Duration::from_millis(50);
-        peer.write_all(&[7; 20_000]).await.unwrap();
+        peer.write_all(&vec![7; 20_000]).await.unwrap();
         assert!(tokio::time::timeout(brief, bounded.read(&mut octets)).await.is_err());
         assert_eq!(bounded.ahead.len(), TURN);
         drop(Present(gate.clone()));

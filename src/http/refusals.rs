@@ -134,7 +134,9 @@ impl Lines {
                 .all(|(it, most)| counted.by_source.get(*it).is_none_or(|lines| *lines < most));
         if is_admitted {
             counted.in_all += 1;
-            networks.iter().for_each(|it| *counted.by_source.entry(it.to_vec()).or_default() += 1);
+            for it in networks {
+                *counted.by_source.entry(it.to_vec()).or_default() += 1;
+            }
         } else {
             self.left_out += 1;
         }

@@ -14,7 +14,7 @@ pub const JOB: Job = Job { name: "user names", every: Duration::from_mins(10), a
 
 fn run(app: &App) -> Turn<'_> {
     Box::pin(async move {
-        in_batches(app, JOB.name, |tx, _| Box::pin(async { user_names::open_added(tx).await.map(|_| 0) })).await?;
+        in_batches(app, JOB.name, |tx, _| Box::pin(async { user_names::open_added(tx).await.map(|()| 0) })).await?;
         in_batches(app, JOB.name, |tx, limit| Box::pin(settle(tx, limit))).await
     })
 }

@@ -294,7 +294,8 @@ async fn answers_that_nobody_reads_take_little() {
     let mut answers = Vec::new();
     let (mut read, mut write) = stream.split();
     let (asked, answered) = tokio::join!(write.write_all(asked.as_bytes()), read.read_to_end(&mut answers));
-    (asked.unwrap(), answered.unwrap());
+    asked.unwrap();
+    answered.unwrap();
     let answers = String::from_utf8(answers).unwrap();
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 501);
     assert!(answers.ends_with('}'), "the last answer is whole");

@@ -44,13 +44,13 @@ async fn a_reader_of_one_table_keeps_no_partition_from_being_made() {
 async fn one_table_that_fails_keeps_no_other_from_its_partitions() {
     let server = Server::usual().await;
     server.clock.advance(TimeDelta::days(1));
-    // A partition with these bounds is there under another name.
-    server
-        .rows(
-            "CREATE TABLE elsewhere PARTITION OF access_tokens FOR VALUES \
-             FROM (uuid_floor(now() + interval '1 day')) TO (uuid_floor(now() + interval '25 hours'))",
-        )
-        .await;
+    // A part of the present period of tomorrow is taken by a table of another name.
+    let start = "date_bin('6 hours', now() + interval '1 day', to_timestamp(0))";
+    let elsewhere = format!(
+        "CREATE TABLE elsewhere PARTITION OF access_tokens FOR VALUES FROM (uuid_floor({start})) \
+         TO (uuid_floor({start} + interval '1 hour'))"
+    );
+    server.rows(&elsewhere).await;
     let job = mooring::jobs::JOBS.iter().find(|job| job.name == "partitions").unwrap();
     let failed = job.turn(&server.app).await.unwrap_err().to_string();
     assert!(failed.contains("access_tokens_"), "{failed}");

@@ -119,6 +119,7 @@ impl Visit {
     }
 
     /// The same visit, of a browser that opens the page at this path and query below the issuer.
+    #[must_use]
     pub fn opened_as(&self, app: &App, path: impl FnOnce() -> String) -> Self {
         let here = self.accepts.pages.then(|| app.config.issuer.url(&path()));
         Self(Arc::new(Inner { here, ..Inner::clone(&self.0) }))

@@ -190,6 +190,22 @@ fn leaving() -> [(PageName, Value); 3] {
     ]
 }
 
+/// The page at an address of which nothing more is stored.
+fn crowded() -> Crowded {
+    Crowded {
+        again: "http://localhost:8080/oauth/authorize?client_id=notes".into(),
+        retry_after: 3,
+        passkey: UsePasskey {
+            options: "/passkeys/stateless/options".into(),
+            finish: "/passkeys/stateless".into(),
+            to: Some("t4g.http://localhost:8080/oauth/authorize?client_id=notes".into()),
+            ..UsePasskey::default()
+        },
+        code: "temporarily_unavailable",
+        request_id: "0198c0de-7a11-7bee-8f00-5ca1ab1e0001".into(),
+    }
+}
+
 /// Every page with a context of its own.
 pub fn all() -> Vec<(PageName, Value)> {
     let mut pages = vec![
@@ -266,21 +282,7 @@ pub fn all() -> Vec<(PageName, Value)> {
                 error: None,
             }),
         ),
-        (
-            PageName::Crowded,
-            shown(Crowded {
-                again: "http://localhost:8080/oauth/authorize?client_id=notes".into(),
-                retry_after: 3,
-                passkey: UsePasskey {
-                    options: "/passkeys/stateless/options".into(),
-                    finish: "/passkeys/stateless".into(),
-                    to: Some("t4g.http://localhost:8080/oauth/authorize?client_id=notes".into()),
-                    ..UsePasskey::default()
-                },
-                code: "temporarily_unavailable",
-                request_id: "0198c0de-7a11-7bee-8f00-5ca1ab1e0001".into(),
-            }),
-        ),
+        (PageName::Crowded, shown(crowded())),
         (PageName::Access, shown(access())),
         (PageName::Elevation, shown(elevation("ask"))),
         (PageName::Elevation, shown(elevation("waiting"))),
