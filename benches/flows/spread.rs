@@ -49,7 +49,7 @@ pub async fn sessions(client: &str, count: usize) -> Fallible<Vec<Uuid>> {
             "WITH s AS (INSERT INTO sessions (id, kind, user_id, acr, amr, auth_time, epoch, idle_timeout, expires_at, created_at, \
                  look_at) SELECT new_id(now()), 'user', u.id, 'urn:mooring:acr:pwd', '{pwd}', now(), u.session_epoch, \
                  interval '30 minutes', now() + interval '12 hours', now(), now() + interval '28 minutes' \
-                 FROM users u, generate_series(1, $2) WHERE u.username = $3 RETURNING id), \
+                 FROM users u, generate_series(1, $2::bigint) WHERE u.username = $3 RETURNING id), \
              a AS (INSERT INTO session_activity (session_id, last_seen_at) SELECT id, now() - interval '2 minutes' FROM s), \
              k AS (INSERT INTO session_clients SELECT id, $1, gen_random_uuid(), now() FROM s) SELECT id::text FROM s",
             &[&client, &count, &USERNAME],

@@ -210,8 +210,8 @@ impl Bench {
         let tokens: Vec<String> = self
             .database
             .query(
-                "SELECT id::text FROM access_tokens WHERE secret_hash IS NOT NULL ORDER BY random() LIMIT $1",
-                &[&enough],
+                "SELECT id::text FROM access_tokens WHERE secret_hash = sha256($2) ORDER BY random() LIMIT $1",
+                &[&enough, &fill::SECRET.as_slice()],
             )
             .await?
             .iter()
