@@ -59,10 +59,11 @@ pub async fn fill(database: &Client, sizes: &Sizes) -> Fallible<Duration> {
     );
     steps(database, "grants", &grants, sizes.grants).await?;
     database
-        .batch_execute(
-            "CREATE TEMPORARY TABLE granted AS SELECT row_number() OVER () AS n, id, session_id FROM grants; \
-             CREATE INDEX ON granted (n); ANALYZE granted",
-        )
+        .batch_execute(&format!(
+            "CREATE TEMPORARY TABLE granted AS SELECT row_number() OVER () AS n, id, session_id FROM grants \
+                 WHERE client_id = '{COMMON}'; \
+             CREATE INDEX ON granted (n); ANALYZE granted"
+        ))
         .await?;
     let all: i64 = database.query_one("SELECT count(*) FROM granted", &[]).await?.get(0);
     let tokens = format!(
