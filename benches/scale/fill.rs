@@ -60,8 +60,9 @@ pub async fn fill(database: &Client, sizes: &Sizes) -> Fallible<Duration> {
     steps(database, "grants", &grants, sizes.grants).await?;
     database
         .batch_execute(&format!(
-            "CREATE TEMPORARY TABLE granted AS SELECT row_number() OVER () AS n, id, session_id FROM grants \
-                 WHERE client_id = '{COMMON}'; \
+            "CREATE TEMPORARY TABLE granted AS SELECT row_number() OVER () AS n, g.id, g.session_id FROM grants g \
+                 JOIN sessions s ON s.id = g.session_id AND s.ended_at IS NULL \
+                 WHERE g.client_id = '{COMMON}' AND g.user_id IN (SELECT id FROM people); \
              CREATE INDEX ON granted (n); ANALYZE granted"
         ))
         .await?;
