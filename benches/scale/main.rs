@@ -365,7 +365,6 @@ impl Bench {
         let expire = "UPDATE sessions SET expires_at = now() - interval '1 minute', look_at = '-infinity' \
                       WHERE ended_at IS NULL AND kind = 'user' AND idle_timeout > interval '1 day'";
         let expired = self.database.execute(expire, &[]).await?;
-        self.database.batch_execute("CHECKPOINT").await?;
         println!("\nmass expiry of {expired} sessions, while 4 connections go on with code flows");
         let stop = AtomicBool::new(false);
         let before = cpu::read(Of::Family(self.postgres.postmaster));
