@@ -10,7 +10,10 @@ use chrono::{DateTime, Utc};
 
 use super::{AuthorizationRequest, Misunderstood, ObjectCache, parameters};
 use crate::{
-    clients::{Client, jwks::JwksCache},
+    clients::{
+        Client,
+        jwks::{self, JwksCache},
+    },
     config,
     jose::{Expected, RequestObject},
     oauth::{Error, ErrorCode, Parameters},
@@ -113,23 +116,19 @@ impl Reader<'_> {
             Some(uri) if !object.is_unsigned() => Some(self.jwks.get_for(self.outbound, uri, text).await),
             _ => None,
         };
-        let (keys, unfetched) = match fetched {
-            None => (None, None),
-            Some(Ok(keys)) => (Some(keys), None),
-            Some(Err(why)) => (None, Some(why)),
-        };
+        let fetched = fetched.transpose();
+        let keys = fetched.as_ref().ok().and_then(Option::as_deref);
         let expected = Expected {
             client_id: &client.id,
             issuer: self.issuer,
             algorithm: metadata.request_object_signing_alg.as_deref(),
             unsigned: self.settings.unsigned && !metadata.require_signed_request_object,
-            jwks: keys.as_deref().or(metadata.jwks.as_ref()),
+            jwks: keys.or(metadata.jwks.as_ref()),
             now: self.now,
         };
-        object.verify(&expected).map(drop).map_err(|error| match unfetched {
-            Some(why) => error
-                .mend(format!("the client's jwks_uri cannot be fetched ({why}): make it reachable from this server")),
-            None => error,
+        object.verify(&expected).map(drop).map_err(|error| match &fetched {
+            Err(why) => error.mend(jwks::unfetched(why)),
+            Ok(_) => error,
         })
     }
 

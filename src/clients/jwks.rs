@@ -17,6 +17,12 @@ const FAILED: Duration = Duration::from_secs(10);
 /// What all sets may take, in octets: about 8,000 sets of two keys.
 const MEMORY: u64 = 16 << 20;
 
+/// What would mend it, for the operator who reads the log.
+#[must_use]
+pub fn unfetched(why: &Unfetched) -> String {
+    format!("the client's jwks_uri cannot be fetched ({why}): make it reachable from this server")
+}
+
 /// JWK Sets by URL; can be dropped at any time.
 pub struct JwksCache(Kept);
 

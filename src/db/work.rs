@@ -40,6 +40,11 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// The keyed hashes of the source and of the wider networks that it is in, the narrowest first.
+    pub fn networks(&self) -> impl Iterator<Item = &[u8]> {
+        self.source_hash.iter().chain(&self.neighbourhoods).map(Vec::as_slice)
+    }
+
     /// The source as the log may show it: its address where the operator chose so, else its place.
     #[must_use]
     pub fn shown_source(&self) -> &str {

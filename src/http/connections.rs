@@ -25,13 +25,10 @@ use tokio::{
 };
 
 use super::extract::{neighbourhoods, network};
-use crate::metrics;
+use crate::{metrics, risk::WIDENING};
 
 const TOO_MANY: &[u8] =
     b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
-/// How much more a /56 and a /48 may hold than a /64: as with guesses (`risk::limits`).
-const WIDENING: [usize; 3] = [1, 2, 6];
 
 /// More connections than this are too much for the memory of one server.
 const MOST: u64 = 20_000;
@@ -96,7 +93,8 @@ impl Connections {
             networks.extend(neighbourhoods(peer));
             let share = self.in_all.saturating_sub(open.in_all).div_ceil(4);
             let is_full = networks.iter().zip(WIDENING).any(|(network, factor)| {
-                open.of.get(network).copied().unwrap_or_default() >= self.most.saturating_mul(factor).min(share)
+                open.of.get(network).copied().unwrap_or_default()
+                    >= self.most.saturating_mul(usize::from(factor)).min(share)
             });
             if is_full {
                 return None;

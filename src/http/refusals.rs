@@ -86,8 +86,7 @@ fn shortened(value: &str) -> String {
 /// Whether one more line about this caller may be written.
 pub fn is_admitted(visit: &Visit, is_client: bool) -> bool {
     static LINES: LazyLock<Mutex<Lines>> = LazyLock::new(Mutex::default);
-    let source = visit.trace.source_hash.clone().unwrap_or_default();
-    let networks: Vec<&[u8]> = std::iter::once(&source).chain(&visit.trace.neighbourhoods).map(Vec::as_slice).collect();
+    let networks: Vec<&[u8]> = visit.trace.networks().collect();
     let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     let left_out = lines.turn(visit.now.timestamp().div_euclid(60));
     let is_admitted = lines.admit(&networks, is_client);

@@ -15,6 +15,10 @@ pub enum Attempt {
     PasswordReset,
 }
 
+/// How many times as much as a source (an IPv4 address, a /64) the networks around it have: the source itself, its /56, which one
+/// household gets, and its /48, which one site gets.
+pub const WIDENING: [u8; 3] = [1, 2, 6];
+
 /// A leaky bucket: it holds so many at once, and loses so many a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limit {
@@ -32,10 +36,10 @@ impl Limit {
         Self { size: self.size * factor, leak: self.leak * factor }
     }
 
-    /// Of one source, then of the /56 and the /48 that it is in. A /56 is what one household gets, a /48 what one site gets.
+    /// Of one source, then of the /56 and the /48 that it is in.
     #[must_use]
     pub fn widening(self) -> [Self; 3] {
-        [self, self.times(2.0), self.times(6.0)]
+        WIDENING.map(|factor| self.times(f64::from(factor)))
     }
 }
 

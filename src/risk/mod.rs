@@ -4,5 +4,5 @@ mod limits;
 mod throttle;
 pub mod watch;
 
-pub use limits::Attempt;
+pub use limits::{Attempt, WIDENING};
 pub use throttle::{Admitted, Gate, Named, Sources};

@@ -128,8 +128,7 @@ impl Sources {
 
     /// One of the source, and one of each wider network it is in.
     fn of_networks(&self, tx: &Tx, what: &[u8], limit: Limit) -> Vec<Bucket> {
-        let source = tx.trace.source_hash.iter();
-        let networks = source.chain(&tx.trace.neighbourhoods).zip(limit.widening());
+        let networks = tx.trace.networks().zip(limit.widening());
         networks.map(|(network, limit)| self.bucket(&[what, network], limit)).collect()
     }
 

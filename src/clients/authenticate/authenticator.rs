@@ -5,7 +5,10 @@ use chrono::{DateTime, Utc};
 use super::{Credentials, Verified, hints, verify};
 use crate::{
     audit::{self, Action, Actor, Event, Subject},
-    clients::{Client, jwks::JwksCache},
+    clients::{
+        Client,
+        jwks::{self, JwksCache},
+    },
     db::{Database, Trace, clients::ClientRow, used_jtis},
     failure::Failure,
     jose::sha256,
@@ -44,16 +47,12 @@ impl Authenticator<'_> {
         row: Option<ClientRow>,
     ) -> Result<(Client, Option<Error>), Failure> {
         let client = row.map(Client::from_row).transpose()?;
-        let fetched = self.fetched_keys(credentials, client.as_ref()).await;
-        let (keys, unfetched) = match fetched {
-            None => (None, None),
-            Some(Ok(keys)) => (Some(keys), None),
-            Some(Err(why)) => (None, Some(why)),
-        };
-        let verified = verify(credentials, client.as_ref(), keys.as_deref(), self.audiences, self.now);
-        let verified = verified.map_err(|error| match &unfetched {
-            Some(why) => error.mend(hints::unfetched_keys(why)),
-            None => error,
+        let fetched = self.fetched_keys(credentials, client.as_ref()).await.transpose();
+        let keys = fetched.as_ref().ok().and_then(Option::as_deref);
+        let verified = verify(credentials, client.as_ref(), keys, self.audiences, self.now);
+        let verified = verified.map_err(|error| match &fetched {
+            Err(why) => error.mend(jwks::unfetched(why)),
+            Ok(_) => error,
         });
         match (verified, client) {
             (Ok(Verified::Done), Some(client)) => Ok((client, None)),

@@ -12,7 +12,6 @@ use crate::{
         ClientMetadata, Error,
         client_metadata::{AssertionAudience, AuthMethod},
     },
-    outbound::Unfetched,
 };
 
 /// The one answer, with a stable word and a hint for the log.
@@ -69,10 +68,6 @@ pub(super) fn wrong_method(client: &ClientMetadata, sent: AuthMethod) -> String 
 
 pub(super) fn no_keys() -> Error {
     failed("no_keys", "the client has no keys: give it jwks or jwks_uri")
-}
-
-pub(super) fn unfetched_keys(why: &Unfetched) -> String {
-    format!("the client's jwks_uri cannot be fetched ({why}): make it reachable from this server")
 }
 
 /// An assertion that was refused. What only the holder of a key may learn has no detail; anything else must not tell who
